@@ -1,0 +1,93 @@
+"""The application as servers see it: HTTP to Django, sockets to the consumer, and the embedded worker beside both.
+
+`manage.py serve` is the usual way to run it. Under another ASGI server the embedded parts start by themselves: the
+database when this module is imported, the worker with the server's lifespan, or, without lifespan (daphne), at the
+first connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+import os
+from typing import Any, cast
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+
+from netra import config, database
+
+_keep_open = contextlib.ExitStack()
+_keep_open.enter_context(database.running(config.load()))
+atexit.register(_keep_open.close)
+
+from django.core.asgi import get_asgi_application
+
+_http = get_asgi_application()
+
+from django.apps import apps
+
+from chat.apps import ChatConfig
+from chat.auth import JWTAuthMiddleware
+from chat.consumers import ChatConsumer
+from chat.tasks import sweep
+from netra.worker import Engine
+
+SOCKET_PATHS = ("/ws", "/ws/")
+
+
+class Application:
+    """Routes by protocol, and owns the embedded worker: one task, started once, held, and stopped in order."""
+
+    def __init__(self, chat: ChatConfig, configuration: config.Config) -> None:
+        self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat))
+        self._chat = chat
+        self._config = configuration
+        self._engine: Engine | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        self.start()
+        if scope["type"] == "http":
+            await _http(scope, receive, send)
+        elif scope["path"] in SOCKET_PATHS:
+            await self._sockets(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    def start(self) -> None:
+        """Open for connections, and start the embedded worker, if this process has one and it does not run yet."""
+        self._chat.connections.open()
+        if self._running is not None or self._config.worker != "embedded":
+            return
+        self._engine = Engine(self._config, sweep=sweep)
+        self._running = asyncio.get_running_loop().create_task(
+            self._engine.run(), name="embedded worker", context=contextvars.Context()
+        )
+
+    async def stop(self) -> None:
+        """Close the sockets with a word, hand running runs back, and close the pool."""
+        await self._chat.connections.drain()
+        if self._engine is not None and self._running is not None:
+            self._engine.stop()
+            await asyncio.wait([self._running])
+            self._running = None
+        await self._chat.event_log.pool.close()
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+application = Application(cast("ChatConfig", apps.get_app_config("chat")), config.load())

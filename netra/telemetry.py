@@ -1,0 +1,92 @@
+"""Structured logs: JSON outside development, readable lines in it. Ids are bound once and appear on each line."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+from asgiref.sync import markcoroutinefunction
+from django.http import HttpRequest, HttpResponse
+
+QUIET = (
+    "daphne",
+    "twisted",
+    "httpx",
+    "httpx2",
+    "openai",
+    "procrastinate",
+    "asyncio",
+    "urllib3",
+    "django.channels.server",
+)
+
+
+def configure_logging(*, human: bool, level: str = "INFO") -> None:
+    """Route the standard library's loggers and structlog's through one formatter to standard error."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder() if not human else _pass,
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.types.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+        if human
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "structured": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+            "root": {"handlers": ["stderr"], "level": level},
+            "loggers": {name: {"level": "WARNING"} for name in QUIET},
+        }
+    )
+
+
+def _pass(
+    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    return event
+
+
+def new_correlation_id() -> str:
+    """An id that appears in one answer and in the log lines that explain it."""
+    return uuid.uuid4().hex[:16]
+
+
+class CorrelationMiddleware:
+    """Binds a correlation id to each HTTP request's log lines and returns it in `X-Correlation-Id`."""
+
+    sync_capable = False
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        correlation_id = new_correlation_id()
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            response = await self.get_response(request)
+        response["X-Correlation-Id"] = correlation_id
+        return response

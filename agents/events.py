@@ -1,0 +1,116 @@
+"""The one vocabulary of what an agent does, as it does it.
+
+An agent yields these; the chat application numbers, stores and sends them. `type` and the remaining
+fields (all but `type` and `agent`) are the `type` and `data` of the wire protocol's run events.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What the model requests of one run consumed, in tokens and requests."""
+
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentStarted:
+    """The first event of each pick-up of a run."""
+
+    agent: str
+    model: str
+    attempt: int
+    type: Literal["agent_started"] = "agent_started"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentThinking:
+    """A reasoning delta; `text` is empty when model request number `step` begins."""
+
+    agent: str
+    step: int
+    text: str = ""
+    type: Literal["agent_thinking"] = "agent_thinking"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolExecuting:
+    """A tool call begins. Tools may run in parallel."""
+
+    agent: str
+    tool_call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    type: Literal["tool_executing"] = "tool_executing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCompleted:
+    """A tool call ended, with exactly one of `result` (any JSON value) and `error`."""
+
+    agent: str
+    tool_call_id: str
+    tool: str
+    duration_ms: int
+    result: Any = None
+    error: str | None = None
+    type: Literal["tool_completed"] = "tool_completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentResponseChunk:
+    """The next piece of the answer's text."""
+
+    agent: str
+    message_id: str
+    text: str
+    type: Literal["agent_response_chunk"] = "agent_response_chunk"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentCompleted:
+    """The run succeeded. The answer is the concatenation of its chunks."""
+
+    agent: str
+    usage: Usage
+    duration_ms: int
+    type: Literal["agent_completed"] = "agent_completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentError:
+    """The run failed. `error_message` is for the person and holds no secret and no traceback."""
+
+    agent: str
+    error_code: str
+    error_message: str
+    retryable: bool
+    correlation_id: str | None = None
+    type: Literal["agent_error"] = "agent_error"
+
+
+AgentEvent = (
+    AgentStarted | AgentThinking | ToolExecuting | ToolCompleted | AgentResponseChunk | AgentCompleted | AgentError
+)
+
+
+def event_data(event: AgentEvent) -> dict[str, Any]:
+    """The event's `data` object for the log and the wire: a field without a value is absent."""
+    data = {name: value for name, value in _fields(event).items() if name not in ("type", "agent")}
+    if isinstance(event, AgentCompleted):
+        data["usage"] = _fields(event.usage)
+    return data
+
+
+def _fields(record: AgentEvent | Usage) -> dict[str, Any]:
+    named = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: value for name, value in named.items() if value is not None}

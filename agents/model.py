@@ -1,0 +1,92 @@
+"""The language model named by NETRA_MODEL. Construction only: no request is made, no network is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import urlsplit
+
+from pydantic_ai.models import Model, infer_model
+
+from agents.errors import ModelUnusable
+from agents.offline import OfflineModel
+from agents.redaction import redact
+
+OFFLINE = "offline"
+
+_OPENAI = ("openai", "openai-chat", "openai-responses")
+_VARIABLE = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
+_EXTRA = re.compile(r"pydantic-ai-slim\[([\w-]+)\]")
+
+
+def build_model(name: str | None, *, tokens_per_second: float) -> tuple[str, Model]:
+    """The model and the name it goes by; without a name the offline model.
+
+    Any `provider:model` of pydantic-ai is accepted. With OPENAI_BASE_URL set, `openai:` speaks the Chat
+    Completions API to that server, which every compatible server has; `openai-responses:` asks for the other.
+    Raises ModelUnusable.
+    """
+    name = (name or "").strip()
+    if not name:
+        return OFFLINE, OfflineModel(tokens_per_second=tokens_per_second)
+    provider, separator, model = name.partition(":")
+    if not separator or not provider or not model:
+        raise _unusable(name, "must look like provider:model, for example openai:gpt-5")
+    try:
+        if provider == "google-cloud":
+            _require(name, "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_API_KEY")
+        if provider in _OPENAI:
+            base_url = _openai_base_url(name)
+            if base_url and provider == "openai":
+                return name, _compatible_model(model, base_url)
+        return name, infer_model(name)
+    except ModelUnusable:
+        raise
+    except ImportError as error:
+        extra = _EXTRA.search(str(error))
+        package = f" (pydantic-ai-slim[{extra[1]}])" if extra else ""
+        raise _unusable(name, f"{provider!r} needs a package that is not installed{package}") from error
+    except Exception as error:
+        # Each provider's library complains in classes of its own.
+        raise _unusable(name, _reason(str(error) or type(error).__name__)) from error
+
+
+def _openai_base_url(name: str) -> str | None:
+    """OPENAI_BASE_URL, if set. A server of one's own needs no key; OpenAI's does."""
+    base_url = os.environ.get("OPENAI_BASE_URL", "").strip()
+    if not base_url:
+        _require(name, "OPENAI_API_KEY")
+        return None
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _unusable(name, "OPENAI_BASE_URL must look like http://host:port/v1")
+    return base_url
+
+
+def _compatible_model(model: str, base_url: str) -> Model:
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+    api_key = os.environ.get("OPENAI_API_KEY", "").strip() or None
+    return OpenAIChatModel(
+        model, provider=OpenAICompatibleProvider("openai-compatible", base_url=base_url, api_key=api_key)
+    )
+
+
+def _require(name: str, *variables: str) -> None:
+    """One of the variables is set. Looking further would ask the network, or send no key."""
+    if not any(os.environ.get(variable, "").strip() for variable in variables):
+        raise _unusable(name, f"{' or '.join(variables)} is not set")
+
+
+def _reason(message: str) -> str:
+    """A library's complaint in one clause: the variable it misses, else its first sentence."""
+    if variable := _VARIABLE.search(message):
+        return f"{variable[1]} is not set"
+    if message.startswith("Unknown model"):
+        return "there is no such provider"
+    return " ".join(redact(message).split()).partition(". ")[0].rstrip(".")[:200]
+
+
+def _unusable(name: str, reason: str) -> ModelUnusable:
+    return ModelUnusable(f"NETRA_MODEL={redact(name)} cannot be used: {reason}.")

@@ -1,0 +1,32 @@
+"""Takes secrets out of text that is logged or shown: keys that providers echo, passwords in URLs, our own."""
+
+from __future__ import annotations
+
+import os
+import re
+
+MASK = "[removed]"
+
+_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
+_SHORTEST = 6
+_PATTERNS = (
+    re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat)[-_](?=[A-Za-z_-]*[\d*])[\w*-]{6,}"),
+    re.compile(r"\bAIza[\w-]{20,}"),
+    re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"),
+    re.compile(r"(?i)(?<=bearer )[^\s\"',;]+"),
+    re.compile(r"(?i)(?<=://)[^/\s]*:[^/\s]*(?=@)"),
+)
+_LABELLED = re.compile(
+    r"""(?i)((?:api[-_ ]?key|access[-_ ]?token|secret|password|authorization)["']?\s*[:=]\s*["']?)"""
+    r"""(?!bearer\b)([^\s"',;}]+)"""
+)
+
+
+def redact(text: str) -> str:
+    """The text with this process's secret variables, and what looks like a key, masked."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and _SECRET_NAME.search(name) and value in text:
+            text = text.replace(value, MASK)
+    for pattern in _PATTERNS:
+        text = pattern.sub(MASK, text)
+    return _LABELLED.sub(rf"\1{MASK}", text)

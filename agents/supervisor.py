@@ -1,0 +1,287 @@
+"""Executes one run of an agent under its limits.
+
+Whatever the agent does, the events that leave here are well formed: AgentStarted first, exactly one
+AgentCompleted or AgentError last, and every tool call that begins also ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import traceback
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from agents.deadline import Deadline, DeadlinePassed
+from agents.errors import ModelError, UnknownAgent
+from agents.events import (
+    AgentCompleted,
+    AgentError,
+    AgentEvent,
+    AgentResponseChunk,
+    AgentStarted,
+    AgentThinking,
+    ToolCompleted,
+    ToolExecuting,
+)
+from agents.redaction import redact
+from agents.registry import Agent, AgentRegistry
+from agents.request import FoundMessage, RunRequest, RunServices, RunUser, Turn
+
+__all__ = [
+    "AgentSummary",
+    "AgentSupervisor",
+    "FoundMessage",
+    "RunRequest",
+    "RunServices",
+    "RunUser",
+    "SupervisorStatus",
+    "Turn",
+]
+
+CLOSE_SECONDS = 5.0
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSummary:
+    """What others may know of an agent."""
+
+    name: str
+    description: str
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupervisorStatus:
+    """The agents, and how many runs this process executes now."""
+
+    agents: tuple[AgentSummary, ...]
+    active_runs: int
+
+
+class AgentSupervisor:
+    """Runs agents. Holds nothing of any user; any number of runs may be under way at once."""
+
+    def __init__(self, registry: AgentRegistry, *, run_timeout: float) -> None:
+        self.registry = registry
+        self.run_timeout = run_timeout
+        self._active_runs = 0
+
+    @property
+    def agent_names(self) -> tuple[str, ...]:
+        """The agents' names; the first is the default agent's."""
+        return self.registry.names
+
+    def status(self) -> SupervisorStatus:
+        """A snapshot; touches nothing but memory."""
+        return SupervisorStatus(
+            agents=tuple(
+                AgentSummary(name=agent.name, description=agent.description, model=agent.model_name)
+                for agent in self.registry
+            ),
+            active_runs=self._active_runs,
+        )
+
+    async def execute(self, request: RunRequest) -> AsyncGenerator[AgentEvent, None]:
+        """The events of one run.
+
+        Cancelling the task that waits for the next event, or closing the generator (use `aclosing`), stops the
+        agent and cleans up after it; no event follows. Raises nothing but CancelledError.
+        """
+        run = _Run(request, self.run_timeout)
+        self._active_runs += 1
+        try:
+            try:
+                agent = self.registry.get(request.agent)
+            except UnknownAgent as error:
+                yield AgentStarted(agent=request.agent, model="", attempt=request.attempt)
+                yield run.failed("AGENT_NOT_FOUND", str(error), retryable=False)
+                return
+            yield AgentStarted(agent=request.agent, model=agent.model_name, attempt=request.attempt)
+            async with aclosing(run.events(agent)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            run.deadline.cancel()
+            self._active_runs -= 1
+
+
+class _Run:
+    """One execution: its clock, its open tool calls, its log lines."""
+
+    def __init__(self, request: RunRequest, timeout: float) -> None:
+        self._request = request
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._begin = self._loop.time()
+        self.deadline = Deadline(timeout)
+        self._reported: AgentError | None = None
+        self._open_calls: dict[str, tuple[ToolExecuting, float]] = {}
+        self._log = logger.bind(run_id=request.run_id, agent=request.agent, attempt=request.attempt)
+
+    async def events(self, agent: Agent) -> AsyncGenerator[AgentEvent, None]:
+        """What the agent yields, up to its terminal event or the one made for it."""
+        stream = self._start(agent)
+        if isinstance(stream, AgentError):
+            yield stream
+            return
+        terminal: AgentCompleted | AgentError | None = None
+        try:
+            while terminal is None:
+                event = await self._next(stream)
+                match event:
+                    case AgentCompleted() | AgentError():
+                        terminal = event
+                        continue
+                    case ToolExecuting():
+                        self._open_calls[event.tool_call_id] = (event, self._loop.time())
+                    case ToolCompleted():
+                        self._open_calls.pop(event.tool_call_id, None)
+                    case AgentThinking() | AgentResponseChunk():
+                        pass
+                    case _:
+                        terminal = self._broke_contract(f"it yielded {type(event).__name__}")
+                        continue
+                yield event
+        finally:
+            await self._close(stream)
+        for closing in self._end_open_calls():
+            yield closing
+        yield self._ended(terminal)
+
+    def _start(self, agent: Agent) -> AsyncIterator[AgentEvent] | AgentError:
+        try:
+            stream: object = agent.run(self._request)
+        except Exception as error:  # noqa: BLE001 - the run's boundary: recorded, and told as one event
+            return self._internal_error(error)
+        if isinstance(stream, AsyncIterator):
+            return stream
+        if inspect.iscoroutine(stream):
+            stream.close()
+        return self._broke_contract(f"run() returned {type(stream).__name__}, not an async iterator")
+
+    async def _next(self, stream: AsyncIterator[AgentEvent]) -> AgentEvent:
+        """The agent's next event; its failure, in whatever form, as an AgentError."""
+        failure: BaseException
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
+        try:
+            return await self.deadline.next(stream)
+        except asyncio.CancelledError as error:
+            if task is None or task.cancelling() > cancelled_before:
+                raise
+            # Raised without anyone having cancelled this task: the agent's own, and so its failure.
+            failure = error
+        except Exception as error:  # noqa: BLE001 - the run's boundary: recorded, and told as one event
+            failure = error
+        return self._failure(failure)
+
+    def _failure(self, error: BaseException) -> AgentError:
+        match error:
+            case DeadlinePassed():
+                message = f"The run did not finish within {self._timeout:g} seconds."
+                return self.failed("RUN_TIMEOUT", message, retryable=True)
+            case StopAsyncIteration():
+                return self._broke_contract("it ended without a terminal event")
+            case ModelError():
+                cause = error.__cause__ or error
+                return self.failed("MODEL_ERROR", str(error), retryable=error.retryable, cause=cause)
+            case _:
+                return self._internal_error(error)
+
+    async def _close(self, stream: AsyncIterator[AgentEvent]) -> None:
+        aclose = getattr(stream, "aclose", None)
+        if aclose is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await aclose()
+        except Exception as error:  # noqa: BLE001 - the answer is complete; what the clean-up does cannot change it
+            self._log.warning("agent_cleanup_failed", **_described(error))
+
+    def _end_open_calls(self) -> Iterator[ToolCompleted]:
+        for call, began in self._open_calls.values():
+            yield ToolCompleted(
+                agent=call.agent,
+                tool_call_id=call.tool_call_id,
+                tool=call.tool,
+                duration_ms=round((self._loop.time() - began) * 1000),
+                error="the run ended before the tool did",
+            )
+
+    def _ended(self, event: AgentCompleted | AgentError) -> AgentCompleted | AgentError:
+        """The terminal event as it leaves; one log line says how the run ended."""
+        if isinstance(event, AgentCompleted):
+            event = dataclasses.replace(event, duration_ms=self._duration_ms())
+            self._log.info(
+                "agent_run_completed",
+                duration_ms=event.duration_ms,
+                model=event.usage.model,
+                input_tokens=event.usage.input_tokens,
+                output_tokens=event.usage.output_tokens,
+            )
+        elif event is not self._reported:
+            return self.failed(event.error_code, event.error_message, retryable=event.retryable)
+        return event
+
+    def failed(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        cause: BaseException | None = None,
+        correlation_id: str | None = None,
+    ) -> AgentError:
+        """The run's failure: one log line with its cause, and the event for the person."""
+        details = {} if cause is None else _described(cause)
+        if correlation_id is not None:
+            details["correlation_id"] = correlation_id
+        self._log.log(
+            logging.WARNING if correlation_id is None else logging.ERROR,
+            "agent_run_failed",
+            error_code=code,
+            reason=message,
+            duration_ms=self._duration_ms(),
+            **details,
+        )
+        self._reported = AgentError(
+            agent=self._request.agent,
+            error_code=code,
+            error_message=message,
+            retryable=retryable,
+            correlation_id=correlation_id,
+        )
+        return self._reported
+
+    def _duration_ms(self) -> int:
+        return round((self._loop.time() - self._begin) * 1000)
+
+    def _broke_contract(self, how: str) -> AgentError:
+        return self._internal_error(RuntimeError(f"the agent broke its contract: {how}"))
+
+    def _internal_error(self, error: BaseException) -> AgentError:
+        correlation_id = uuid.uuid4().hex[:16]
+        return self.failed(
+            "INTERNAL_ERROR",
+            f"Something went wrong while answering (reference {correlation_id}).",
+            retryable=True,
+            cause=error,
+            correlation_id=correlation_id,
+        )
+
+
+def _described(error: BaseException) -> dict[str, str]:
+    """A failure for the log: its class and its traceback, without secrets."""
+    return {
+        "cause": type(error).__name__,
+        "exception": redact("".join(traceback.format_exception(error))),
+    }

@@ -1,0 +1,74 @@
+"""The guard around every tool call: a time-out, a size cap, and each failure an error the model reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic_ai import RunContext, ToolReturn
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
+from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
+
+from agents.errors import ToolError
+from agents.plain import capped, plain_value
+from agents.redaction import redact
+from agents.tools import ToolContext
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass
+class GuardedToolset(WrapperToolset[ToolContext]):
+    """No tool call ends a run: it gives a JSON value of bounded size, or fails with a text for the model.
+
+    What pydantic-ai steers its loop with (retries, approvals, deferred calls) passes through.
+    """
+
+    timeout: float = 30.0
+    result_limit: int = 16_384
+
+    async def call_tool(
+        self,
+        name: str,
+        tool_args: dict[str, Any],
+        ctx: RunContext[ToolContext],
+        tool: ToolsetTool[ToolContext],
+    ) -> Any:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.timeout) as deadline:
+                result = await self.wrapped.call_tool(name, tool_args, ctx, tool)
+            if isinstance(result, ToolReturn):
+                result = result.return_value
+            return capped(plain_value("" if result is None else result), self.result_limit)
+        except (ModelRetry, ToolFailed, ApprovalRequired, CallDeferred):
+            raise
+        except ToolError as error:
+            raise ToolFailed(str(error)) from error
+        except TimeoutError as error:
+            if deadline.expired():
+                raise ToolFailed(f"the tool did not finish within {self.timeout:g} seconds") from None
+            raise _unexpected(name, error) from error
+        except Exception as error:
+            # A tool is anyone's code: whatever it raises is an answer to the model.
+            raise _unexpected(name, error) from error
+        finally:
+            if ctx.tool_call_id is not None:
+                ctx.deps.durations[ctx.tool_call_id] = round((time.perf_counter() - started) * 1000)
+
+
+def _unexpected(name: str, error: Exception) -> ToolFailed:
+    correlation_id = uuid.uuid4().hex[:16]
+    logger.error(
+        "tool_failed",
+        tool=name,
+        correlation_id=correlation_id,
+        cause=type(error).__name__,
+        exception=redact("".join(traceback.format_exception(error))),
+    )
+    return ToolFailed(f"the tool failed unexpectedly (reference {correlation_id})")

@@ -1,0 +1,92 @@
+"""One shape for every error of the API: `{"error_code", "error_message", "details", "correlation_id"}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.db import DatabaseError
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+from rest_framework_simplejwt.exceptions import InvalidToken
+
+from chat.errors import ChatError, ErrorCode
+
+logger = structlog.get_logger(__name__)
+
+STATUS_OF_CODE = {
+    ErrorCode.THREAD_NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.RUN_NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.AGENT_NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.RUN_ACTIVE: status.HTTP_409_CONFLICT,
+    ErrorCode.MESSAGE_ID_CONFLICT: status.HTTP_409_CONFLICT,
+    ErrorCode.RATE_LIMITED: status.HTTP_429_TOO_MANY_REQUESTS,
+    ErrorCode.TOO_MANY_RUNS: status.HTTP_429_TOO_MANY_REQUESTS,
+    ErrorCode.SERVICE_UNAVAILABLE: status.HTTP_503_SERVICE_UNAVAILABLE,
+    ErrorCode.INVALID_CREDENTIALS: status.HTTP_401_UNAUTHORIZED,
+    ErrorCode.INVALID_TOKEN: status.HTTP_401_UNAUTHORIZED,
+    ErrorCode.NO_TOKEN: status.HTTP_401_UNAUTHORIZED,
+}
+
+
+def exception_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. Unexpected errors are logged with their traceback and answered without it."""
+    set_rollback()
+    correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
+    if isinstance(error, ChatError):
+        chat_error, code = error, STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
+    elif isinstance(error, DatabaseError):
+        logger.warning("request_refused", code=ErrorCode.SERVICE_UNAVAILABLE, cause=str(error).partition("\n")[0])
+        chat_error = ChatError(ErrorCode.SERVICE_UNAVAILABLE, "The database is not available at the moment")
+        code = status.HTTP_503_SERVICE_UNAVAILABLE
+    elif isinstance(error, Http404 | exceptions.APIException):
+        chat_error, code = _from_framework(error)
+    else:
+        logger.error("request_failed", view=type(context.get("view")).__name__, exc_info=error)
+        chat_error, code = ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here"), 500
+    body = {
+        "error_code": chat_error.code,
+        "error_message": chat_error.message,
+        "details": chat_error.details or {},
+        "correlation_id": correlation_id,
+    }
+    headers = {"Retry-After": str(max(1, round(chat_error.retry_after)))} if chat_error.retry_after else {}
+    if code == status.HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="api"'
+    return Response(body, status=code, headers=headers)
+
+
+def _from_framework(error: Exception) -> tuple[ChatError, int]:
+    if isinstance(error, Http404):
+        return ChatError(ErrorCode.NOT_FOUND, "There is nothing here"), status.HTTP_404_NOT_FOUND
+    if isinstance(error, exceptions.ValidationError):
+        problems = {"problems": error.detail}
+        return ChatError(ErrorCode.INVALID_MESSAGE, _first_problem(error.detail), details=problems), error.status_code
+    assert isinstance(error, exceptions.APIException)  # noqa: S101 - the caller has tested it
+    code = {
+        exceptions.NotAuthenticated: ErrorCode.NO_TOKEN,
+        InvalidToken: ErrorCode.INVALID_TOKEN,
+        exceptions.ParseError: ErrorCode.INVALID_JSON,
+        exceptions.PermissionDenied: ErrorCode.FORBIDDEN,
+        exceptions.MethodNotAllowed: ErrorCode.METHOD_NOT_ALLOWED,
+        exceptions.NotFound: ErrorCode.NOT_FOUND,
+        exceptions.UnsupportedMediaType: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    }.get(type(error))
+    if code is None:
+        authentication = isinstance(error, exceptions.AuthenticationFailed)
+        code = ErrorCode.INVALID_TOKEN if authentication else ErrorCode.INVALID_MESSAGE
+    retry_after = getattr(error, "wait", None)
+    detail = error.detail.get("detail", "") if isinstance(error.detail, dict) else error.detail
+    return ChatError(code, str(detail), retry_after=retry_after), error.status_code
+
+
+def _first_problem(detail: Any, field: str = "") -> str:
+    if isinstance(detail, dict) and detail:
+        name, problem = next(iter(detail.items()))
+        return _first_problem(problem, name if name != "non_field_errors" else field)
+    if isinstance(detail, list) and detail:
+        return _first_problem(detail[0], field)
+    text = str(detail)
+    return f"{field}: {text[:1].lower()}{text[1:]}" if field else text

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from chat.api import sessions, threads
+
+urlpatterns = [
+    path("auth/token", sessions.SignIn.as_view()),
+    path("auth/token/refresh", sessions.Refresh.as_view()),
+    path("auth/logout", sessions.SignOut.as_view()),
+    path("me", sessions.Me.as_view()),
+    path("threads", threads.Threads.as_view()),
+    path("threads/<uuid:thread_id>", threads.ThreadDetail.as_view()),
+    path("threads/<uuid:thread_id>/messages", threads.ThreadMessages.as_view()),
+]

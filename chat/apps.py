@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core import checks
+
+if TYPE_CHECKING:
+    from agents.apps import AgentsConfig
+    from chat.connections import Connections
+    from chat.event_log import EventLog
+    from chat.limits import MessageLimit
+    from chat.threads import ThreadService
+
+
+class ChatConfig(AppConfig):
+    """Builds what the chat consists of. `ready` constructs only: no I/O, no tasks, no threads."""
+
+    name = "chat"
+    thread_service: ThreadService | None = None
+    event_log: EventLog
+    connections: Connections
+    message_limit: MessageLimit
+
+    def ready(self) -> None:
+        from chat.connections import Connections
+        from chat.event_log import EventLog
+        from chat.limits import MessageLimit
+        from chat.pool import DatabasePool
+        from chat.publisher import Publisher
+        from chat.threads import ThreadService
+
+        config = settings.NETRA
+        self.event_log = EventLog(DatabasePool(), Publisher())
+        self.connections = Connections(
+            self.event_log,
+            max_per_user=config.max_connections,
+            check_seconds=config.ws_position_check_seconds,
+        )
+        self.message_limit = MessageLimit(config.user_messages_per_minute)
+        supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
+        if supervisor is not None:
+            self.thread_service = ThreadService(
+                event_log=self.event_log,
+                agents=supervisor.agent_names,
+                max_open_runs=config.max_open_runs,
+            )
+        checks.register(check_thread_service, "netra")
+
+
+def check_thread_service(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """System check: the thread service was built."""
+    if cast("ChatConfig", apps.get_app_config("chat")).thread_service is None:
+        return [
+            checks.Error(
+                "The thread service is missing.",
+                hint="ChatConfig.ready builds it on the agent supervisor: see the error of the application 'agents'.",
+                id="chat.E001",
+            )
+        ]
+    return []

@@ -1,0 +1,66 @@
+"""Tokens and users. docs/protocol.md, section 1.
+
+HTTP requests are authenticated by simplejwt's own class; both accept the same tokens of the same users.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.db import database_sync_to_async
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from chat.errors import ConnectionRefused, ErrorCode
+from chat.handshake import Authentication, check_origin, find_token
+
+MAX_TOKEN_LENGTH = 8192
+
+
+def authenticate(token: str) -> Authentication:
+    """Check signature, expiry and user. One query. Raises ConnectionRefused with the code that applies."""
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
+    try:
+        access = AccessToken(token)  # type: ignore[arg-type]  # annotated as a Token, takes the encoded form
+        user = JWTAuthentication().get_user(access)
+    except ExpiredTokenError:
+        raise ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
+    except AuthenticationFailed as error:
+        if _code(error) == "user_inactive":
+            raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive") from None
+        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
+    except (TokenError, ValueError, TypeError, OverflowError):
+        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
+    return Authentication(
+        user_id=user.pk,
+        username=user.get_username(),
+        expires_at=datetime.datetime.fromtimestamp(access["exp"], datetime.UTC),
+    )
+
+
+def _code(error: AuthenticationFailed) -> str | None:
+    detail = error.detail
+    return str(detail.get("code")) if isinstance(detail, dict) else None
+
+
+class JWTAuthMiddleware:
+    """Puts `scope["authentication"]` before the consumer: a call that authenticates, or raises ConnectionRefused.
+
+    The consumer makes the call within its deadline, since only it can answer with a coded error.
+    """
+
+    def __init__(self, application: Callable[..., Awaitable[None]]) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        async def authentication() -> Authentication:
+            check_origin(scope)
+            token = find_token(scope)
+            return await database_sync_to_async(authenticate)(token)
+
+        await self.application({**scope, "authentication": authentication}, receive, send)

@@ -1,0 +1,188 @@
+"""One connection's shell of I/O around `chat.delivery`: an outbox, a reader of the log, and the clock of its window.
+
+Tasks exist only while there is something to do: an idle connection costs no task. What waits in the outbox is bounded,
+because delivery admits no more than the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from chat.backoff import delays
+from chat.delivery import Delivery, Frame, LogRead, PositionCheck, RunPosition
+from chat.errors import CloseCode
+from chat.event_log import EventLog
+from chat.pool import UNREACHABLE
+from chat.protocol import Ack, ErrorMessage, ServerFrame, SnapshotRequired
+
+logger = structlog.get_logger(__name__)
+
+READ_LIMIT = 500
+
+
+class Connection:
+    """What one open socket has yet to be sent. `send` and `close` write to the socket."""
+
+    def __init__(
+        self,
+        *,
+        user_id: Any,
+        delivery: Delivery,
+        event_log: EventLog,
+        threads_version: int,
+        window_timeout: float,
+        check_positions: Callable[[], None],
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[CloseCode], Awaitable[None]],
+    ) -> None:
+        self.user_id = user_id
+        self.delivery = delivery
+        self.threads_version = threads_version
+        self._event_log = event_log
+        self._window_timeout = window_timeout
+        self._check_positions = check_positions
+        self._send = send
+        self._close = close
+        self._outbox: deque[str | CloseCode] = deque()
+        self._closing = False
+        self._sender: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    # What happens
+
+    def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> None:
+        """A wake-up came over the channel layer."""
+        self._push(self.delivery.wake(run_id, run_number, frames, last_seq=last_seq))
+        if self.delivery.check_due:
+            self._check_positions()
+        self._continue()
+
+    def positions(self, check: PositionCheck, found: Iterable[RunPosition], threads_version: int) -> None:
+        """What the position check found of what this connection asked for."""
+        self.threads_version = max(self.threads_version, threads_version)
+        self.delivery.positions(check, found)
+        self._continue()
+
+    def reply(self, frame: ServerFrame) -> None:
+        """Answer a command. A client that reads nothing and still asks is cut off."""
+        text = frame.encode()
+        if self._closing:
+            return
+        if self.delivery.admit_reply(len(text.encode())):
+            self._push([text])
+        else:
+            self.close(CloseCode.WINDOW_FULL)
+
+    def notice(self, text: str, *, threads_version: int) -> None:
+        """A thread notice; with a full window it is left out: the client sees it by the version in `pong`."""
+        self.threads_version = max(self.threads_version, threads_version)
+        if not self._closing and self.delivery.admit_notice(len(text.encode())):
+            self._push([text])
+            self._continue()
+
+    def ack(self, command: Ack) -> None:
+        self.delivery.ack({str(run): seq for run, seq in command.cursors.items()}, command.received)
+        self._continue()
+
+    def resumed(self) -> None:
+        """After `delivery.resume`: read what the client asked for."""
+        self._continue()
+
+    def close(self, code: CloseCode, last_frame: ErrorMessage | None = None) -> None:
+        """Send what is in the outbox, and the reason if there is one, then close the socket."""
+        if not self._closing:
+            if last_frame is not None:
+                self._push([last_frame.encode()])
+            self._closing = True
+            self._outbox.append(code)
+            self._start_sender()
+
+    async def sent_all(self) -> None:
+        """Wait until the outbox is empty."""
+        if self._sender is not None:
+            await asyncio.wait([self._sender])
+
+    def abandon(self) -> None:
+        """The socket is gone."""
+        self._closing = True
+        self._outbox.clear()
+        for task in (self._sender, self._reader):
+            if task is not None:
+                task.cancel()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    # What follows from it
+
+    def _push(self, texts: Sequence[str]) -> None:
+        if texts and not self._closing:
+            self._outbox.extend(texts)
+            self._start_sender()
+
+    def _start_sender(self) -> None:
+        if self._sender is None:
+            self._sender = self._start(self._send_outbox(), "send")
+
+    def _continue(self) -> None:
+        """Read on where the log has more and the window has room, and watch how long it is full."""
+        if self._closing:
+            return
+        if self._reader is None and self.delivery.next_read() is not None:
+            self._reader = self._start(self._read_log(), "read log")
+        if not self.delivery.window_full:
+            if self._stalled is not None:
+                self._stalled.cancel()
+                self._stalled = None
+        elif self._stalled is None:
+            loop = asyncio.get_running_loop()
+            self._stalled = loop.call_later(self._window_timeout, self.close, CloseCode.WINDOW_FULL)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=f"{name} of connection")
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task is self._sender:
+            self._sender = None
+        if task is self._reader:
+            self._reader = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("connection_task_failed", task=task.get_name(), exc_info=error)
+            self.close(CloseCode.SERVICE_UNAVAILABLE)
+        elif not task.cancelled():
+            if self._outbox:
+                self._start_sender()
+            self._continue()
+
+    async def _send_outbox(self) -> None:
+        while self._outbox:
+            item = self._outbox.popleft()
+            if isinstance(item, CloseCode):
+                await self._close(item)
+            else:
+                await self._send(item)
+
+    async def _read_log(self) -> None:
+        while (read := self.delivery.next_read()) is not None and not self._closing:
+            page = await self._read_page(read)
+            following = self.delivery.log_page(read, page)
+            self._push(following.frames)
+            if following.snapshot_required:
+                self.reply(SnapshotRequired(run_ids=following.snapshot_required))
+            # The outbox holds at most a window; the next page waits until this one is on its way.
+            await self.sent_all()
+
+    async def _read_page(self, read: LogRead) -> list[Frame]:
+        for delay in delays(first=0.1, longest=2.0):
+            try:
+                return await self._event_log.read_after(read.run_id, read.after_seq, limit=READ_LIMIT)
+            except UNREACHABLE:
+                await asyncio.sleep(delay)
+        raise AssertionError("delays() never ends")

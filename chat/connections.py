@@ -1,0 +1,124 @@
+"""The open connections of this process: how many a user has, where their runs stand, and the end of all of them.
+
+The position check (docs/protocol.md, section 5.4) asks the log every few seconds, in one query for the whole process,
+for what no wake-up announced. It runs only while there are connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections import Counter
+from typing import Any
+
+import structlog
+
+from chat.connection import Connection
+from chat.errors import CloseCode, ConnectionRefused, ErrorCode
+from chat.event_log import EventLog
+from chat.pool import UNREACHABLE
+from chat.protocol import ServerDraining
+
+logger = structlog.get_logger(__name__)
+
+RECONNECT_AFTER_MS = 3000
+
+
+class Connections:
+    """All connections of one process. Holds nothing of a user but a count."""
+
+    def __init__(self, event_log: EventLog, *, max_per_user: int, check_seconds: float) -> None:
+        self._event_log = event_log
+        self._max_per_user = max_per_user
+        self._check_seconds = check_seconds
+        self._per_user: Counter[Any] = Counter()
+        self._open: set[Connection] = set()
+        self._checking: asyncio.Task[None] | None = None
+        self._check_wanted = asyncio.Event()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def reserve(self, user_id: Any) -> None:
+        """Count a connection of a user in. Raises ConnectionRefused with TOO_MANY_CONNECTIONS."""
+        if self._per_user[user_id] >= self._max_per_user:
+            raise ConnectionRefused(
+                ErrorCode.TOO_MANY_CONNECTIONS,
+                f"At most {self._max_per_user} connections per user",
+                details={"max_connections": self._max_per_user},
+                retry_after=30.0,
+            )
+        self._per_user[user_id] += 1
+
+    def release(self, user_id: Any) -> None:
+        self._per_user[user_id] -= 1
+        if not self._per_user[user_id]:
+            del self._per_user[user_id]
+
+    def add(self, connection: Connection) -> None:
+        self._open.add(connection)
+        if self._checking is None or self._checking.done() or self._checking.cancelling():
+            self._check_wanted = asyncio.Event()
+            # The task outlives the request that starts it, so it must not inherit that request's context.
+            self._checking = asyncio.get_running_loop().create_task(
+                self._check_regularly(), name="position check", context=contextvars.Context()
+            )
+
+    def remove(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if not self._open and self._checking is not None:
+            self._checking.cancel()
+
+    def open(self) -> None:
+        """Take connections (again)."""
+        self.draining = False
+
+    async def drain(self) -> None:
+        """Tell every connection that the server goes away, and close it."""
+        self.draining = True
+        frame = ServerDraining(reconnect_after_ms=RECONNECT_AFTER_MS)
+        for connection in list(self._open):
+            connection.reply(frame)
+            connection.close(CloseCode.DRAINING)
+        await asyncio.gather(*(connection.sent_all() for connection in list(self._open)))
+
+    def check_soon(self) -> None:
+        """Make the next position check at once."""
+        self._check_wanted.set()
+
+    async def _check_regularly(self) -> None:
+        while True:
+            try:
+                # Spread over time, so that the processes of a cluster do not ask in step.
+                async with asyncio.timeout(self._check_seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+                    await self._check_wanted.wait()
+            except TimeoutError:
+                pass
+            self._check_wanted.clear()
+            try:
+                await self.check_positions()
+            except UNREACHABLE as error:
+                logger.debug("position_check_failed", cause=str(error))
+                await asyncio.sleep(self._check_seconds)
+            except Exception:
+                logger.exception("position_check_failed")
+                await asyncio.sleep(self._check_seconds)
+
+    async def check_positions(self) -> None:
+        """Ask once for all connections, and tell each what concerns it."""
+        checks = [(connection, connection.delivery.check()) for connection in self._open]
+        if not checks:
+            return
+        above: dict[Any, int] = {}
+        for connection, check in checks:
+            above[connection.user_id] = min(above.get(connection.user_id, check.above), check.above)
+        standing = await self._event_log.standing(
+            run_ids={run_id for _, check in checks for run_id in check.run_ids}, above=above
+        )
+        for connection, check in checks:
+            version, positions = standing.get(connection.user_id, (0, []))
+            named = set(check.run_ids)
+            found = [place for place in positions if place.run_id in named or place.run_number > check.above]
+            connection.positions(check, found, version)

@@ -1,0 +1,352 @@
+"""The WebSocket consumer: decode, one use case, reply. Per-connection state lives here and in `Connection`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+
+import structlog
+from channels.consumer import AsyncConsumer
+from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from chat import handshake, health, protocol
+from chat.connection import Connection
+from chat.delivery import MAX_RUNS_AFTER, Delivery, Frame
+from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
+from chat.event_log import now
+from chat.handshake import Authentication
+from chat.limits import CommandLimit
+from chat.pool import UNREACHABLE
+from chat.protocol import Ack, AnyCommand, Ping, Resume, StopRun, UserMessage
+from chat.publisher import user_group
+
+if TYPE_CHECKING:
+    from chat.apps import ChatConfig
+
+logger = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+UNAVAILABLE = (DatabaseError, InterfaceError, TimeoutError, *UNREACHABLE)
+COMMAND_TIMEOUT = 10.0
+MAX_WAITING_COMMANDS = 64
+LAYER_TIMEOUT = 0.5
+
+
+class ChatConsumer(AsyncConsumer):
+    """One socket. `services` is the application's configuration, which holds what `ready` built."""
+
+    def __init__(self, *, services: ChatConfig) -> None:
+        self.services = services
+        self.scope: dict[str, Any]  # type: ignore[assignment]  # channels' type knows no keys of middleware
+        self.connection_id = uuid.uuid4().hex
+        self.log = logger.bind(connection_id=self.connection_id)
+        self.connection: Connection | None = None
+        self.authentication: Authentication | None = None
+        self.limit = CommandLimit(settings.NETRA.commands_per_minute)
+        self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
+        self.working: asyncio.Task[None] | None = None
+
+    # Shell
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Channels' own dispatch hops through the database thread at each message; these handlers do so themselves."""
+        handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
+            "websocket.connect": self.websocket_connect,
+            "websocket.receive": self.websocket_receive,
+            "websocket.disconnect": self.websocket_disconnect,
+            "run.events": self.run_events,
+            "thread.notice": self.thread_notice,
+        }
+        handler = handlers.get(message["type"])
+        if handler is None:
+            return
+        try:
+            await self.answering(lambda: handler(message))
+        except (StopConsumer, asyncio.CancelledError):
+            raise
+        except Exception:
+            # Even the answer failed. An exception that left here would close the socket with 1011.
+            self.log.exception("connection_failed")
+            await self.close(CloseCode.SERVICE_UNAVAILABLE)
+
+    async def answering(self, handle: Callable[[], Awaitable[None]], *, ref: str | None = None) -> None:
+        """Whatever fails while a message is handled is answered with a code, and the socket lives."""
+        try:
+            await handle()
+        except (StopConsumer, asyncio.CancelledError):
+            raise
+        except ConnectionRefused as error:
+            await self.refuse(error, stage="message" if self.connection else "connect")
+        except ChatError as error:
+            self.log.info("refused", code=error.code, stage="message")
+            await self.tell(error, ref=ref)
+        except UNAVAILABLE as error:
+            self.log.warning("refused", code=ErrorCode.SERVICE_UNAVAILABLE, stage="message", cause=first_line(error))
+            await self.tell(unavailable_now(), ref=ref)
+        except Exception:
+            correlation_id = uuid.uuid4().hex[:16]
+            self.log.exception("handler_failed", correlation_id=correlation_id)
+            details = {"correlation_id": correlation_id}
+            await self.tell(ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here", details=details), ref=ref)
+
+    async def tell(self, error: ChatError, *, ref: str | None) -> None:
+        if self.connection is not None:
+            self.connection.reply(protocol.error_frame(error, ref=ref))
+        else:
+            await self.refuse(service_unavailable("connection"), stage="connect")
+
+    # Connecting
+
+    async def websocket_connect(self, _message: dict[str, Any]) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(settings.NETRA.ws_connect_timeout):
+                established = await self.establish()
+        except UNAVAILABLE as error:
+            self.log.warning("database_unavailable", cause=first_line(error))
+            await self.refuse(service_unavailable("database"), stage="connect")
+            return
+        await self.accept()
+        assert self.connection is not None  # noqa: S101 - establish() has made it
+        self.connection.reply(established)
+        self.services.connections.add(self.connection)
+        seconds = round(asyncio.get_running_loop().time() - began, 4)
+        self.log.info("connected", seconds=seconds, **self.labels())
+
+    async def establish(self) -> protocol.ConnectionEstablished:
+        """Authenticate, join the group, read where the user stands: in this order, so that nothing falls between."""
+        authentication: Authentication = await self.scope["authentication"]()
+        self.log = self.log.bind(user_id=str(authentication.user_id))
+        if self.services.connections.draining:
+            raise service_unavailable("server_draining")
+        threads = health.require_services(self.services)
+        self.services.connections.reserve(authentication.user_id)
+        self.authentication = authentication
+        layer_ready = await self.join_group(authentication.user_id)
+        standing = await database_sync_to_async(lambda: (threads.snapshot(self.user_id), health.worker_alive()))()
+        snapshot, worker_ready = standing
+        self.connection = Connection(
+            user_id=authentication.user_id,
+            delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=settings.NETRA.ws_window_bytes),
+            event_log=self.services.event_log,
+            threads_version=snapshot.threads_version,
+            window_timeout=settings.NETRA.ws_window_timeout,
+            check_positions=self.services.connections.check_soon,
+            send=self.send_text,
+            close=self.close,
+        )
+        return handshake.connection_established(
+            connection_id=self.connection_id,
+            authentication=authentication,
+            snapshot=snapshot,
+            agents=threads.agents,
+            layer_ready=layer_ready,
+            worker_ready=worker_ready,
+        )
+
+    async def join_group(self, user_id: Any) -> bool:
+        """False when the layer is away: the position check then delivers from the log."""
+        try:
+            async with asyncio.timeout(LAYER_TIMEOUT):
+                await self.channel_layer.group_add(user_group(user_id), self.channel_name)
+        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
+            self.log.warning("channel_layer_unavailable", cause=repr(error))
+            return False
+        return True
+
+    async def accept(self) -> None:
+        subprotocol = handshake.chosen_subprotocol(self.scope.get("subprotocols") or ())
+        await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def refuse(self, error: ConnectionRefused, *, stage: str) -> None:
+        """Say why, then close. Browsers cannot read the status of a refused handshake, so the default accepts first."""
+        self.log.info("refused", code=error.code, stage=stage, **self.labels())
+        frame = protocol.error_frame(error)
+        if self.connection is not None:
+            self.connection.close(error.close_code, last_frame=frame)
+        elif settings.NETRA.ws_reject == "handshake":
+            await self.send({"type": "websocket.close", "code": error.close_code})
+        else:
+            await self.accept()
+            await self.send_text(frame.encode())
+            await self.close(error.close_code, reason=error.code)
+
+    def labels(self) -> dict[str, str]:
+        """Test headers label log lines. They grant nothing."""
+        value = handshake.header(self.scope, b"x-e2e-test")
+        return {"test_label": value[:64]} if value else {}
+
+    # Commands
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        if self.connection is None:
+            return  # refused; what still comes is not read
+        self.limit.spend()
+        text = message.get("text")
+        if text is None:
+            raise ChatError(ErrorCode.BINARY_NOT_SUPPORTED, "Frames must be text")
+        command = protocol.parse_command(text, max_bytes=settings.NETRA.max_message_bytes)
+        if isinstance(command, Ping):
+            self.connection.reply(
+                protocol.Pong(
+                    ref=command.ref,
+                    server_time=protocol.timestamp(now()),
+                    threads_version=self.connection.threads_version,
+                )
+            )
+        elif isinstance(command, Ack):
+            self.connection.ack(command)
+        else:
+            self.enqueue(command)
+
+    def enqueue(self, command: AnyCommand) -> None:
+        """Commands that query wait for each other, in their order, and for nothing else on this socket."""
+        try:
+            self.waiting.put_nowait(command)
+        except asyncio.QueueFull:
+            raise ChatError(
+                ErrorCode.RATE_LIMITED,
+                "Too many commands wait for their answer",
+                retry_after=1.0,
+                ref=command.ref,
+            ) from None
+        if self.working is None or self.working.done():
+            self.working = self.start(self.work())
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work, name=f"commands of {self.connection_id}")
+
+    async def work(self) -> None:
+        while not self.waiting.empty():
+            command = self.waiting.get_nowait()
+            await self.answering(lambda c=command: self.execute(c), ref=command.ref)  # type: ignore[misc]
+
+    async def execute(self, command: AnyCommand) -> None:
+        assert self.connection is not None  # noqa: S101 - commands come after the connection
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            match command:
+                case UserMessage():
+                    reply: protocol.Reply = await self.post_message(command)
+                case StopRun():
+                    reply = await self.stop_run(command)
+                case Resume():
+                    reply = await self.resume(command)
+                case Ping() | Ack():
+                    raise AssertionError("answered before they wait")
+                case _ as unreachable:
+                    assert_never(unreachable)
+        self.connection.reply(reply)
+        if isinstance(command, Resume):
+            self.connection.resumed()
+
+    async def post_message(self, command: UserMessage) -> protocol.MessageAccepted:
+        threads, user_id = health.require_services(self.services), self.user_id
+        earlier = None
+        if command.message_id is not None:
+            earlier = await database_sync_to_async(threads.find_acceptance)(user_id, command)
+        if earlier is None:
+            self.services.message_limit.spend(user_id)
+            earlier = await database_sync_to_async(threads.post_message)(user_id, command)
+            self.log.info(
+                "message_accepted",
+                thread_id=earlier.thread_id,
+                run_id=earlier.run_id,
+                run_number=earlier.run_number,
+            )
+        return earlier.model_copy(update={"ref": command.ref})
+
+    async def stop_run(self, command: StopRun) -> protocol.RunStopped:
+        threads = health.require_services(self.services)
+        stopped = await database_sync_to_async(threads.stop_run)(self.user_id, command.run_id)
+        self.log.info("run_stopped", run_id=stopped.run_id, status=stopped.status)
+        return stopped.model_copy(update={"ref": command.ref})
+
+    async def resume(self, command: Resume) -> protocol.Resumed:
+        assert self.connection is not None  # noqa: S101 - commands come after the connection
+        log, user_id = self.services.event_log, self.user_id
+        cursors = {str(run_id): seq for run_id, seq in command.cursors.items()}
+        named = await log.positions(user_id, run_ids=list(cursors)) if cursors else []
+        above = []
+        if command.after_run is not None:
+            above = await log.positions_above(user_id, run_number=command.after_run, limit=MAX_RUNS_AFTER + 1)
+        resumed = self.connection.delivery.resume(cursors, named=named, above=above)
+        return protocol.Resumed(
+            ref=command.ref,
+            runs={run_id: protocol.ResumedRun(**dataclasses.asdict(run)) for run_id, run in resumed.runs.items()},
+            snapshot_required=resumed.snapshot_required,
+            gone=resumed.gone,
+            reload=True if resumed.reload else None,
+        )
+
+    @property
+    def user_id(self) -> Any:
+        assert self.authentication is not None  # noqa: S101 - commands come after authentication
+        return self.authentication.user_id
+
+    # From the channel layer
+
+    async def run_events(self, message: dict[str, Any]) -> None:
+        if self.connection is None:
+            return
+        first = message["first_seq"]
+        frames = [Frame(seq=seq, text=text, terminal=False) for seq, text in enumerate(message["frames"], first)]
+        if frames and message["terminal"]:
+            frames[-1] = Frame(seq=frames[-1].seq, text=frames[-1].text, terminal=True)
+        self.connection.wake(message["run_id"], message["run_number"], frames, last_seq=message["last_seq"])
+
+    async def thread_notice(self, message: dict[str, Any]) -> None:
+        if self.connection is not None:
+            self.connection.notice(message["frame"], threads_version=message["threads_version"])
+
+    # Leaving
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        self.log.info("disconnected", code=message.get("code"))
+        raise StopConsumer
+
+    async def leave(self) -> None:
+        """A disconnect ends nothing but the connection: runs go on."""
+        if self.working is not None:
+            self.working.cancel()
+        if self.connection is not None:
+            self.connection.abandon()
+            self.services.connections.remove(self.connection)
+        if self.authentication is not None:
+            user_id, self.authentication = self.authentication.user_id, None
+            self.services.connections.release(user_id)
+            try:
+                async with asyncio.timeout(LAYER_TIMEOUT):
+                    await self.channel_layer.group_discard(user_group(user_id), self.channel_name)
+            except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
+                self.log.debug("group_discard_failed", cause=repr(error))
+
+    async def send_text(self, text: str) -> None:
+        await self.send({"type": "websocket.send", "text": text})
+
+    async def close(self, code: CloseCode, reason: str | None = None) -> None:
+        await self.send({"type": "websocket.close", "code": int(code), **({"reason": reason} if reason else {})})
+
+
+def unavailable_now() -> ChatError:
+    return ChatError(
+        ErrorCode.SERVICE_UNAVAILABLE,
+        "The database is not available at the moment",
+        details={"missing": ["database"]},
+        retry_after=2.0,
+    )
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

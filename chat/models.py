@@ -1,0 +1,171 @@
+"""Threads, messages, runs and the log of their events."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATUSES = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL)
+
+
+class Role(models.TextChoices):
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class CancelledBy(models.TextChoices):
+    USER = "user"
+    INTERRUPT = "interrupt"
+    DELETED = "deleted"
+
+
+class UserCounters(models.Model):
+    """The numbers that count per user. Its row lock is the lock under which a user's messages are accepted."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="chat_counters"
+    )
+    last_run_number = models.PositiveBigIntegerField(default=0)
+    threads_version = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "user counters"
+
+    def __str__(self) -> str:
+        return f"run {self.last_run_number}, threads version {self.threads_version}"
+
+
+class Thread(models.Model):
+    """A conversation. Deleting hides it at once (`deleted_at`); the sweep removes it later."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="threads")
+    title = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField(help_text="When its person last wrote in it.")
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                F("user"),
+                F("updated_at").desc(),
+                F("id").desc(),
+                condition=Q(deleted_at=None),
+                name="thread_by_activity",
+            ),
+            models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="thread_deleted"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Message(models.Model):
+    """What a person or an agent said. `message_id` is its name on the wire, unique per user, made by either side.
+
+    `parent` is the message it follows: a thread is a tree, and an edited question begins a branch. A thread is
+    read in the order of (`run_number`, `id`): a question that waited in the queue comes after the answer before it.
+    """
+
+    message_id = models.UUIDField(default=uuid.uuid4)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="messages")
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
+    role = models.CharField(max_length=9, choices=Role)
+    content = models.TextField()
+    run_number = models.PositiveBigIntegerField(help_text="Of the run that it began, or that made it.")
+    partial = models.BooleanField(default=False, help_text="The answer was cut short: cancelled or failed.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "message_id"], name="message_id_once_per_user"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="message_role_known"),
+        ]
+        indexes = [models.Index(fields=["thread", "run_number", "id"], name="message_by_thread")]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:60]}"
+
+
+class Run(models.Model):
+    """One execution of an agent for one message. Its states and edges are in `chat.runs` and `chat.event_log`.
+
+    `claim` is the fence: it grows at each pick-up and at each write that takes the run from its holder.
+    `attempt` counts repeats after a lost worker.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run_number = models.PositiveBigIntegerField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="runs")
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs")
+    input_message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="runs")
+    output_message = models.OneToOneField(
+        Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="produced_by"
+    )
+    agent = models.CharField(max_length=64)
+    status = models.CharField(max_length=17, choices=RunStatus, default=RunStatus.QUEUED)
+    claim = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    last_seq = models.PositiveIntegerField(default=0)
+    restart_seq = models.PositiveIntegerField(default=1, help_text="Events up to this one do not count any more.")
+    job_id = models.BigIntegerField(null=True, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.TextField(blank=True)
+    cancelled_by = models.CharField(max_length=9, choices=CancelledBy, blank=True)
+    usage = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "run_number"], name="run_number_once_per_user"),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=OPEN_STATUSES, finished_at=None)
+                | (~Q(status__in=OPEN_STATUSES) & Q(finished_at__isnull=False)),
+                name="run_ended_when_finished",
+            ),
+            models.UniqueConstraint(
+                fields=["thread"],
+                condition=Q(status__in=[RunStatus.RUNNING, RunStatus.AWAITING_APPROVAL]),
+                name="run_one_active_per_thread",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "run_number"], condition=Q(status__in=OPEN_STATUSES), name="run_open_by_user"),
+            models.Index(fields=["thread", "run_number"], name="run_by_thread"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.run_number} ({self.status})"
+
+
+class RunEvent(models.Model):
+    """One event of a run, in the order of `seq` = 1, 2, 3 … without gap. Written once, never changed."""
+
+    pk = models.CompositePrimaryKey("run_id", "seq")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
+    seq = models.PositiveIntegerField()
+    type = models.CharField(max_length=32)
+    agent = models.CharField(max_length=64)
+    data = models.JSONField()
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.type}"

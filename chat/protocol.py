@@ -1,0 +1,298 @@
+"""The wire protocol `netra.v1` as types: commands, frames, and how both are read and written. No I/O.
+
+Source: docs/protocol.md, sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pydantic_core
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
+
+from chat.errors import ChatError, ErrorCode
+
+PROTOCOL = "netra.v1"
+SUBPROTOCOLS = (PROTOCOL, "jwt-auth")
+MAX_REF_LENGTH = 256
+MAX_CURSORS = 1000
+USER_MESSAGE_TYPES = (
+    "user_message",
+    "message",
+    "chat",
+    "chat_message",
+    "start_agent",
+    "execute_agent",
+    "stream_request",
+)
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates."""
+    if "\x00" in text:
+        raise ValueError("must not contain the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain lone surrogates") from None
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+Text = Annotated[StrictStr, AfterValidator(_storable)]
+Ref = Annotated[Text, Field(max_length=MAX_REF_LENGTH)]
+Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
+
+
+class Command(BaseModel):
+    """What a client may send. Unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+    ref: Ref | None = None
+
+
+class Ping(Command):
+    type: Literal["ping"]
+
+
+class UserMessage(Command):
+    type: Literal["user_message"]
+    content: Annotated[Text, AfterValidator(_not_blank)]
+    thread_id: UUID | None = None
+    agent: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    message_id: UUID | None = None
+    when_busy: Literal["enqueue", "interrupt", "reject"] = "enqueue"
+    attachments: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class StopRun(Command):
+    type: Literal["stop_run"]
+    run_id: UUID
+
+
+class Resume(Command):
+    type: Literal["resume"]
+    cursors: Cursors = Field(default_factory=dict)
+    after_run: Annotated[int, Field(strict=True, ge=0, le=2**62)] | None = None
+
+
+class Ack(Command):
+    type: Literal["ack"]
+    cursors: Cursors = Field(default_factory=dict)
+    received: Annotated[int, Field(strict=True, ge=0, le=2**62)] | None = None
+
+
+AnyCommand = Ping | UserMessage | StopRun | Resume | Ack
+COMMANDS: Mapping[str, TypeAdapter[Any]] = {
+    "ping": TypeAdapter(Ping),
+    "stop_run": TypeAdapter(StopRun),
+    "resume": TypeAdapter(Resume),
+    "ack": TypeAdapter(Ack),
+    **dict.fromkeys(USER_MESSAGE_TYPES, TypeAdapter(UserMessage)),
+}
+
+
+def parse_command(text: str, *, max_bytes: int) -> AnyCommand:
+    """Read one text frame.
+
+    Raises ChatError with MESSAGE_TOO_LARGE, INVALID_JSON, INVALID_MESSAGE or UNKNOWN_TYPE.
+    """
+    # A character takes at least one byte: most oversized frames are refused without encoding them.
+    if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise ChatError(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"A frame may have at most {max_bytes} bytes",
+            details={"max_message_bytes": max_bytes},
+        )
+    try:
+        raw = pydantic_core.from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise ChatError(ErrorCode.INVALID_JSON, f"The frame is not valid JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "A frame must be a JSON object")
+    ref = raw.get("ref")
+    ref = ref if isinstance(ref, str) and len(ref) <= MAX_REF_LENGTH and ref.isprintable() else None
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "type: must be a string", ref=ref)
+    adapter = COMMANDS.get(kind)
+    if adapter is None:
+        raise ChatError(
+            ErrorCode.UNKNOWN_TYPE,
+            f"Unknown message type {kind[:64]!a}",
+            details={"known_types": sorted(COMMANDS)},
+            ref=ref,
+        )
+    if kind in USER_MESSAGE_TYPES:
+        raw["type"] = "user_message"
+    try:
+        command: AnyCommand = adapter.validate_python(raw)
+    except ValidationError as error:
+        raise _invalid_message(error, ref) from None
+    return command
+
+
+def _invalid_message(error: ValidationError, ref: str | None) -> ChatError:
+    problems = [
+        {"field": ".".join(str(part)[:64] for part in item["loc"]), "problem": _reason(item["msg"])}
+        for item in error.errors(include_url=False, include_input=False, include_context=False)[:10]
+    ]
+    first = problems[0]
+    text = f"{first['field']}: {first['problem']}"
+    return ChatError(ErrorCode.INVALID_MESSAGE, text, details={"problems": problems}, ref=ref)
+
+
+def _reason(message: str) -> str:
+    reason = message.removeprefix("Value error, ")
+    return reason[:1].lower() + reason[1:]
+
+
+class ServerFrame(BaseModel):
+    """What the server sends besides run events. A field without a value is absent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def encode(self) -> str:
+        return self.model_dump_json(exclude_none=True)
+
+
+class Reply(ServerFrame):
+    """The answer to one command; `ref` is the command's."""
+
+    ref: str | None = None
+
+
+class Pong(Reply):
+    type: Literal["pong"] = "pong"
+    server_time: str
+    threads_version: int
+
+
+class MessageAccepted(Reply):
+    type: Literal["message_accepted"] = "message_accepted"
+    thread_id: str
+    message_id: str
+    run_id: str
+    run_number: int
+
+
+class RunStopped(Reply):
+    type: Literal["run_stopped"] = "run_stopped"
+    run_id: str
+    status: str
+
+
+class ResumedRun(ServerFrame):
+    run_number: int
+    status: str
+    from_seq: int
+    last_seq: int
+
+
+class Resumed(Reply):
+    type: Literal["resumed"] = "resumed"
+    runs: dict[str, ResumedRun]
+    snapshot_required: list[str]
+    gone: list[str]
+    reload: Literal[True] | None = None
+
+
+class ErrorMessage(Reply):
+    type: Literal["error_message"] = "error_message"
+    error_code: str
+    error_message: str
+    details: dict[str, Any] | None = None
+    retry_after: float | None = None
+
+
+class SnapshotRequired(ServerFrame):
+    type: Literal["snapshot_required"] = "snapshot_required"
+    run_ids: list[str]
+
+
+class ServerDraining(ServerFrame):
+    type: Literal["server_draining"] = "server_draining"
+    reconnect_after_ms: int
+
+
+class ThreadNotice(ServerFrame):
+    type: Literal["thread_created", "thread_updated", "thread_deleted"]
+    thread: dict[str, Any]
+    threads_version: int
+
+
+class OpenRun(ServerFrame):
+    run_id: str
+    run_number: int
+    thread_id: str
+    status: str
+    last_seq: int
+
+
+class ConnectionEstablished(ServerFrame):
+    type: Literal["connection_established"] = "connection_established"
+    event: Literal["connection_established"] = "connection_established"
+    connection_ready: Literal[True] = True
+    protocol: Literal["netra.v1"] = "netra.v1"
+    connection_id: str
+    user: dict[str, str]
+    environment: str
+    server_time: str
+    services: dict[str, str]
+    agents: list[str]
+    last_run_number: int
+    threads_version: int
+    open_runs: list[OpenRun]
+    token: dict[str, Any]
+    heartbeat: dict[str, float]
+    limits: dict[str, int]
+
+
+def error_frame(error: ChatError, *, ref: str | None = None) -> ErrorMessage:
+    return ErrorMessage(
+        error_code=error.code,
+        error_message=error.message,
+        details=error.details,
+        retry_after=error.retry_after,
+        ref=ref if ref is not None else error.ref,
+    )
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    """The wire form of a UTC time: milliseconds and `Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def encode_event(
+    *,
+    type: str,  # noqa: A002 - the wire's name
+    thread_id: str,
+    run_id: str,
+    run_number: int,
+    seq: int,
+    created_at: datetime.datetime,
+    agent: str,
+    data: Any,
+) -> str:
+    """The frame of one run event, live or replayed."""
+    return pydantic_core.to_json(
+        {
+            "type": type,
+            "thread_id": thread_id,
+            "run_id": run_id,
+            "run_number": run_number,
+            "seq": seq,
+            "timestamp": timestamp(created_at),
+            "agent": agent,
+            "data": data,
+        }
+    ).decode()

@@ -1,0 +1,191 @@
+"""The edges of a run that others than its holder write: begin, cancel, recover.
+
+        post                claim                    finish
+    (new) ──► queued ─────────────► running ───────────────────► completed, failed
+                ▲  │                 │   │
+                │  └──────┐   cancel │   │ hand back, recover
+                │         ▼          ▼   │
+                │        cancelled ◄─┘   │
+                └────────────────────────┘
+
+`claim`, `hand_back` and `finish` are the holder's: `chat.event_log`. Each function here runs in the caller's
+transaction, under the row lock of the thread (lock order everywhere: user counters, thread, run).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import connection, transaction
+
+from chat import jobs
+from chat.event_log import ANSWER_SQL, Event, event_frame, now
+from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, RunEvent, RunStatus, Thread
+from chat.publisher import Publisher, wake_up
+
+
+class IllegalTransition(Exception):
+    """A run was not in a state from which the edge begins."""
+
+    def __init__(self, run: Run, expected: tuple[RunStatus, ...]) -> None:
+        super().__init__(f"run {run.id}: expected {' or '.join(expected)}, got {run.status}")
+
+
+def append_event(run: Run, event: Event, publisher: Publisher) -> None:
+    """Number an event of a locked run and store it; connections are told after the commit. Saves `run.last_seq`."""
+    run.last_seq += 1
+    RunEvent.objects.create(
+        run=run,
+        seq=run.last_seq,
+        type=event.type,
+        agent=event.agent,
+        data=event.data,
+        created_at=event.created_at,
+    )
+    run.save(update_fields=["last_seq"])
+    frame = event_frame(run.id, run.run_number, run.thread_id, run.last_seq, event)
+    publisher.send_on_commit(run.user_id, wake_up(str(run.id), run.run_number, [frame]))
+
+
+def begin(*, message: Message, run_number: int, agent: str, publisher: Publisher) -> Run:
+    """A new run for a message: `queued`, with its first event, and with a job when its thread has no other open run."""
+    run = Run(
+        run_number=run_number,
+        user_id=message.user_id,
+        thread_id=message.thread_id,
+        input_message=message,
+        agent=agent,
+        created_at=message.created_at,
+    )
+    thread_busy = Run.objects.filter(thread_id=message.thread_id, status__in=OPEN_STATUSES).exists()
+    if not thread_busy:
+        run.job_id = jobs.defer_run(run.id)
+    run.save(force_insert=True)
+    parent = message.parent
+    data = {
+        "id": str(message.message_id),
+        "role": Role.USER.value,
+        "content": message.content,
+        **({"parent_id": str(parent.message_id)} if parent else {}),
+    }
+    append_event(run, Event("message_created", agent, {"message": data}, message.created_at), publisher)
+    return run
+
+
+def answer_so_far(run: Run) -> str:
+    """The text of the current attempt, as far as it is in the log."""
+    with connection.cursor() as cursor:
+        cursor.execute(ANSWER_SQL, {"run": run.id})
+        row = cursor.fetchone()
+    return (row and row[0]) or ""
+
+
+def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
+    """`queued, running, awaiting_approval → cancelled`: ends the run at once, whoever holds it.
+
+    The partial answer stays. The holder's later writes are fenced off; its task is aborted. The caller has locked
+    thread and run. Raises IllegalTransition for an ended run.
+    """
+    if run.status not in OPEN_STATUSES:
+        raise IllegalTransition(run, OPEN_STATUSES)
+    run.claim += 1
+    run.status = RunStatus.CANCELLED
+    run.cancelled_by = by
+    run.finished_at = now()
+    data: dict[str, Any] = {"by": by.value}
+    if content := answer_so_far(run):
+        data["message"] = _store_partial_answer(run, content)
+    run.save(update_fields=["claim", "status", "cancelled_by", "finished_at", "output_message"])
+    append_event(run, Event("agent_cancelled", run.agent, data, run.finished_at), publisher)
+    jobs.abort_run(run.job_id)
+
+
+def _store_partial_answer(run: Run, content: str) -> dict[str, Any]:
+    run.output_message = Message.objects.create(
+        user_id=run.user_id,
+        thread_id=run.thread_id,
+        parent_id=run.input_message_id,
+        role=Role.ASSISTANT,
+        content=content,
+        run_number=run.run_number,
+        partial=True,
+        created_at=run.finished_at or now(),
+    )
+    return {"id": str(run.output_message.message_id), "role": Role.ASSISTANT.value, "content": content}
+
+
+def defer_next(thread: Thread) -> None:
+    """Give the head of a locked thread's queue its job, if the thread has no active run and the head has no job yet."""
+    head = Run.objects.filter(thread=thread, status__in=OPEN_STATUSES).order_by("run_number").first()
+    if head is not None and head.status == RunStatus.QUEUED and head.job_id is None:
+        head.job_id = jobs.defer_run(head.id)
+        head.save(update_fields=["job_id"])
+
+
+@transaction.atomic
+def requeue(run_id: uuid.UUID, *, lost_job_id: int | None) -> bool:
+    """Give a queued run that is its thread's head another job, when the one it had is gone. False if all is well."""
+    locked = lock(run_id)
+    if locked is None:
+        return False
+    thread, run = locked
+    if run.status != RunStatus.QUEUED or run.job_id != lost_job_id:
+        return False
+    jobs.bury(run.job_id)
+    run.job_id = None
+    run.save(update_fields=["job_id"])
+    defer_next(thread)
+    return True
+
+
+def lock(run_id: uuid.UUID) -> tuple[Thread, Run] | None:
+    """A run and its thread, locked in their order, or None when there is no such run."""
+    thread = Thread.objects.select_for_update(no_key=True, of=("self",)).filter(runs__id=run_id).first()
+    if thread is None:
+        return None
+    return thread, Run.objects.select_for_update(no_key=True).get(id=run_id)
+
+
+@transaction.atomic
+def recover(run_id: uuid.UUID, *, seen_claim: int, max_attempts: int, publisher: Publisher) -> RunStatus | None:
+    """`running → queued` (attempt + 1) after its worker was lost, or `→ failed` when its attempts are used up.
+
+    `seen_claim` is the claim under which the caller saw it lost; None is returned when it has moved on since.
+    """
+    locked = lock(run_id)
+    if locked is None:
+        return None
+    thread, run = locked
+    if run.claim != seen_claim or run.status != RunStatus.RUNNING:
+        return None
+    jobs.bury(run.job_id)
+    run.claim += 1
+    if run.attempt >= max_attempts:
+        _fail_lost(run, publisher)
+        defer_next(thread)
+        return RunStatus.FAILED
+    run.attempt += 1
+    run.status = RunStatus.QUEUED
+    run.restart_seq = run.last_seq + 1
+    run.job_id = jobs.defer_run(run.id)
+    run.save(update_fields=["claim", "attempt", "status", "restart_seq", "job_id"])
+    restarted = {"attempt": run.attempt, "reason": "worker_lost"}
+    append_event(run, Event("agent_restarted", run.agent, restarted, now()), publisher)
+    return RunStatus.QUEUED
+
+
+def _fail_lost(run: Run, publisher: Publisher) -> None:
+    run.status = RunStatus.FAILED
+    run.finished_at = now()
+    run.error_code = "WORKER_LOST"
+    run.error_message = f"The server that ran this was lost {run.attempt} times. You can send the message again."
+    data: dict[str, Any] = {
+        "error_code": run.error_code,
+        "error_message": run.error_message,
+        "retryable": True,
+    }
+    if content := answer_so_far(run):
+        data["message"] = _store_partial_answer(run, content)
+    run.save(update_fields=["claim", "status", "finished_at", "error_code", "error_message", "output_message"])
+    append_event(run, Event("agent_error", run.agent, data, run.finished_at), publisher)

@@ -1,0 +1,493 @@
+"""Recorded traces of whole conversations with a client, for the reducers of other languages.
+
+Each file of tests/traces is `{"name", "frames", "state"}`: the server's frames in the order in which the
+client got them, and `ClientState.to_json()` after the last. Frames that begin with `$` are not the server's:
+
+    {"type": "$disconnected"}              the socket closed; the next frame comes over a new one
+    {"type": "$reloaded"}                  what was stale has been loaded over REST
+    {"type": "$sends", "frame": {…}}       what a correct client sends here (`ref` is its own choice)
+
+`python -m tests.test_delivery_traces` writes the files anew.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chat.fold import ClientState
+
+TRACES = Path(__file__).parent / "traces"
+Frame = dict[str, Any]
+
+
+def name_id(name: str) -> str:
+    """A UUID that is the same in each recording."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"netra:{name}"))
+
+
+class Run:
+    """The log of one run; each method appends an event and returns its frame."""
+
+    def __init__(self, number: int, *, thread: str = "thread-1", agent: str = "assistant") -> None:
+        self.number = number
+        self.thread_id = name_id(thread)
+        self.run_id = name_id(f"run-{number}")
+        self.agent = agent
+        self.log: list[Frame] = []
+        self.status = "queued"
+        self.attempt = 1
+        self.message_id = ""
+        self.text = ""
+
+    def event(self, kind: str, *, agent: str | None = None, **data: Any) -> Frame:
+        seq = len(self.log) + 1
+        frame = {
+            "type": kind,
+            "thread_id": self.thread_id,
+            "run_id": self.run_id,
+            "run_number": self.number,
+            "seq": seq,
+            "timestamp": f"2026-11-23T19:{self.number % 60:02}:{seq % 60:02}.000Z",
+            "agent": agent or self.agent,
+            "data": data,
+        }
+        self.log.append(frame)
+        return frame
+
+    def created(self, content: str, **more: str) -> Frame:
+        message = {"id": name_id(f"question-{self.number}"), "role": "user", "content": content, **more}
+        return self.event("message_created", message=message)
+
+    def started(self) -> Frame:
+        self.status = "running"
+        self.message_id = name_id(f"answer-{self.number}-{len(self.log)}")
+        return self.event("agent_started", model="offline", attempt=self.attempt)
+
+    def thinking(self, step: int, text: str = "", *, agent: str | None = None) -> Frame:
+        return self.event("agent_thinking", agent=agent, step=step, text=text)
+
+    def tool(self, call: str, tool: str, *, agent: str | None = None, **arguments: Any) -> Frame:
+        return self.event("tool_executing", agent=agent, tool_call_id=call, tool=tool, arguments=arguments)
+
+    def tool_done(self, call: str, tool: str, *, agent: str | None = None, **outcome: Any) -> Frame:
+        return self.event(
+            "tool_completed", agent=agent, tool_call_id=call, tool=tool, **outcome, duration_ms=12
+        )
+
+    def chunk(self, text: str) -> Frame:
+        self.text += text
+        return self.event("agent_response_chunk", message_id=self.message_id, text=text)
+
+    def restarted(self, reason: str, *, attempt: int) -> Frame:
+        self.status, self.attempt, self.text = "queued", attempt, ""
+        return self.event("agent_restarted", attempt=attempt, reason=reason)
+
+    def answer(self) -> dict[str, Any]:
+        if not self.text:
+            return {}
+        return {"message": {"id": self.message_id, "role": "assistant", "content": self.text}}
+
+    def completed(self) -> Frame:
+        self.status = "completed"
+        tokens = {"input_tokens": 20, "output_tokens": 10, "requests": 1, "cost_usd": 0.0001}
+        return self.event(
+            "agent_completed", **self.answer(), usage={"model": "offline", **tokens}, duration_ms=850
+        )
+
+    def failed(self, code: str, text: str) -> Frame:
+        self.status = "failed"
+        return self.event("agent_error", error_code=code, error_message=text, retryable=True, **self.answer())
+
+    def cancelled(self, by: str) -> Frame:
+        self.status = "cancelled"
+        return self.event("agent_cancelled", by=by, **self.answer())
+
+    def chat(self, question: str, *pieces: str) -> list[Frame]:
+        """The whole of a run without tools."""
+        first = [self.created(question), self.started(), self.thinking(1)]
+        return [*first, *(self.chunk(piece) for piece in pieces), self.completed()]
+
+
+class Recording:
+    """One client's conversation, as it is recorded."""
+
+    def __init__(self) -> None:
+        self.client = ClientState()
+        self.frames: list[Frame] = []
+        self.threads_version = 7
+
+    def get(self, *frames: Frame) -> None:
+        for frame in frames:
+            self.client.fold(frame)
+            self.frames.append(frame)
+
+    def connect(self, last_run_number: int, *open_runs: Run) -> None:
+        """Opens a socket, and records the `resume` that follows."""
+        entries = [
+            {
+                "run_id": run.run_id,
+                "run_number": run.number,
+                "thread_id": run.thread_id,
+                "status": run.status,
+                "last_seq": len(run.log),
+            }
+            for run in open_runs
+        ]
+        self.get(
+            {
+                "type": "connection_established",
+                "event": "connection_established",
+                "connection_ready": True,
+                "protocol": "netra.v1",
+                "connection_id": name_id(f"connection-{len(self.frames)}"),
+                "user": {"id": "1", "username": "ada"},
+                "last_run_number": last_run_number,
+                "threads_version": self.threads_version,
+                "open_runs": entries,
+                "limits": {"window_bytes": 1048576},
+            }
+        )
+        self.sends(self.client.resume(f"resume-{len(self.frames)}"))
+
+    def sends(self, frame: Frame | None) -> None:
+        if frame is not None:
+            self.frames.append({"type": "$sends", "frame": frame})
+
+    def disconnect(self) -> None:
+        self.frames.append({"type": "$disconnected"})
+
+    def reloaded(self) -> None:
+        self.client.reloaded()
+        self.frames.append({"type": "$reloaded"})
+
+    def resumed(
+        self, *runs: Run, snapshot: tuple[Run, ...] = (), gone: tuple[Run, ...] = (), **more: Any
+    ) -> None:
+        """The reply to the `resume` recorded last, and the replay of the runs."""
+        request = next(frame["frame"] for frame in reversed(self.frames) if frame["type"] == "$sends")
+        after = {run.run_id: request["cursors"].get(run.run_id, 0) for run in runs}
+        places = {
+            run.run_id: {
+                "run_number": run.number,
+                "status": run.status,
+                "from_seq": after[run.run_id] + 1,
+                "last_seq": len(run.log),
+            }
+            for run in runs
+        }
+        self.get(
+            {
+                "type": "resumed",
+                "ref": request["ref"],
+                "runs": places,
+                "snapshot_required": [run.run_id for run in snapshot],
+                "gone": [run.run_id for run in gone],
+                **more,
+            }
+        )
+        for run in runs:
+            self.get(*run.log[after[run.run_id] :])
+
+    def notice(self, kind: str, thread: str, *, skipped: int = 0, **more: str) -> None:
+        self.threads_version += 1 + skipped
+        thread_entry = {"id": name_id(thread), **more}
+        self.get({"type": kind, "thread": thread_entry, "threads_version": self.threads_version})
+
+
+def greeting(r: Recording) -> None:
+    run = Run(1)
+    r.connect(0)
+    r.notice("thread_created", "thread-1", title="Hello")
+    r.get(run.created("Hello"))
+    names = {"thread_id": run.thread_id, "message_id": name_id("question-1"), "run_id": run.run_id}
+    r.get({"type": "message_accepted", "ref": "m1", **names, "run_number": 1})
+    r.get(
+        run.started(),
+        run.thinking(1),
+        run.chunk("Hel"),
+        run.chunk("lo, "),
+        run.chunk("Ada 👋"),
+        run.completed(),
+    )
+    r.sends(r.client.ack())
+
+
+def tools_in_parallel(r: Recording) -> None:
+    run = Run(5, agent="data")
+    r.connect(4)
+    r.get(run.created("Compare Berlin and Paris"), run.started(), run.thinking(1))
+    r.get(run.chunk("Let me look. "))
+    r.get(run.tool("call-1", "weather", city="Berlin"), run.tool("call-2", "weather", city="Paris"))
+    r.get(run.tool("call-3", "calculate", expression="1/0"))
+    r.get(run.tool_done("call-2", "weather", result={"celsius": 11}))
+    r.get(run.tool_done("call-3", "calculate", error="division by zero"))
+    r.get(run.tool_done("call-1", "weather", result={"celsius": 7, "rain": None}))
+    r.get(run.thinking(2), run.chunk("Paris is warmer."), run.completed())
+
+
+def thinking(r: Recording) -> None:
+    run = Run(2)
+    r.connect(1)
+    r.get(run.created("Why?"), run.started(), run.thinking(1), run.thinking(1, "The question "))
+    r.get(run.thinking(1, "is open."), run.tool("call-1", "search", query="why"))
+    r.get(run.tool_done("call-1", "search", result=[]), run.thinking(2), run.thinking(2, "Nothing found."))
+    r.get(run.chunk("Because."), run.completed())
+
+
+def delegation(r: Recording) -> None:
+    run = Run(3, agent="triage")
+    r.connect(2)
+    r.get(run.created("How many orders?"), run.started(), run.thinking(1))
+    r.get(run.tool("call-1", "delegate", to="data"))
+    r.get(run.event("subagent_started", subagent="data", parent_tool_call_id="call-1"))
+    r.get(run.thinking(1, agent="data"), run.thinking(1, "Counting", agent="data"))
+    r.get(run.tool("call-2", "query", agent="data", table="orders"), run.thinking(1, "still triage"))
+    r.get(run.tool_done("call-2", "query", agent="data", result=42), run.thinking(2, agent="data"))
+    r.get(run.event("subagent_completed", subagent="data", parent_tool_call_id="call-1", result="42 orders"))
+    r.get(run.tool_done("call-1", "delegate", result="42 orders"))
+    r.get(run.thinking(2), run.chunk("There are 42 orders."), run.completed())
+
+
+def restart(r: Recording) -> None:
+    run = Run(9)
+    r.connect(8)
+    r.get(
+        run.created("Count"),
+        run.started(),
+        run.thinking(1),
+        run.tool("call-1", "count"),
+        run.chunk("one, tw"),
+    )
+    r.get(run.restarted("worker_lost", attempt=2))
+    r.get(run.started(), run.thinking(1), run.chunk("One, "), run.chunk("two."), run.completed())
+
+
+def hand_back(r: Recording) -> None:
+    run = Run(9)
+    r.connect(8)
+    r.get(run.created("Count"), run.started(), run.thinking(1), run.chunk("One, "))
+    r.get(run.restarted("worker_shutdown", attempt=1))
+    r.get(run.started(), run.thinking(1), run.chunk("One, two."), run.completed())
+
+
+def failure_with_partial_answer(r: Recording) -> None:
+    run, silent = Run(1), Run(2)
+    r.connect(0)
+    r.get(run.created("Tell me a story"), run.started(), run.thinking(1), run.chunk("Once upon a "))
+    r.get(run.failed("MODEL_ERROR", "The model did not answer."))
+    r.get(silent.created("Again", parent_id=name_id("question-1")), silent.started())
+    r.get(silent.failed("RUN_TIMEOUT", "The run took too long."))
+
+
+def cancellation(r: Recording) -> None:
+    run, queued = Run(1), Run(2)
+    r.connect(0)
+    r.get(run.created("Tell me a story"), run.started(), run.thinking(1), run.chunk("Once upon"))
+    r.get(queued.created("And another"), run.tool("call-1", "search", query="stories"))
+    r.get({"type": "run_stopped", "ref": "s1", "run_id": run.run_id, "status": "cancelled"})
+    r.get(run.cancelled("user"), queued.cancelled("interrupt"))
+
+
+def replay_with_duplicates(r: Recording) -> None:
+    ended, run, elsewhere, queued = Run(10), Run(11), Run(12, thread="thread-2"), Run(13)
+    r.connect(9)
+    r.get(*ended.chat("Hi", "Hello."))
+    r.sends(r.client.ack())
+    r.get(run.created("Long"), run.started(), run.thinking(1), run.chunk("a"), run.chunk("b"))
+    r.disconnect()
+    run.chunk("c")
+    elsewhere.chat("From the other tab", "Done.")
+    queued.created("Later")
+    r.connect(13, run, queued)
+    r.disconnect()  # before `resumed`: the same `after_run` again
+    r.connect(13, run, queued)
+    r.resumed(run, elsewhere, queued)
+    r.get(*run.log[2:])  # the client resumed twice
+    r.get(run.chunk("d"), run.completed(), queued.started(), queued.chunk("Now"))
+    r.sends(r.client.ack())
+
+
+def two_threads_interleaved(r: Recording) -> None:
+    one, two = Run(21, thread="thread-1"), Run(22, thread="thread-2", agent="optimization")
+    r.connect(20)
+    r.get(one.created("First"), two.created("Second"), two.started(), one.started(), one.thinking(1))
+    r.get(two.thinking(1), one.chunk("A1 "), two.chunk("B1 "), two.chunk("B2 "), one.chunk("A2"))
+    r.get(two.chunk("B3"), two.completed(), one.completed())
+
+
+def approval(r: Recording) -> None:
+    run = Run(1)
+    r.connect(0)
+    r.get(run.created("Delete both files"), run.started(), run.thinking(1), run.chunk("I need to ask. "))
+    for call, path in (("call-1", "a.txt"), ("call-2", "b.txt")):
+        r.get(run.event("approval_required", tool_call_id=call, tool="delete_file", arguments={"path": path},
+                        expires_in=600))  # fmt: skip
+    run.status = "awaiting_approval"
+    r.disconnect()
+    r.connect(1, run)
+    r.resumed(run)
+    r.get(run.event("approval_resolved", tool_call_id="call-1", approved=True, by="user"))
+    r.get({"type": "approval_accepted", "ref": "a1", "run_id": run.run_id, "tool_call_id": "call-1"})
+    r.get(run.event("approval_resolved", tool_call_id="call-2", approved=False, by="user"))
+    r.get(
+        run.started(),
+        run.tool("call-1", "delete_file", path="a.txt"),
+        run.restarted("worker_lost", attempt=2),
+    )
+    r.get(run.started(), run.tool("call-1", "delete_file", path="a.txt"))
+    r.get(run.tool_done("call-1", "delete_file", result="deleted"))
+    r.get(run.tool_done("call-2", "delete_file", error="denied by the user"))
+    r.get(run.chunk("One is deleted."), run.completed())
+
+
+def approval_expired(r: Recording) -> None:
+    run = Run(1)
+    r.connect(0)
+    r.get(run.created("Delete it"), run.started(), run.thinking(1))
+    r.get(
+        run.event("approval_required", tool_call_id="call-1", tool="delete_file", arguments={}, expires_in=1)
+    )
+    r.get(run.event("approval_resolved", tool_call_id="call-1", approved=False, by="expired"))
+    r.get(run.failed("APPROVAL_EXPIRED", "Nobody answered in time."))
+
+
+def snapshot_required(r: Recording) -> None:
+    pruned, running, unknown, other = Run(30), Run(31), Run(32, thread="thread-3"), Run(33, thread="thread-4")
+    r.connect(29)
+    r.get(
+        pruned.created("Old"),
+        pruned.started(),
+        running.created("New"),
+        running.started(),
+        other.created("Other"),
+    )
+    r.disconnect()
+    r.connect(33, running)
+    r.resumed(running, other, snapshot=(pruned, unknown))
+    r.reloaded()
+    r.get(running.chunk("here"))
+    r.get({"type": "snapshot_required", "run_ids": [other.run_id]})
+    r.get(running.completed())
+
+
+def reload(r: Recording) -> None:
+    known, running = Run(40), Run(300, thread="thread-9")
+    r.connect(39)
+    r.get(*known.chat("Hi", "Hello."))
+    r.disconnect()
+    running.created("Much later")
+    r.connect(300, running)
+    r.resumed(running, reload=True)
+    r.get(running.started())
+
+
+def thread_deleted(r: Recording) -> None:
+    doomed, late, kept = Run(1, thread="thread-1"), Run(2, thread="thread-1"), Run(3, thread="thread-2")
+    r.connect(0)
+    r.notice("thread_created", "thread-1")
+    r.get(doomed.created("Hello"), doomed.started(), doomed.chunk("Hi"), late.created("More"))
+    r.notice("thread_created", "thread-2")
+    r.get(kept.created("Stay"), kept.started())
+    r.notice("thread_deleted", "thread-1")
+    r.get(doomed.cancelled("deleted"), kept.chunk("Here."))
+    r.sends(r.client.ack())
+    r.disconnect()
+    r.connect(3, kept)
+    r.resumed(kept)
+    r.get(kept.completed())
+
+
+def thread_list_stale(r: Recording) -> None:
+    r.connect(0)
+    r.notice("thread_created", "thread-1", title="One")
+    r.get({"type": "pong", "ref": "p1", "server_time": "2026-11-23T19:00:00.000Z", "threads_version": 8})
+    r.notice("thread_updated", "thread-1", skipped=1, title="Two")
+    r.reloaded()
+    r.get({"type": "pong", "ref": "p2", "server_time": "2026-11-23T19:00:25.000Z", "threads_version": 10})
+    r.get({"type": "thread_updated", "thread": {"id": name_id("thread-1")}, "threads_version": 9})
+    r.disconnect()
+    r.threads_version = 12
+    r.connect(0)
+    r.resumed()
+
+
+def opened_in_mid_answer(r: Recording) -> None:
+    run, queued = Run(70), Run(71)
+    run.created("Long"), run.started(), run.thinking(1), run.chunk("so "), run.chunk("far")
+    queued.created("Later")
+    r.connect(71, run, queued)
+    r.disconnect()
+    gone = Run(72, thread="thread-5")
+    gone.created("Elsewhere")
+    r.connect(72, run, queued, gone)
+    r.resumed(run, queued, gone=(gone,))
+    r.get(run.chunk(", so good"))
+
+
+RECORDINGS: list[Callable[[Recording], None]] = [
+    greeting,
+    tools_in_parallel,
+    thinking,
+    delegation,
+    restart,
+    hand_back,
+    failure_with_partial_answer,
+    cancellation,
+    replay_with_duplicates,
+    two_threads_interleaved,
+    approval,
+    approval_expired,
+    snapshot_required,
+    reload,
+    thread_deleted,
+    thread_list_stale,
+    opened_in_mid_answer,
+]
+
+
+def encoded(record: Callable[[Recording], None]) -> str:
+    """The file of one recording: a line for each frame."""
+    recording = Recording()
+    record(recording)
+    frames = ",\n  ".join(json.dumps(frame, ensure_ascii=False) for frame in recording.frames)
+    state = json.dumps(recording.client.to_json(), ensure_ascii=False, indent=1).replace("\n", "\n ")
+    return f'{{\n "name": "{record.__name__}",\n "frames": [\n  {frames}\n ],\n "state": {state}\n}}\n'
+
+
+@pytest.mark.parametrize("record", RECORDINGS, ids=lambda record: record.__name__)
+def test_a_committed_trace_is_what_the_fold_makes_today(record: Callable[[Recording], None]) -> None:
+    assert (TRACES / f"{record.__name__}.json").read_text(encoding="utf-8") == encoded(record)
+
+
+def test_there_is_no_other_trace() -> None:
+    assert {path.stem for path in TRACES.iterdir()} == {record.__name__ for record in RECORDINGS}
+
+
+@pytest.mark.parametrize("path", sorted(TRACES.iterdir()), ids=lambda path: path.stem)
+def test_a_trace_replays_from_its_file_alone(path: Path) -> None:
+    trace = json.loads(path.read_text(encoding="utf-8"))
+    client = ClientState()
+    for frame in trace["frames"]:
+        match frame["type"]:
+            case "$disconnected":
+                pass
+            case "$reloaded":
+                client.reloaded()
+            case "$sends" if frame["frame"]["type"] == "resume":
+                assert client.resume(frame["frame"]["ref"]) == frame["frame"]
+            case "$sends":
+                assert client.ack() == frame["frame"]
+            case _:
+                client.fold(frame)
+    assert client.to_json() == trace["state"]
+
+
+if __name__ == "__main__":
+    for recording in RECORDINGS:
+        (TRACES / f"{recording.__name__}.json").write_text(encoded(recording), encoding="utf-8")

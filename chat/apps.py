@@ -29,7 +29,6 @@ class ChatConfig(AppConfig):
         from chat.limits import MessageLimit
         from chat.pool import DatabasePool
         from chat.publisher import Publisher
-        from chat.threads import ThreadService
 
         config = settings.NETRA
         self.event_log = EventLog(DatabasePool(), Publisher())
@@ -39,14 +38,21 @@ class ChatConfig(AppConfig):
             check_seconds=config.ws_position_check_seconds,
         )
         self.message_limit = MessageLimit(config.user_messages_per_minute)
-        supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
-        if supervisor is not None:
-            self.thread_service = ThreadService(
-                event_log=self.event_log,
-                agents=supervisor.agent_names,
-                max_open_runs=config.max_open_runs,
-            )
+        self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
+
+    def build_thread_service(self) -> ThreadService | None:
+        """The thread service for the agents that there are; None without a supervisor."""
+        from chat.threads import ThreadService
+
+        supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
+        if supervisor is None:
+            return None
+        return ThreadService(
+            event_log=self.event_log,
+            agents=supervisor.agent_names,
+            max_open_runs=settings.NETRA.max_open_runs,
+        )
 
 
 def check_thread_service(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001

@@ -42,12 +42,14 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 
 - An event at or below the run's `last_seq` is a duplicate and dropped; one above the next is a
   `ProtocolViolation`. An event of an unknown type only moves the cursor.
+- An event above 1 of a run that the client does not have (a `snapshot_required` crossed its `resume`) is
+  dropped and makes `all` stale.
 - A thinking delta is appended to its agent's latest thinking step when `step` is the same, else it begins a
   new one.
 - A tool or subagent that completes without having begun is a completed step, `arguments` being {}.
 - `agent_restarted` resets the run to its first event, `approvals` excepted, sets `attempt` and `queued`.
 - `approval_resolved` leaves `queued` when no other approval is open.
-- A run first named by `resumed` is added, `queued` with `last_seq` 0, whatever its status: its events follow.
+- A run that `resumed` announces from seq 1 is added, if new, as `queued` with `last_seq` 0, whatever its status.
 - After a reconnect `last_run_number` stays until `resumed`: what lies between is not known before.
 - `snapshot_required` and `gone` remove the run. The former makes the run's thread stale, or `all` when the
   run or its thread is not known.
@@ -211,7 +213,7 @@ class ClientState:
 
     def _resumed(self, frame: Mapping[str, Any]) -> None:
         for run_id, run in frame["runs"].items():
-            if run_id not in self.runs:
+            if run_id not in self.runs and run["from_seq"] == 1:
                 self.runs[run_id] = _unbegun(run_number=run["run_number"], thread_id=None, status="queued")
         self._lose(frame["snapshot_required"])
         for run_id in frame["gone"]:
@@ -262,6 +264,9 @@ class ClientState:
         if seq < expected:
             return
         if seq > expected:
+            if run is None:
+                self.stale_all = True
+                return
             raise ProtocolViolation(run_id, expected, seq)
         if run is None:
             run = _unbegun(run_number=frame["run_number"], thread_id=frame["thread_id"], status="queued")

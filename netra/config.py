@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -85,9 +87,12 @@ class Config(BaseSettings):
     def _postgresql_only(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
-            raise ValueError("must look like postgresql://user:password@host:5432/name")
+        try:
+            parameters = conninfo_to_dict(value) if urlsplit(value).scheme in ("postgresql", "postgres") else {}
+        except (ProgrammingError, ValueError):
+            parameters = {}
+        if not parameters.get("dbname"):
+            raise ValueError("must look like postgresql://user:password@host:5432/name?sslmode=require")
         return value
 
     @field_validator("redis_url")

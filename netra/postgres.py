@@ -46,6 +46,7 @@ PORT = 5432  # only a part of the socket's file name: the server does not listen
 POLL_SECONDS = 0.02
 WATCH_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
+ON_LINUX = sys.platform.startswith("linux")
 
 INITDB_OPTIONS = (
     f"--username={NAME}",
@@ -483,7 +484,7 @@ def _is_server(pid: int, data: Path) -> bool:
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        if sys.platform == "linux":
+        if ON_LINUX:
             return False
         ps = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603, S607
         return b"postgres" in ps.stdout and os.fsencode(data) in ps.stdout
@@ -574,7 +575,7 @@ def _user_name(uid: int) -> str:
         return f"the user with the number {uid}"
 
 
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+_libc = ctypes.CDLL(None) if ON_LINUX else None
 
 
 def _run_guard(folder: str, binaries: str) -> None:

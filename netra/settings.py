@@ -6,7 +6,8 @@ import hashlib
 import hmac
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
 
 from netra import config, telemetry
 from netra.postgres import EmbeddedPostgres
@@ -74,14 +75,11 @@ def _database() -> dict[str, Any]:
     if NETRA.database_url is None:
         embedded = EmbeddedPostgres(NETRA.data_dir).connection_params
         return shared | {"NAME": embedded["dbname"], "USER": embedded["user"], "HOST": embedded["host"]}
-    url = urlsplit(NETRA.database_url)
-    return shared | {
-        "NAME": unquote(url.path.lstrip("/")),
-        "USER": unquote(url.username or ""),
-        "PASSWORD": unquote(url.password or ""),
-        "HOST": unquote(url.hostname or ""),
-        "PORT": str(url.port or ""),
-    }
+    given = conninfo_to_dict(NETRA.database_url)
+    named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    # What Django has no setting for, such as sslmode, goes to libpq as it is.
+    shared["OPTIONS"] |= {name: value for name, value in given.items() if name not in named}
+    return shared | {setting: str(given.get(name) or "") for name, setting in named.items()}
 
 
 DATABASES = {"default": _database()}
@@ -111,7 +109,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "chat.api.errors.exception_response",
     "UNAUTHENTICATED_USER": None,
 }

@@ -30,6 +30,8 @@ from django.db import connection, connections
 from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.apps import AgentsConfig
+from agents.registry import Agent, AgentRegistry
+from agents.supervisor import AgentSupervisor
 from chat.apps import ChatConfig
 from chat.models import Run
 
@@ -71,6 +73,12 @@ class Netra:
         self._sockets.append(socket)
         return socket
 
+    def use_agents(self, *agents: Agent, run_timeout: float = 60.0) -> None:
+        """Answer with these agents instead of the configured ones; the first is the default."""
+        agents_app = cast("AgentsConfig", apps.get_app_config("agents"))
+        agents_app.supervisor = AgentSupervisor(AgentRegistry(agents), run_timeout=run_timeout)
+        self.chat.thread_service = self.chat.build_thread_service()
+
     async def connect(self, user: Any) -> Socket:
         """A connected socket, its `connection_established` received and kept in `socket.established`."""
         socket = self.communicator(headers=self.headers(user))
@@ -103,7 +111,8 @@ class Netra:
 
     async def close(self) -> None:
         for socket in self._sockets:
-            await socket.disconnect()
+            if not socket.future.done():
+                await socket.disconnect()
 
 
 async def send(socket: Socket, **frame: Any) -> None:
@@ -155,14 +164,16 @@ async def netra(transactional_db: None, request: pytest.FixtureRequest) -> Async
     application = Application(chat, settings.NETRA)
     application.start()
     netra = Netra(application, chat)
-    yield netra
-    await netra.close()
-    await application.stop()
-    layer = get_channel_layer()
-    if layer is not None:
-        await layer.flush()
-    await sync_to_async(_clear_jobs)()
-    await sync_to_async(connections.close_all)()
+    try:
+        yield netra
+        await netra.close()
+    finally:
+        await application.stop()
+        layer = get_channel_layer()
+        if layer is not None:
+            await layer.flush()
+        await sync_to_async(_clear_jobs)()
+        await sync_to_async(connections.close_all)()
 
 
 def _clear_jobs() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -16,12 +16,16 @@ from chat.errors import ChatError, ErrorCode
 
 logger = structlog.get_logger(__name__)
 
+UNAVAILABLE = (InterfaceError, OperationalError)
+
 STATUS_OF_CODE = {
     ErrorCode.THREAD_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.RUN_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.AGENT_NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.ORIGIN_NOT_ALLOWED: status.HTTP_403_FORBIDDEN,
     ErrorCode.RUN_ACTIVE: status.HTTP_409_CONFLICT,
     ErrorCode.MESSAGE_ID_CONFLICT: status.HTTP_409_CONFLICT,
+    ErrorCode.MESSAGE_TOO_LARGE: status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.RATE_LIMITED: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.TOO_MANY_RUNS: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.SERVICE_UNAVAILABLE: status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -32,19 +36,24 @@ STATUS_OF_CODE = {
 
 
 def exception_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler. Unexpected errors are logged with their traceback and answered without it."""
+    """DRF's exception handler: one answer and one log line. The traceback of what nobody expected is only logged."""
     set_rollback()
     correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
-    if isinstance(error, ChatError):
-        chat_error, code = error, STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
-    elif isinstance(error, DatabaseError):
-        logger.warning("request_refused", code=ErrorCode.SERVICE_UNAVAILABLE, cause=str(error).partition("\n")[0])
-        chat_error = ChatError(ErrorCode.SERVICE_UNAVAILABLE, "The database is not available at the moment")
+    place = {"stage": "request", "view": type(context.get("view")).__name__}
+    if isinstance(error, UNAVAILABLE):
+        chat_error = ChatError(
+            ErrorCode.SERVICE_UNAVAILABLE,
+            "The database is not available at the moment",
+            details={"missing": ["database"]},
+            retry_after=2.0,
+        )
         code = status.HTTP_503_SERVICE_UNAVAILABLE
-    elif isinstance(error, Http404 | exceptions.APIException):
-        chat_error, code = _from_framework(error)
+        logger.warning("refused", code=chat_error.code, cause=str(error).strip().partition("\n")[0], **place)
+    elif isinstance(error, ChatError | Http404 | exceptions.APIException):
+        chat_error, code = _named(error)
+        logger.info("refused", code=chat_error.code, cause=chat_error.message, **place)
     else:
-        logger.error("request_failed", view=type(context.get("view")).__name__, exc_info=error)
+        logger.error("request_failed", exc_info=error, **place)
         chat_error, code = ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here"), 500
     body = {
         "error_code": chat_error.code,
@@ -58,7 +67,10 @@ def exception_response(error: Exception, context: dict[str, Any]) -> Response | 
     return Response(body, status=code, headers=headers)
 
 
-def _from_framework(error: Exception) -> tuple[ChatError, int]:
+def _named(error: Exception) -> tuple[ChatError, int]:
+    """The error with its code, and the status of its answer."""
+    if isinstance(error, ChatError):
+        return error, STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
     if isinstance(error, Http404):
         return ChatError(ErrorCode.NOT_FOUND, "There is nothing here"), status.HTTP_404_NOT_FOUND
     if isinstance(error, exceptions.ValidationError):

@@ -1,59 +1,89 @@
-"""Signing in and out. Programs keep both tokens; the web page keeps the refresh token in a cookie it cannot read."""
+"""Signing in and out. Programs keep both tokens; the web page keeps the refresh token in a cookie it cannot read.
+
+The cookie reaches only what is below `COOKIE_PATH`. A page of another site cannot make use of it: browsers send it
+with requests of our own site only, each request must be JSON, which a form cannot send and a script of another origin
+only after a preflight that is never granted, and an Origin header must be one of ours.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, cast
 
+import structlog
 from django.conf import settings
-from rest_framework import serializers, status
+from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth.models import update_last_login
+from rest_framework import exceptions, serializers, status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.exceptions import AuthenticationFailed, TokenError
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from chat.errors import ChatError, ErrorCode
+from chat.handshake import check_origin
+
+logger = structlog.get_logger(__name__)
 
 COOKIE = "netra_refresh"
 COOKIE_PATH = "/api/auth"
 
 
-class SignInSerializer(TokenObtainPairSerializer):
+class SignInSerializer(serializers.Serializer[Any]):
     """`session: "cookie"` asks for the refresh token as a cookie instead of in the answer."""
 
+    username = serializers.CharField()
+    password = serializers.CharField(trim_whitespace=False)
     session = serializers.ChoiceField(choices=["cookie"], required=False)
+
+
+class SessionView(APIView):
+    """A request that needs no access token, and that no page of another site can make."""
+
+    permission_classes = [AllowAny]
+    authentication_classes: list[Any] = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method != "POST":
+            return
+        # A request without a body is not parsed, so that its parser cannot refuse what its type is.
+        if request.content_type.partition(";")[0].strip().lower() != "application/json":
+            raise exceptions.UnsupportedMediaType(request.content_type)
+        origin = request.headers.get("Origin")
+        if origin is not None:
+            check_origin({"headers": [(b"origin", origin.encode()), (b"host", request.get_host().encode())]})
 
 
 def _expires_in() -> int:
     return int(settings.NETRA.access_token_minutes * 60)
 
 
-class SignIn(APIView):
+class SignIn(SessionView):
     """`POST /api/auth/token` {username, password, session?} → {access, expires_in, refresh?}."""
 
-    permission_classes = [AllowAny]
-    authentication_classes: list[Any] = []
-
     def post(self, request: Request) -> Response:
-        serializer = SignInSerializer(data=request.data, context={"request": request})
-        try:
-            serializer.is_valid(raise_exception=True)
-        except AuthenticationFailed:
-            raise _refused("The user name or the password is wrong") from None
-        except ValueError:
-            # A NUL in a name or password: nobody has such a one.
-            raise _refused("The user name or the password is wrong") from None
-        tokens = serializer.validated_data
-        body = {"access": tokens["access"], "expires_in": _expires_in()}
-        if "session" not in tokens:
-            return Response({**body, "refresh": tokens["refresh"]})
+        form = SignInSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        given = form.validated_data
+        # Django's hasher works as long for a name that nobody has as for a wrong password.
+        username = get_user_model().normalize_username(given["username"])
+        user = authenticate(request._request, username=username, password=given["password"])  # noqa: SLF001
+        if user is None:
+            raise ChatError(ErrorCode.INVALID_CREDENTIALS, "The user name or the password is wrong")
+        update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
+        logger.info("signed_in", user_id=str(user.pk))
+        refresh = cast("RefreshToken", RefreshToken.for_user(user))
+        body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
+        if "session" not in given:
+            return Response({**body, "refresh": str(refresh)})
         response = Response(body)
         response.set_cookie(
             COOKIE,
-            tokens["refresh"],
+            str(refresh),
             max_age=int(settings.NETRA.refresh_token_days * 86_400),
             path=COOKIE_PATH,
             secure=not settings.DEVELOPMENT,
@@ -63,31 +93,25 @@ class SignIn(APIView):
         return response
 
 
-class Refresh(APIView):
+class Refresh(SessionView):
     """`POST /api/auth/token/refresh` {refresh?} → {access, expires_in}; without `refresh` the cookie is taken."""
 
-    permission_classes = [AllowAny]
-    authentication_classes: list[Any] = []
-
     def post(self, request: Request) -> Response:
-        token = _refresh_token(request)
-        serializer = TokenRefreshSerializer(data={"refresh": token}, context={"request": request})
         try:
-            serializer.is_valid(raise_exception=True)
-        except (AuthenticationFailed, TokenError):
+            refresh = RefreshToken(_refresh_token(request))  # type: ignore[arg-type]  # takes the encoded form
+            # The same questions as of an access token: is there such a user, active, with the password of then?
+            JWTAuthentication().get_user(refresh)
+        except (exceptions.AuthenticationFailed, TokenError):
             raise ChatError(ErrorCode.INVALID_TOKEN, "The refresh token is not valid, or has expired") from None
-        return Response({"access": serializer.validated_data["access"], "expires_in": _expires_in()})
+        return Response({"access": str(refresh.access_token), "expires_in": _expires_in()})
 
 
-class SignOut(APIView):
+class SignOut(SessionView):
     """`POST /api/auth/logout` {refresh?}: the refresh token is good for nothing any more."""
-
-    permission_classes = [AllowAny]
-    authentication_classes: list[Any] = []
 
     def post(self, request: Request) -> Response:
         with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
-            RefreshToken(_refresh_token(request)).blacklist()
+            RefreshToken(_refresh_token(request)).blacklist()  # type: ignore[arg-type]
         response = Response(status=status.HTTP_204_NO_CONTENT)
         response.delete_cookie(COOKIE, path=COOKIE_PATH, samesite="Strict")
         return response
@@ -107,7 +131,3 @@ def _refresh_token(request: Request) -> str:
     if not isinstance(token, str) or not token:
         raise ChatError(ErrorCode.NO_TOKEN, "There is no refresh token")
     return token
-
-
-def _refused(message: str) -> ChatError:
-    return ChatError(ErrorCode.INVALID_CREDENTIALS, message)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
 from chat.api import sessions, threads
+from chat.api.errors import NothingHere
 
 urlpatterns = [
     path("auth/token", sessions.SignIn.as_view()),
@@ -12,4 +13,5 @@ urlpatterns = [
     path("threads", threads.Threads.as_view()),
     path("threads/<uuid:thread_id>", threads.ThreadDetail.as_view()),
     path("threads/<uuid:thread_id>/messages", threads.ThreadMessages.as_view()),
+    re_path("", NothingHere.as_view()),
 ]

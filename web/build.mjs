@@ -1,0 +1,47 @@
+// Builds the page into chat/static/chat/, the folder that Django serves; the same sources give the same bytes.
+import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const web = fileURLToPath(new URL(".", import.meta.url));
+const out = fileURLToPath(new URL("../chat/static/chat/", import.meta.url));
+const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35 }; // KB, gzipped
+
+/** What is loaded on demand is a file of its own with a stable name, bundled by itself. */
+const lazily = {
+  name: "lazily",
+  setup(build) {
+    build.onResolve({ filter: /\/highlight$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./highlight.js", external: true } : null));
+  },
+};
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+await build({
+  absWorkingDir: web,
+  entryPoints: { app: "src/main.tsx", highlight: "src/markdown/highlight.ts" },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: ["es2022"],
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  plugins: [lazily],
+  legalComments: "linked",
+  logLevel: "warning",
+});
+await copyFile(`${web}src/style/icon.svg`, `${out}icon.svg`);
+
+let over = false;
+for (const name of (await readdir(out)).sort()) {
+  const size = gzipSync(await readFile(out + name), { level: 9 }).length / 1000;
+  const budget = BUDGETS[name];
+  if (budget !== undefined && size > budget) over = true;
+  console.log(`${name.padEnd(14)} ${size.toFixed(1).padStart(6)} KB gz${budget ? ` of ${budget}` : ""}`);
+}
+if (over) {
+  console.error("A file is over its budget.");
+  process.exitCode = 1;
+}

@@ -1,0 +1,203 @@
+// One signed-in person's chat: the list, the open conversation and the connection, and what each tells the others.
+import { computed, type ReadonlySignal, signal } from "@preact/signals";
+import type { Clock } from "../protocol/clock";
+import type { ConnectionParts } from "../protocol/connection";
+import { listLoaded, type Stale, threadsLoaded } from "../protocol/fold";
+import type { ErrorMessage, ThreadNotice } from "../protocol/frames";
+import { isOpen } from "../protocol/frames";
+import { newMessageId } from "../protocol/identifier";
+import type { OutgoingMessage } from "../protocol/outbox";
+import { Conversation, NEW_CONVERSATION } from "./conversation";
+import { Delivery } from "./delivery";
+import { Drafts } from "./drafts";
+import { addressOf, threadInAddress } from "./place";
+import type { Fetch, Me } from "./rest";
+import { ThreadList } from "./thread_list";
+
+export interface Notice {
+  readonly code: string;
+  readonly message: string;
+  readonly retryAfter: number | null;
+}
+
+export interface ChatParts {
+  readonly me: Me;
+  readonly fetch: Fetch;
+  readonly token: (renew: boolean) => Promise<string | null>;
+  readonly dial: ConnectionParts["dial"];
+  readonly clock: Clock;
+  readonly nextFrame: (act: () => void) => void;
+}
+
+const CONNECTION_ERRORS = new Set([
+  "NO_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED", "USER_INACTIVE", "ORIGIN_NOT_ALLOWED", "TOO_MANY_CONNECTIONS", "WINDOW_FULL",
+]);
+const RELOAD_DELAY_MS = 1000;
+
+export class Chat {
+  readonly me: Me;
+  readonly list: ThreadList;
+  readonly delivery: Delivery;
+  readonly drafts: Drafts;
+  readonly conversation: ReadonlySignal<Conversation>;
+  /** Threads in which an answer is being written. */
+  readonly busyThreads: ReadonlySignal<ReadonlySet<string>>;
+  readonly notice = signal<Notice | null>(null);
+
+  #parts: ChatParts;
+  #conversation;
+  #reloadsList = false;
+  #live = true;
+
+  constructor(parts: ChatParts) {
+    this.#parts = parts;
+    this.me = parts.me;
+    this.drafts = new Drafts(String(parts.me.id));
+    this.delivery = new Delivery({
+      clock: parts.clock,
+      random: Math.random,
+      token: parts.token,
+      dial: parts.dial,
+      nextFrame: parts.nextFrame,
+      events: {
+        established: (frame, first) => this.#established(first, frame.last_run_number),
+        noticed: (notice) => this.#noticed(notice),
+        accepted: (message, { thread_id }) => this.#accepted(message, thread_id),
+        failed: (error) => this.#failed(error),
+        stale: (stale) => this.#refresh(stale),
+        outboxChanged: (outbox) => this.drafts.writeOutbox(outbox),
+      },
+    });
+    this.list = new ThreadList(parts.fetch, (version) => this.delivery.update((state) => listLoaded(state, version)));
+    this.#conversation = signal(this.#conversationOf(threadInAddress(location.pathname)));
+    this.conversation = this.#conversation;
+    this.busyThreads = computed(() => {
+      const runs = Object.values(this.delivery.state.value.runs);
+      return new Set(runs.filter((run) => isOpen(run.status)).map((run) => run.thread_id ?? ""));
+    });
+  }
+
+  start(): void {
+    this.delivery.start(this.drafts.readOutbox());
+    void this.#conversation.value.load();
+    void this.list.reload().catch(() => {});
+  }
+
+  close(): void {
+    this.#live = false;
+    this.delivery.stop();
+    this.list.close();
+    this.#conversation.value.close();
+  }
+
+  /** Show a thread, or a new conversation for null. */
+  open(threadId: string | null): void {
+    if (threadId !== null && this.#conversation.value.threadId.value === threadId) return;
+    history.pushState(null, "", addressOf(threadId));
+    this.#show(threadId);
+  }
+
+  /** The person went back or forward. */
+  addressChanged(): void {
+    const threadId = threadInAddress(location.pathname);
+    if (threadId === null || threadId !== this.#conversation.value.threadId.value) this.#show(threadId);
+  }
+
+  /** What the person has typed so far. */
+  type(text: string): void {
+    const { draft, threadId } = this.#conversation.value;
+    draft.value = text;
+    this.drafts.write(threadId.value, text);
+  }
+
+  send(content: string): void {
+    const { key, threadId } = this.#conversation.value;
+    this.notice.value = null;
+    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content });
+  }
+
+  /** Take an unsent message back into the composer. */
+  takeBack(messageId: string): void {
+    const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
+    this.delivery.discard(messageId);
+    if (message) this.type([message.content, this.#conversation.value.draft.value].filter((text) => text !== "").join("\n\n"));
+  }
+
+  retry(messageId: string): void {
+    this.delivery.retry(messageId, newMessageId());
+  }
+
+  /** The page was woken, or the network came back. */
+  check(): void {
+    this.delivery.check();
+  }
+
+  #show(threadId: string | null): void {
+    this.#conversation.value.close();
+    this.notice.value = null;
+    this.#conversation.value = this.#conversationOf(threadId);
+    void this.#conversation.value.load();
+  }
+
+  /** A new conversation whose first message is still in the outbox is taken up again. */
+  #conversationOf(threadId: string | null): Conversation {
+    const waiting = this.drafts.readOutbox().findLast((message) => message.threadId === null);
+    const key = threadId ?? waiting?.conversation ?? NEW_CONVERSATION + newMessageId();
+    return new Conversation(key, this.#parts.fetch, this.delivery, this.drafts.read(threadId));
+  }
+
+  /** What was read before the first connection may lack runs that began between the reading and the connection. */
+  #established(first: boolean, lastRunNumber: number): void {
+    this.notice.value = null;
+    const conversation = this.#conversation.value;
+    const newest = Math.max(0, ...Object.values(conversation.history.value.runs).map((run) => run.run_number));
+    if ((first && lastRunNumber > newest) || conversation.failure.value) void conversation.load();
+  }
+
+  #noticed(notice: ThreadNotice): void {
+    this.list.apply(notice);
+    const open = this.#conversation.value.threadId.value;
+    if (notice.type !== "thread_deleted" || notice.thread.id !== open) return;
+    history.replaceState(null, "", addressOf(null));
+    this.#show(null);
+    this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
+  }
+
+  #accepted(message: OutgoingMessage, threadId: string): void {
+    const conversation = this.#conversation.value;
+    if (message.conversation !== conversation.key || conversation.threadId.value !== null) return;
+    conversation.begun(threadId);
+    history.replaceState(null, "", addressOf(threadId));
+    this.drafts.write(threadId, conversation.draft.value);
+    this.drafts.write(null, "");
+  }
+
+  #failed(error: ErrorMessage): void {
+    if (CONNECTION_ERRORS.has(error.error_code)) return;
+    const { error_code: code, error_message: message, retry_after: retryAfter = null } = error;
+    this.notice.value = { code, message, retryAfter };
+  }
+
+  #refresh(stale: Stale): void {
+    if (stale.list) this.#reloadList();
+    const open = this.#conversation.value.threadId.value;
+    const shown = stale.all || (open !== null && stale.threads.includes(open));
+    if (stale.all || stale.threads.length > 0) this.delivery.update(threadsLoaded);
+    if (stale.all && !stale.list) this.#reloadList();
+    if (shown) void this.#conversation.value.load();
+  }
+
+  /** Again after a moment when the list was overtaken while it was read. */
+  #reloadList(): void {
+    if (this.#reloadsList || !this.#live) return;
+    this.#reloadsList = true;
+    const again = (): void => {
+      this.#reloadsList = false;
+      if (this.delivery.current.stale.list) this.#reloadList();
+    };
+    void this.list.reload().then(
+      () => this.#parts.clock.after(this.delivery.current.stale.list ? RELOAD_DELAY_MS : 0, again),
+      () => this.#parts.clock.after(RELOAD_DELAY_MS, again),
+    );
+  }
+}

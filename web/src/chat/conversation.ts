@@ -1,0 +1,143 @@
+// The open thread: what REST has shown of it, joined with what the connection brings.
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { isOpen } from "../protocol/frames";
+import type { RestError } from "../session/rest";
+import type { Delivery, RestRunName } from "./delivery";
+import { EMPTY_HISTORY, extended, type History, refreshed } from "./history";
+import { type Fetch, loadMessages, type MessagesPage, type RestRun } from "./rest";
+import { isPassing, untilLoaded } from "./retrying";
+import { type Turn, turnsOf } from "./turns";
+
+const STEPS_SHOWN_AT_ONCE = 10;
+const BETWEEN_READINGS_MS = 1000;
+
+/** Names a conversation until the server has made its thread. */
+export const NEW_CONVERSATION = "new:";
+
+export class Conversation {
+  /** A thread's id, or a name of the page's own that stays after the thread was made. */
+  readonly key: string;
+  readonly threadId: ReadonlySignal<string | null>;
+  readonly history = signal<History>(EMPTY_HISTORY);
+  readonly loaded = signal(false);
+  readonly failure = signal<RestError | null>(null);
+  /** What is in the composer. */
+  readonly draft: Signal<string>;
+  readonly turns: ReadonlySignal<readonly Turn[]>;
+  readonly openRunIds: ReadonlySignal<readonly string[]>;
+
+  #threadId = signal<string | null>(null);
+  #fetch: Fetch;
+  #delivery: Delivery;
+  #loading: Promise<void> | null = null;
+  #readAgain = false;
+  #extending = false;
+  #live = true;
+
+  constructor(key: string, fetch: Fetch, delivery: Delivery, draft: string) {
+    this.key = key;
+    this.draft = signal(draft);
+    this.#fetch = fetch;
+    this.#delivery = delivery;
+    this.threadId = this.#threadId;
+    if (key.startsWith(NEW_CONVERSATION)) this.loaded.value = true;
+    else this.#threadId.value = key;
+    this.turns = computed(() =>
+      turnsOf({
+        threadId: this.#threadId.value,
+        conversation: this.key,
+        history: this.history.value,
+        runs: delivery.state.value.runs,
+        outbox: delivery.outbox.value,
+      }),
+    );
+    this.openRunIds = computed(() =>
+      Object.entries(delivery.state.value.runs)
+        .filter(([, run]) => run.thread_id === this.#threadId.value && this.#threadId.value !== null && isOpen(run.status))
+        .filter(([id]) => !isEndedAtRest(this.history.value.runs[id]))
+        .sort(([, a], [, b]) => a.run_number - b.run_number)
+        .map(([id]) => id),
+    );
+  }
+
+  /** The server has made the thread of a new conversation. */
+  begun(threadId: string): void {
+    this.#threadId.value ??= threadId;
+  }
+
+  close(): void {
+    this.#live = false;
+  }
+
+  /** Read the newest page, again or for the first time. Wishes during a reading are met by one further reading. */
+  load(): Promise<void> {
+    this.#readAgain = this.#loading !== null;
+    this.#loading ??= this.#readWhileWanted().finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  async #readWhileWanted(): Promise<void> {
+    await this.#read();
+    while (this.#readAgain) {
+      this.#readAgain = false;
+      await this.#read();
+      await new Promise((resolve) => setTimeout(resolve, BETWEEN_READINGS_MS));
+    }
+  }
+
+  async #read(): Promise<void> {
+    const id = this.#threadId.value;
+    if (id === null || !this.#live) return;
+    try {
+      const page = await untilLoaded(() => loadMessages(this.#fetch, id, null), () => this.#live);
+      if (!page || !this.#live) return;
+      this.history.value = refreshed(this.history.value, page);
+      this.failure.value = null;
+      this.loaded.value = true;
+      this.#followRunsOf(page);
+    } catch (error) {
+      this.failure.value = error as RestError;
+    }
+  }
+
+  /** The page of messages before the oldest one shown. */
+  async loadOlder(): Promise<void> {
+    const { previous } = this.history.value;
+    const id = this.#threadId.value;
+    if (previous === null || id === null || this.#extending) return;
+    this.#extending = true;
+    try {
+      const page = await untilLoaded(() => loadMessages(this.#fetch, id, previous), () => this.#live);
+      if (page && this.#live) this.history.value = extended(this.history.value, page);
+    } catch (error) {
+      if (!isPassing(error)) this.failure.value = error as RestError;
+    } finally {
+      this.#extending = false;
+    }
+  }
+
+  /** The steps of an ended run: its events are asked for. */
+  showSteps(runId: string): void {
+    const run = this.history.value.runs[runId];
+    const threadId = this.#threadId.value;
+    if (run && threadId !== null) this.#delivery.follow([named(run, threadId)]);
+  }
+
+  #followRunsOf(page: MessagesPage): void {
+    const threadId = this.#threadId.value;
+    if (threadId === null) return;
+    const open = page.runs.filter((run) => isOpen(run.status));
+    const ended = page.runs.filter((run) => !isOpen(run.status)).slice(-STEPS_SHOWN_AT_ONCE);
+    this.#delivery.follow([...open, ...ended].map((run) => named(run, threadId)));
+  }
+}
+
+function named(run: RestRun, threadId: string): RestRunName {
+  return { run_id: run.id, run_number: run.run_number, thread_id: threadId, status: run.status };
+}
+
+function isEndedAtRest(run: RestRun | undefined): boolean {
+  return run !== undefined && !isOpen(run.status);
+}

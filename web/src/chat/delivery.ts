@@ -1,0 +1,307 @@
+// The live half of the page: one connection, the state folded from its frames, and the outbox.
+import { batch, signal } from "@preact/signals";
+import type { Clock } from "../protocol/clock";
+import { Connection, type ConnectionParts, type ConnectionState } from "../protocol/connection";
+import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCommand, type Stale, withRun } from "../protocol/fold";
+import type { ConnectionEstablished, ErrorMessage, Frame, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
+import { isOpen } from "../protocol/frames";
+import * as outbox from "../protocol/outbox";
+
+export interface DeliveryParts {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly token: (renew: boolean) => Promise<string | null>;
+  readonly dial: ConnectionParts["dial"];
+  /** Act when the page is drawn next. */
+  readonly nextFrame: (act: () => void) => void;
+  readonly events: DeliveryEvents;
+}
+
+export interface DeliveryEvents {
+  established(frame: ConnectionEstablished, first: boolean): void;
+  /** A notice of the thread list that is newer than what is known. */
+  noticed(frame: ThreadNotice): void;
+  accepted(message: outbox.OutgoingMessage, frame: MessageAccepted): void;
+  /** An error of no message in particular. */
+  failed(error: ErrorMessage): void;
+  /** Something shown must be loaded over REST. */
+  stale(stale: Stale): void;
+  outboxChanged(outbox: outbox.Outbox): void;
+}
+
+export type RestRunName = Pick<OpenRun, "run_id" | "run_number" | "thread_id" | "status">;
+
+const TOO_LARGE: outbox.Refusal = { error_code: "MESSAGE_TOO_LARGE", error_message: "The message is too long" };
+const TOKEN_REF = "token";
+
+export class Delivery {
+  /** What the page draws; it follows `current` once per animation frame. */
+  readonly state = signal<ClientState>(INITIAL);
+  readonly outbox = signal<outbox.Outbox>([]);
+  readonly connection = signal<ConnectionState>({ phase: "idle", failures: 0, error: null, code: null });
+  /** Runs whose events the server no longer has. */
+  readonly unavailable = signal<ReadonlySet<string>>(new Set());
+  readonly stopping = signal<ReadonlySet<string>>(new Set());
+
+  #parts: DeliveryParts;
+  #connection: Connection;
+  #current: ClientState = INITIAL;
+  #drawing = false;
+  #baseline = 0;
+  #maxMessageBytes = Number.POSITIVE_INFINITY;
+  /** Named in a `resume` of this connection. */
+  #named = new Set<string>();
+  /** Ended runs whose events somebody wants to see. */
+  #wanted = new Set<string>();
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts;
+    this.#connection = new Connection({
+      clock: parts.clock,
+      random: parts.random,
+      token: parts.token,
+      dial: parts.dial,
+      frame: (frame) => this.#receive(frame),
+      position: (runId) => this.#current.runs[runId]?.last_seq,
+      state: (state) => this.#connectionChanged(state),
+    });
+  }
+
+  get current(): ClientState {
+    return this.#current;
+  }
+
+  start(waiting: outbox.Outbox): void {
+    this.outbox.value = waiting;
+    this.#connection.start();
+  }
+
+  stop(): void {
+    this.#connection.stop();
+  }
+
+  /** Dial again after the server said stop: the person asked for it. */
+  restart(): void {
+    this.#connection.start();
+  }
+
+  check(): void {
+    this.#connection.check();
+  }
+
+  tokenRenewed(token: string): void {
+    this.#connection.send({ type: "refresh_token", ref: TOKEN_REF, token });
+  }
+
+  /** Change the state by what REST showed. */
+  update(change: (state: ClientState) => ClientState): void {
+    this.#current = change(this.#current);
+    this.#draw();
+    this.#reportStale();
+  }
+
+  enqueue(message: Pick<outbox.OutgoingMessage, "messageId" | "conversation" | "threadId" | "content">): void {
+    this.#setOutbox(outbox.enqueued(this.outbox.value, message));
+    this.#flush();
+  }
+
+  retry(messageId: string, freshId: string): void {
+    this.#setOutbox(outbox.retried(this.outbox.value, messageId, freshId));
+    this.#flush();
+  }
+
+  discard(messageId: string): void {
+    this.#setOutbox(outbox.discarded(this.outbox.value, messageId));
+    this.#flush();
+  }
+
+  /** Stop a run at the server; asked again after a reconnect, until the run has ended. */
+  stopRun(runId: string): void {
+    this.stopping.value = new Set([...this.stopping.value, runId]);
+    this.#connection.send({ type: "stop_run", ref: `stop:${runId}`, run_id: runId });
+  }
+
+  /** Get the events of runs that REST named: of open ones, and of ended ones whose steps are wanted. */
+  follow(runs: readonly RestRunName[]): void {
+    const asked = runs.filter((run) => !this.unavailable.value.has(run.run_id));
+    for (const run of asked) {
+      this.#current = withRun(this.#current, run);
+      if (!isOpen(run.status)) this.#wanted.add(run.run_id);
+    }
+    this.#draw();
+    this.#askFor(asked.filter((run) => run.run_number <= this.#baseline || !isOpen(run.status)).map((run) => run.run_id));
+  }
+
+  #askFor(runIds: readonly string[]): void {
+    const cursors: Record<string, number> = {};
+    for (const id of runIds) {
+      if (this.#current.runs[id]?.last_seq === 0 && !this.#named.has(id)) cursors[id] = 0;
+    }
+    if (Object.keys(cursors).length === 0 || !this.#connection.send({ type: "resume", cursors })) return;
+    for (const id of Object.keys(cursors)) this.#named.add(id);
+  }
+
+  #receive(frame: Frame): string | null {
+    const before = this.#current;
+    try {
+      this.#current = fold(before, frame);
+    } catch (error) {
+      if (!(error instanceof ProtocolViolation)) throw error;
+      // Dial anew: the resume asks for what is missing.
+      this.#connection.reset();
+      return null;
+    }
+    this.#actOn(frame, before);
+    if (this.#current !== before) this.#draw();
+    this.#reportStale();
+    return movedRun(before, this.#current, frame);
+  }
+
+  #reportStale(): void {
+    const { stale } = this.#current;
+    if (stale.list || stale.all || stale.threads.length > 0) this.#parts.events.stale(stale);
+  }
+
+  #actOn(frame: Frame, before: ClientState): void {
+    switch (frame.type) {
+      case "connection_established":
+        this.#established(frame, before.lastRunNumber === null);
+        break;
+      case "resumed":
+        this.#lost(before, [...frame.snapshot_required, ...frame.gone]);
+        break;
+      case "snapshot_required":
+        this.#lost(before, frame.run_ids);
+        break;
+      case "message_accepted":
+        this.#accepted(frame);
+        break;
+      case "error_message":
+        this.#refused(frame);
+        break;
+      case "run_stopped":
+        this.#stopped(frame.run_id);
+        break;
+      case "agent_completed":
+      case "agent_error":
+      case "agent_cancelled":
+        this.#stopped(frame.run_id);
+        break;
+      case "thread_created":
+      case "thread_updated":
+      case "thread_deleted":
+        if (frame.type === "thread_deleted" || frame.threads_version > (before.threadsVersion ?? 0)) this.#parts.events.noticed(frame);
+        break;
+      case "token_expiring":
+        void this.#parts.token(true).catch(() => {});
+        break;
+    }
+  }
+
+  #established(frame: ConnectionEstablished, first: boolean): void {
+    this.#baseline = frame.last_run_number;
+    this.#maxMessageBytes = frame.limits.max_message_bytes;
+    this.#named.clear();
+    const resume = resumeCommand(this.#current);
+    if (resume?.type === "resume") {
+      this.#connection.send(resume);
+      for (const id of Object.keys(resume.cursors)) this.#named.add(id);
+    }
+    this.#askFor([...this.#wanted]);
+    for (const run of this.stopping.value) this.stopRun(run);
+    this.#flush();
+    this.#parts.events.established(frame, first);
+  }
+
+  /**
+   * The server does not have the events that were asked for. Those of an ended run are pruned; an open run can be asked
+   * for once more from its beginning, when the page was ahead of a server that lost its latest events.
+   */
+  #lost(before: ClientState, runIds: readonly string[]): void {
+    for (const id of runIds) {
+      this.#named.delete(id);
+      this.#stopped(id);
+      const again = !this.#wanted.delete(id) && (before.runs[id]?.last_seq ?? 0) > 0;
+      if (!again) this.unavailable.value = new Set([...this.unavailable.value, id]);
+    }
+  }
+
+  #accepted(frame: MessageAccepted): void {
+    const message = this.outbox.value.find((each) => each.messageId === frame.message_id);
+    if (!message) return;
+    this.#setOutbox(outbox.accepted(this.outbox.value, frame));
+    this.#draw();
+    this.#flush();
+    this.#parts.events.accepted(message, frame);
+  }
+
+  /** An accepted message leaves the outbox when its run's first event is drawn. */
+  #settleOutbox(): void {
+    if (!this.outbox.value.some((message) => message.state === "accepted")) return;
+    const shown = new Set(Object.values(this.state.value.runs).map((run) => run.question?.id));
+    this.#setOutbox(outbox.settled(this.outbox.value, (id) => shown.has(id)));
+  }
+
+  #refused(error: ErrorMessage): void {
+    const { ref } = error;
+    if (ref === undefined) {
+      this.#parts.events.failed(error);
+    } else if (ref.startsWith("stop:")) {
+      this.#stopped(ref.slice("stop:".length));
+      if (error.error_code !== "RUN_NOT_FOUND") this.#parts.events.failed(error);
+    } else if (this.outbox.value.some((message) => message.messageId === ref)) {
+      this.#setOutbox(outbox.refused(this.outbox.value, ref, error));
+      this.#flush();
+    } else if (ref !== TOKEN_REF) {
+      // A token that was not taken closes the connection when the one before expires, and the next dial brings it again.
+      this.#parts.events.failed(error);
+    }
+  }
+
+  #stopped(runId: string): void {
+    if (!this.stopping.value.has(runId)) return;
+    this.stopping.value = new Set([...this.stopping.value].filter((id) => id !== runId));
+  }
+
+  #connectionChanged(state: ConnectionState): void {
+    const before = this.connection.value;
+    this.connection.value = state;
+    if (before.phase !== "connected" || state.phase === "connected") return;
+    // The server software closes at a frame over its hard limit, and would at each repetition.
+    const [sent] = this.outbox.value.filter((message) => message.state === "sent");
+    const rest = state.code === 1009 && sent ? outbox.refused(this.outbox.value, sent.messageId, TOO_LARGE) : this.outbox.value;
+    this.#setOutbox(outbox.disconnected(rest));
+  }
+
+  #flush(): void {
+    for (let [message] = outbox.due(this.outbox.value); message; [message] = outbox.due(this.outbox.value)) {
+      const command = outbox.command(message);
+      if (new TextEncoder().encode(JSON.stringify(command)).length > this.#maxMessageBytes) {
+        this.#setOutbox(outbox.refused(this.outbox.value, message.messageId, TOO_LARGE));
+      } else if (this.#connection.send(command)) {
+        this.#setOutbox(outbox.sent(this.outbox.value, message.messageId));
+      } else {
+        return;
+      }
+    }
+  }
+
+  #setOutbox(next: outbox.Outbox): void {
+    if (next === this.outbox.value) return;
+    this.outbox.value = next;
+    this.#parts.events.outboxChanged(next);
+  }
+
+  /** Frames can come faster than they can be drawn. */
+  #draw(): void {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    this.#parts.nextFrame(() => {
+      this.#drawing = false;
+      batch(() => {
+        this.state.value = this.#current;
+        this.#settleOutbox();
+      });
+    });
+  }
+}

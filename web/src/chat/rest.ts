@@ -1,0 +1,67 @@
+// What REST tells of threads, messages and runs.
+import type { RunStatus, ThreadSummary, Usage } from "../protocol/frames";
+import type { RestRequest } from "../session/rest";
+
+export type Fetch = (wanted: Omit<RestRequest, "token">) => Promise<unknown>;
+
+export interface Me {
+  readonly id: string | number;
+  readonly username: string;
+}
+
+export interface RestMessage {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  readonly content: string;
+  readonly parent_id: string | null;
+  readonly created_at: string;
+  readonly run_id: string | null;
+  readonly partial: boolean;
+}
+
+export interface RestRun {
+  readonly id: string;
+  readonly run_number: number;
+  readonly status: RunStatus;
+  readonly agent: string;
+  readonly input_message_id: string;
+  readonly output_message_id: string | null;
+  readonly last_seq: number;
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+  readonly cancelled_by: "user" | "interrupt" | "deleted" | null;
+  readonly duration_ms: number | null;
+  readonly usage: Usage | null;
+}
+
+export interface ThreadsPage {
+  readonly threads_version: number;
+  readonly threads: readonly ThreadSummary[];
+  readonly next: string | null;
+}
+
+export interface MessagesPage {
+  readonly messages: readonly RestMessage[];
+  readonly runs: readonly RestRun[];
+  readonly previous: string | null;
+}
+
+const PAGE = 50;
+
+export async function loadMe(fetch: Fetch): Promise<Me> {
+  return (await fetch({ method: "GET", path: "/api/me" })) as Me;
+}
+
+export async function loadThreads(fetch: Fetch, cursor: string | null): Promise<ThreadsPage> {
+  const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === null ? {} : { cursor }) });
+  return (await fetch({ method: "GET", path: `/api/threads?${query.toString()}` })) as ThreadsPage;
+}
+
+export async function loadMessages(fetch: Fetch, threadId: string, before: string | null): Promise<MessagesPage> {
+  const query = new URLSearchParams({ limit: String(PAGE), ...(before === null ? {} : { before }) });
+  return (await fetch({ method: "GET", path: `/api/threads/${threadId}/messages?${query.toString()}` })) as MessagesPage;
+}
+
+export async function loadThread(fetch: Fetch, threadId: string): Promise<ThreadSummary> {
+  return (await fetch({ method: "GET", path: `/api/threads/${threadId}` })) as ThreadSummary;
+}

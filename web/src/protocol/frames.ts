@@ -1,0 +1,186 @@
+// The frames of `netra.v1` (docs/protocol.md) as types. A field without a value is absent.
+
+export type RunStatus = "queued" | "running" | "awaiting_approval" | "completed" | "failed" | "cancelled";
+
+export interface WireMessage {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  readonly content: string;
+  readonly parent_id?: string | null;
+}
+
+export interface Usage {
+  readonly model: string;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly requests: number;
+  readonly cost_usd?: number | null;
+}
+
+/** The type of each run event and its `data`. */
+export interface RunEventData {
+  message_created: { readonly message: WireMessage };
+  agent_started: { readonly model: string; readonly attempt: number };
+  agent_thinking: { readonly step: number; readonly text: string };
+  tool_executing: { readonly tool_call_id: string; readonly tool: string; readonly arguments: unknown };
+  tool_completed: {
+    readonly tool_call_id: string;
+    readonly tool: string;
+    readonly result?: unknown;
+    readonly error?: string;
+    readonly duration_ms: number;
+  };
+  agent_response_chunk: { readonly message_id: string; readonly text: string };
+  subagent_started: { readonly subagent: string; readonly parent_tool_call_id: string };
+  subagent_completed: { readonly subagent: string; readonly parent_tool_call_id: string; readonly result?: unknown };
+  approval_required: {
+    readonly tool_call_id: string;
+    readonly tool: string;
+    readonly arguments: unknown;
+    readonly expires_in?: number;
+  };
+  approval_resolved: { readonly tool_call_id: string; readonly approved: boolean; readonly by: string };
+  agent_restarted: { readonly attempt: number; readonly reason: string };
+  agent_completed: { readonly message: WireMessage; readonly usage: Usage; readonly duration_ms: number };
+  agent_error: {
+    readonly error_code: string;
+    readonly error_message: string;
+    readonly retryable: boolean;
+    readonly correlation_id?: string;
+    readonly message?: WireMessage;
+  };
+  agent_cancelled: { readonly by: "user" | "interrupt" | "deleted"; readonly message?: WireMessage };
+}
+
+export type RunEventType = keyof RunEventData;
+
+export type RunEvent = {
+  [Type in RunEventType]: {
+    readonly type: Type;
+    readonly thread_id: string;
+    readonly run_id: string;
+    readonly run_number: number;
+    readonly seq: number;
+    readonly timestamp: string;
+    readonly agent: string;
+    readonly data: RunEventData[Type];
+  };
+}[RunEventType];
+
+export interface ThreadSummary {
+  readonly id: string;
+  readonly title: string;
+  readonly created_at: string;
+  readonly updated_at: string;
+  readonly open_runs?: number;
+}
+
+export interface OpenRun {
+  readonly run_id: string;
+  readonly run_number: number;
+  readonly thread_id: string;
+  readonly status: RunStatus;
+  readonly last_seq: number;
+}
+
+export interface ConnectionEstablished {
+  readonly type: "connection_established";
+  readonly connection_id: string;
+  readonly user: { readonly id: string; readonly username: string };
+  readonly services: Readonly<Record<string, string>>;
+  readonly agents: readonly string[];
+  readonly last_run_number: number;
+  readonly threads_version: number;
+  readonly open_runs: readonly OpenRun[];
+  readonly token: { readonly expires_in: number };
+  readonly heartbeat: { readonly interval_seconds: number };
+  readonly limits: { readonly max_message_bytes: number } & Readonly<Record<string, number>>;
+}
+
+export interface ErrorMessage {
+  readonly type: "error_message";
+  readonly error_code: string;
+  readonly error_message: string;
+  readonly ref?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+  readonly retry_after?: number;
+}
+
+export interface Resumed {
+  readonly type: "resumed";
+  readonly ref?: string;
+  readonly runs: Readonly<
+    Record<string, { readonly run_number: number; readonly status: RunStatus; readonly from_seq: number; readonly last_seq: number }>
+  >;
+  readonly snapshot_required: readonly string[];
+  readonly gone: readonly string[];
+  readonly reload?: true;
+}
+
+export interface ThreadNotice {
+  readonly type: "thread_created" | "thread_updated" | "thread_deleted";
+  readonly thread: ThreadSummary;
+  readonly threads_version: number;
+}
+
+export interface MessageAccepted {
+  readonly type: "message_accepted";
+  readonly ref?: string;
+  readonly thread_id: string;
+  readonly message_id: string;
+  readonly run_id: string;
+  readonly run_number: number;
+}
+
+export type Frame =
+  | RunEvent
+  | ConnectionEstablished
+  | ErrorMessage
+  | Resumed
+  | ThreadNotice
+  | MessageAccepted
+  | { readonly type: "pong"; readonly ref?: string; readonly threads_version: number }
+  | { readonly type: "run_stopped"; readonly ref?: string; readonly run_id: string; readonly status: RunStatus }
+  | { readonly type: "approval_accepted"; readonly ref?: string; readonly run_id: string; readonly tool_call_id: string }
+  | { readonly type: "token_refreshed"; readonly ref?: string; readonly expires_in: number }
+  | { readonly type: "token_expiring"; readonly expires_in: number }
+  | { readonly type: "server_draining"; readonly reconnect_after_ms: number }
+  | { readonly type: "snapshot_required"; readonly run_ids: readonly string[] };
+
+export type Cursors = Readonly<Record<string, number>>;
+
+export type Command =
+  | { readonly type: "ping"; readonly ref?: string }
+  | {
+      readonly type: "user_message";
+      readonly ref: string;
+      readonly message_id: string;
+      readonly content: string;
+      readonly thread_id?: string;
+      readonly agent?: string;
+    }
+  | { readonly type: "stop_run"; readonly ref: string; readonly run_id: string }
+  | { readonly type: "resume"; readonly ref?: string; readonly cursors: Cursors; readonly after_run?: number }
+  | { readonly type: "ack"; readonly cursors: Cursors; readonly received: number }
+  | { readonly type: "refresh_token"; readonly ref?: string; readonly token: string };
+
+/** The frame in a text of the socket, or null when it is none: an unknown type is a newer server's and is passed on. */
+export function parseFrame(text: string): Frame | null {
+  try {
+    const frame: unknown = JSON.parse(text);
+    return typeof frame === "object" && frame !== null && "type" in frame && typeof frame.type === "string" ? (frame as Frame) : null;
+  } catch {
+    return null;
+  }
+}
+
+const OPEN: ReadonlySet<RunStatus> = new Set<RunStatus>(["queued", "running", "awaiting_approval"]);
+
+export function isOpen(status: RunStatus): boolean {
+  return OPEN.has(status);
+}
+
+/** Run events are the frames with a place in a run's log. */
+export function isRunEvent(frame: Frame): frame is RunEvent {
+  return "seq" in frame && "run_id" in frame;
+}

@@ -1,0 +1,110 @@
+// Messages on their way to the server: one at a time per conversation, each after the acceptance of the one before,
+// sent again under the same id until the server accepts or refuses it. Pure: each function gives a new outbox.
+import type { Command, MessageAccepted } from "./frames";
+
+export interface Refusal {
+  readonly error_code: string;
+  readonly error_message: string;
+  readonly retry_after?: number;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export interface OutgoingMessage {
+  readonly messageId: string;
+  /** The thread's id, or a name of the page's own until the server has made the thread. */
+  readonly conversation: string;
+  readonly threadId: string | null;
+  readonly content: string;
+  readonly state: "waiting" | "sent" | "accepted" | "refused";
+  readonly refusal: Refusal | null;
+  readonly acceptance: MessageAccepted | null;
+}
+
+export type Outbox = readonly OutgoingMessage[];
+
+function changed(outbox: Outbox, messageId: string, change: Partial<OutgoingMessage>): Outbox {
+  return outbox.map((message) => (message.messageId === messageId ? { ...message, ...change } : message));
+}
+
+export function enqueued(
+  outbox: Outbox,
+  message: Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content">,
+): Outbox {
+  return [...outbox, { ...message, state: "waiting", refusal: null, acceptance: null }];
+}
+
+/** What to send now: the first message of each conversation that is neither accepted nor refused, if it waits. */
+export function due(outbox: Outbox): OutgoingMessage[] {
+  const busy = new Set<string>();
+  return outbox.filter((message) => {
+    if (message.state === "accepted" || message.state === "refused" || busy.has(message.conversation)) return false;
+    busy.add(message.conversation);
+    return message.state === "waiting";
+  });
+}
+
+export function command(message: OutgoingMessage): Command {
+  return {
+    type: "user_message",
+    ref: message.messageId,
+    message_id: message.messageId,
+    content: message.content,
+    ...(message.threadId === null ? {} : { thread_id: message.threadId }),
+  };
+}
+
+export function sent(outbox: Outbox, messageId: string): Outbox {
+  return changed(outbox, messageId, { state: "sent" });
+}
+
+/** The connection is gone: what was sent and not answered is sent again. */
+export function disconnected(outbox: Outbox): Outbox {
+  return outbox.map((message) => (message.state === "sent" ? { ...message, state: "waiting" } : message));
+}
+
+/** The first acceptance of a new conversation names the thread for all its messages. */
+export function accepted(outbox: Outbox, acceptance: MessageAccepted): Outbox {
+  const own = outbox.find((message) => message.messageId === acceptance.message_id);
+  if (!own) return outbox;
+  const threadId = acceptance.thread_id;
+  return outbox.map((message) => {
+    if (message === own) return { ...message, threadId, state: "accepted", acceptance, refusal: null };
+    return message.conversation === own.conversation ? { ...message, threadId } : message;
+  });
+}
+
+export function refused(outbox: Outbox, messageId: string, refusal: Refusal): Outbox {
+  return changed(outbox, messageId, { state: "refused", refusal });
+}
+
+/** Try a refused message again, at its old place. An id that the server knows with other content is of no more use. */
+export function retried(outbox: Outbox, messageId: string, freshId: string): Outbox {
+  const message = outbox.find((each) => each.messageId === messageId);
+  if (message?.state !== "refused") return outbox;
+  const id = message.refusal?.error_code === "MESSAGE_ID_CONFLICT" ? freshId : messageId;
+  return changed(outbox, messageId, { messageId: id, state: "waiting", refusal: null });
+}
+
+export function discarded(outbox: Outbox, messageId: string): Outbox {
+  return outbox.filter((message) => message.messageId !== messageId);
+}
+
+/** Accepted messages leave when the conversation itself shows them. */
+export function settled(outbox: Outbox, isShown: (messageId: string) => boolean): Outbox {
+  const rest = outbox.filter((message) => message.state !== "accepted" || !isShown(message.messageId));
+  return rest.length === outbox.length ? outbox : rest;
+}
+
+/** The form in which the outbox survives a reload of the page. */
+export function stored(outbox: Outbox): string {
+  return JSON.stringify(disconnected(outbox.filter((message) => message.state !== "accepted")));
+}
+
+export function restored(text: string | null): Outbox {
+  try {
+    const found: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(found) ? (found as Outbox) : [];
+  } catch {
+    return [];
+  }
+}

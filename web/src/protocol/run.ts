@@ -1,0 +1,222 @@
+// One run's events folded into its state. The field names are those of `chat/fold.py`.
+import type { RunEvent, RunStatus, Usage, WireMessage } from "./frames";
+
+export type ThinkingStep = { readonly kind: "thinking"; readonly agent: string; readonly step: number; readonly text: string };
+
+export type ToolStep = {
+  readonly kind: "tool";
+  readonly agent: string;
+  readonly tool_call_id: string;
+  readonly tool: string;
+  readonly arguments: unknown;
+  readonly status: "running" | "completed" | "failed";
+  readonly result?: unknown;
+  readonly error?: string;
+  readonly duration_ms?: number;
+};
+
+export type SubagentStep = {
+  readonly kind: "subagent";
+  readonly subagent: string;
+  readonly parent_tool_call_id: string;
+  readonly status: "running" | "completed";
+  readonly result?: unknown;
+};
+
+export type Step = ThinkingStep | ToolStep | SubagentStep;
+
+export interface Approval {
+  readonly tool: string;
+  readonly arguments: unknown;
+  readonly expires_in: number | null;
+  readonly approved: boolean | null;
+  readonly by: string | null;
+}
+
+export interface RunFailure {
+  readonly error_code: string;
+  readonly error_message: string;
+  readonly retryable: boolean;
+  readonly correlation_id?: string;
+}
+
+export interface RunState {
+  readonly run_number: number;
+  readonly last_seq: number;
+  readonly thread_id: string | null;
+  readonly agent: string | null;
+  readonly status: RunStatus;
+  readonly attempt: number;
+  readonly question: Pick<WireMessage, "id" | "content" | "parent_id"> | null;
+  readonly model: string | null;
+  readonly text: string;
+  readonly steps: readonly Step[];
+  readonly approvals: Readonly<Record<string, Approval>>;
+  readonly message: WireMessage | null;
+  readonly error: RunFailure | null;
+  readonly cancelled_by: "user" | "interrupt" | "deleted" | null;
+  readonly usage: Usage | null;
+  readonly duration_ms: number | null;
+}
+
+export function unbegun(runNumber: number, threadId: string | null, status: RunStatus): RunState {
+  return {
+    run_number: runNumber,
+    last_seq: 0,
+    thread_id: threadId,
+    agent: null,
+    status,
+    attempt: 1,
+    question: null,
+    model: null,
+    text: "",
+    steps: [],
+    approvals: {},
+    message: null,
+    error: null,
+    cancelled_by: null,
+    usage: null,
+    duration_ms: null,
+  };
+}
+
+/** Apply the run's next event. One of an unknown type only moves the cursor. */
+export function foldEvent(run: RunState, event: RunEvent): RunState {
+  return { ...run, ...changeBy(run, event), last_seq: event.seq };
+}
+
+function changeBy(run: RunState, event: RunEvent): Partial<RunState> {
+  switch (event.type) {
+    case "message_created":
+      return {
+        thread_id: event.thread_id,
+        agent: event.agent,
+        question: picked(event.data.message, ["id", "content", "parent_id"]),
+        status: "queued",
+      };
+    case "agent_started":
+      return { agent: event.agent, status: "running", model: event.data.model, attempt: event.data.attempt };
+    case "agent_restarted":
+      return { text: "", steps: [], model: null, attempt: event.data.attempt, status: "queued" };
+    case "agent_response_chunk":
+      return { text: run.text + event.data.text };
+    case "approval_required":
+    case "approval_resolved":
+      return approvalChange(run, event);
+    case "agent_completed":
+    case "agent_error":
+    case "agent_cancelled":
+      return ending(event);
+    default:
+      return { steps: foldStep(run.steps, event) };
+  }
+}
+
+type EventOf<Type extends RunEvent["type"]> = Extract<RunEvent, { type: Type }>;
+
+function approvalChange(run: RunState, event: EventOf<"approval_required" | "approval_resolved">): Partial<RunState> {
+  const id = event.data.tool_call_id;
+  if (event.type === "approval_required") {
+    const { tool, arguments: asked, expires_in = null } = event.data;
+    const approval = { tool, arguments: asked, expires_in, approved: null, by: null };
+    return { approvals: { ...run.approvals, [id]: approval }, status: "awaiting_approval" };
+  }
+  const before = run.approvals[id];
+  if (!before) return {};
+  const approvals = { ...run.approvals, [id]: { ...before, approved: event.data.approved, by: event.data.by } };
+  const decided = Object.values(approvals).every((approval) => approval.approved !== null);
+  return decided ? { approvals, status: "queued" } : { approvals };
+}
+
+function ending(event: EventOf<"agent_completed" | "agent_error" | "agent_cancelled">): Partial<RunState> {
+  const message = event.data.message ?? null;
+  switch (event.type) {
+    case "agent_completed":
+      return { message, status: "completed", usage: event.data.usage, duration_ms: event.data.duration_ms };
+    case "agent_error":
+      return {
+        message,
+        status: "failed",
+        error: picked(event.data, ["error_code", "error_message", "retryable", "correlation_id"]),
+      };
+    case "agent_cancelled":
+      return { message, status: "cancelled", cancelled_by: event.data.by };
+  }
+}
+
+function foldStep(steps: readonly Step[], event: RunEvent): readonly Step[] {
+  switch (event.type) {
+    case "agent_thinking":
+      return thought(steps, event);
+    case "tool_executing": {
+      const { tool_call_id, tool, arguments: given } = event.data;
+      return [...steps, { kind: "tool", agent: event.agent, tool_call_id, tool, arguments: given, status: "running" }];
+    }
+    case "tool_completed":
+      return toolEnded(steps, event);
+    case "subagent_started":
+      return [...steps, { kind: "subagent", ...event.data, status: "running" }];
+    case "subagent_completed":
+      return subagentEnded(steps, event);
+    default:
+      return steps;
+  }
+}
+
+function thought(steps: readonly Step[], event: EventOf<"agent_thinking">): readonly Step[] {
+  const at = lastIndex(steps, (step) => step.kind === "thinking" && step.agent === event.agent);
+  const latest = steps[at];
+  if (latest?.kind === "thinking" && latest.step === event.data.step) {
+    return replaced(steps, at, { ...latest, text: latest.text + event.data.text });
+  }
+  return [...steps, { kind: "thinking", agent: event.agent, ...event.data }];
+}
+
+function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): readonly Step[] {
+  const { tool_call_id, tool } = event.data;
+  const at = lastIndex(
+    steps,
+    (step) => step.kind === "tool" && step.tool_call_id === tool_call_id && step.status === "running",
+  );
+  const begun = (steps[at] as ToolStep | undefined) ?? {
+    kind: "tool" as const,
+    agent: event.agent,
+    tool_call_id,
+    tool,
+    arguments: {},
+  };
+  const status = "error" in event.data ? "failed" : "completed";
+  return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "error", "duration_ms"]) });
+}
+
+function subagentEnded(steps: readonly Step[], event: EventOf<"subagent_completed">): readonly Step[] {
+  const { subagent, parent_tool_call_id } = event.data;
+  const at = lastIndex(
+    steps,
+    (step) =>
+      step.kind === "subagent" &&
+      step.subagent === subagent &&
+      step.parent_tool_call_id === parent_tool_call_id &&
+      step.status === "running",
+  );
+  const outcome = picked(event.data, ["result"]);
+  return replaced(steps, at, { kind: "subagent", subagent, parent_tool_call_id, status: "completed", ...outcome });
+}
+
+/** The steps with one at this place; at -1 it is a new one. */
+function replaced(steps: readonly Step[], at: number, step: Step): readonly Step[] {
+  return at < 0 ? [...steps, step] : steps.map((each, index) => (index === at ? step : each));
+}
+
+function lastIndex(steps: readonly Step[], wanted: (step: Step) => boolean): number {
+  for (let index = steps.length - 1; index >= 0; index -= 1) {
+    const step = steps[index];
+    if (step && wanted(step)) return index;
+  }
+  return -1;
+}
+
+/** The named fields that are there. */
+function picked<Source extends object, Name extends keyof Source>(source: Source, names: readonly Name[]): Pick<Source, Name> {
+  return Object.fromEntries(names.filter((name) => name in source).map((name) => [name, source[name]])) as Pick<Source, Name>;
+}

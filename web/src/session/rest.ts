@@ -1,0 +1,68 @@
+// One JSON request to the server, and its error as a value with a code.
+
+export class RestError extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly retryAfter: number | null;
+  readonly correlationId: string | null;
+
+  constructor(code: string, message: string, status: number, retryAfter: number | null = null, correlationId: string | null = null) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.retryAfter = retryAfter;
+    this.correlationId = correlationId;
+  }
+}
+
+export interface RestRequest {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly token?: string;
+}
+
+const LONGEST_REQUEST_MS = 20_000;
+
+/** Send it and read the JSON of the answer; undefined when it has none. Rejects with RestError. */
+export async function request(wanted: RestRequest): Promise<unknown> {
+  const answer = await sent(wanted);
+  const text = await answer.text().catch(() => "");
+  const body = parsed(text);
+  if (answer.ok) return body;
+  throw refusal(answer, body);
+}
+
+async function sent({ method, path, body, token }: RestRequest): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json", "X-Requested-With": "netra" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
+  const content = body === undefined ? null : JSON.stringify(body);
+  try {
+    const signal = AbortSignal.timeout(LONGEST_REQUEST_MS);
+    return await fetch(path, { method, headers, body: content, credentials: "same-origin", cache: "no-store", signal });
+  } catch {
+    throw new RestError("UNREACHABLE", "The server cannot be reached", 0);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return text === "" ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(answer: Response, body: unknown): RestError {
+  const given = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const text = (name: string): string | null => (typeof given[name] === "string" ? given[name] : null);
+  const seconds = Number.parseFloat(answer.headers.get("Retry-After") ?? "");
+  return new RestError(
+    text("error_code") ?? `HTTP_${answer.status}`,
+    text("error_message") ?? text("detail") ?? `The server answered ${answer.status}`,
+    answer.status,
+    Number.isFinite(seconds) ? seconds : null,
+    text("correlation_id") ?? answer.headers.get("X-Correlation-ID"),
+  );
+}

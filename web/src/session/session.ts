@@ -1,0 +1,162 @@
+// Who is signed in. The access token lives in memory only; the refresh token is a cookie that no script can read.
+import { request, RestError, type RestRequest } from "./rest";
+
+export interface SessionEvents {
+  signedIn(): void;
+  /** A new access token replaced the one before. */
+  renewed(token: string): void;
+  signedOut(): void;
+  /** Another tab signed in as somebody else: nothing on this page is theirs. */
+  otherPerson(): void;
+}
+
+interface Access {
+  readonly token: string;
+  readonly expiresAt: number;
+}
+
+const AHEAD_MS = 60_000;
+const TOO_CLOSE_MS = 10_000;
+const OTHER_TAB_MS = 500;
+const AGAIN_MS = 10_000;
+export const SESSION_CHANNEL = "netra-session";
+
+export class Session {
+  #events: SessionEvents;
+  #access: Access | null = null;
+  #subject: string | null = null;
+  #renewing: Promise<string | null> | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #tabs: BroadcastChannel | null;
+
+  /** `tabs` is the channel to the other tabs of this browser. */
+  constructor(events: SessionEvents, tabs: BroadcastChannel | null) {
+    this.#events = events;
+    this.#tabs = tabs;
+    this.#tabs?.addEventListener("message", (message: MessageEvent<unknown>) => this.#otherTab(message.data));
+  }
+
+  async signIn(username: string, password: string): Promise<void> {
+    const body = { username, password, session: "cookie" };
+    await exclusively(async () => this.#keep(await request({ method: "POST", path: "/api/auth/token", body })));
+    this.#tabs?.postMessage("signed-in");
+  }
+
+  async signOut(): Promise<void> {
+    this.#forget();
+    await exclusively(() => request({ method: "POST", path: "/api/auth/logout", body: {} }));
+    this.#tabs?.postMessage("signed-out");
+  }
+
+  /** An access token that is good for now; null when nobody is signed in. Rejects when the server cannot tell. */
+  async token(renew = false): Promise<string | null> {
+    if (!renew && this.#access && this.#access.expiresAt - Date.now() > TOO_CLOSE_MS) return this.#access.token;
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = null;
+    });
+    return this.#renewing;
+  }
+
+  /** Timers of a sleeping tab come late: look again when it wakes. */
+  async check(): Promise<void> {
+    if (this.#access && this.#access.expiresAt - Date.now() < AHEAD_MS) await this.token(true);
+  }
+
+  /** A request in the name of the person, repeated once with a new token when the token is refused. */
+  async fetch(wanted: Omit<RestRequest, "token">): Promise<unknown> {
+    try {
+      return await request({ ...wanted, token: await this.#required(false) });
+    } catch (error) {
+      if (!(error instanceof RestError) || error.status !== 401) throw error;
+      return request({ ...wanted, token: await this.#required(true) });
+    }
+  }
+
+  async #required(renew: boolean): Promise<string> {
+    const token = await this.token(renew);
+    if (token === null) throw new RestError("SIGNED_OUT", "You are signed out", 401);
+    return token;
+  }
+
+  async #renew(): Promise<string | null> {
+    const wasSignedIn = this.#access !== null;
+    const token = await exclusively(async () => (await this.#renewOnce()) ?? (wasSignedIn ? this.#renewAfterOtherTab() : null));
+    if (token === null) {
+      this.#forget();
+      if (wasSignedIn) this.#events.signedOut();
+    }
+    return token;
+  }
+
+  async #renewOnce(): Promise<string | null> {
+    try {
+      return this.#keep(await request({ method: "POST", path: "/api/auth/token/refresh", body: {} }));
+    } catch (error) {
+      if (error instanceof RestError && error.status === 401) return null;
+      throw error;
+    }
+  }
+
+  /** Without locks two tabs can spend the same cookie: the later one finds the other's new cookie a moment afterwards. */
+  async #renewAfterOtherTab(): Promise<string | null> {
+    if (locks()) return null;
+    await new Promise((resolve) => setTimeout(resolve, OTHER_TAB_MS));
+    return this.#renewOnce();
+  }
+
+  #keep(answer: unknown): string {
+    const { access, expires_in: seconds } = answer as { access: string; expires_in: number };
+    const subject = subjectOf(access);
+    if (this.#subject !== null && subject !== this.#subject) this.#events.otherPerson();
+    const first = this.#access === null;
+    this.#subject = subject;
+    this.#access = { token: access, expiresAt: Date.now() + seconds * 1000 };
+    this.#renewAfter(Math.max(seconds * 500, seconds * 1000 - AHEAD_MS));
+    if (first) this.#events.signedIn();
+    else this.#events.renewed(access);
+    return access;
+  }
+
+  #renewAfter(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.token(true).catch(() => this.#renewAfter(AGAIN_MS));
+    }, milliseconds);
+  }
+
+  #forget(): void {
+    clearTimeout(this.#timer);
+    this.#access = null;
+    this.#subject = null;
+  }
+
+  #otherTab(what: unknown): void {
+    if (what === "signed-out" && this.#access) {
+      this.#forget();
+      this.#events.signedOut();
+    } else if (what === "signed-in") {
+      void this.token(true).catch(() => {});
+    }
+  }
+}
+
+/** Tabs share the refresh cookie, which each use replaces: one of them at a time. */
+async function exclusively<Result>(act: () => Promise<Result>): Promise<Result> {
+  return locks()?.request(SESSION_CHANNEL, act) ?? act();
+}
+
+/** Browsers have locks in secure contexts only. */
+function locks(): LockManager | undefined {
+  return (globalThis as { readonly navigator?: Partial<Navigator> }).navigator?.locks;
+}
+
+/** Whom a token names. Not a check of the token: the server does that. */
+function subjectOf(token: string): string {
+  try {
+    const payload = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
+    const claims = JSON.parse(atob(payload)) as Record<string, unknown>;
+    return String(claims["user_id"] ?? claims["sub"] ?? "");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,85 @@
+import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import type { Chat } from "../chat/chat";
+import type { Conversation } from "../chat/conversation";
+import { Icon, StopIcon } from "./icons";
+
+const IME_KEY = 229;
+
+interface ComposerProps {
+  readonly chat: Chat;
+  readonly conversation: Conversation;
+  readonly send: (text: string) => void;
+}
+
+export function Composer({ chat, conversation, send }: ComposerProps): VNode {
+  const field = useRef<HTMLTextAreaElement>(null);
+  const text = conversation.draft.value;
+  useLayoutEffect(() => {
+    if (field.current) fit(field.current);
+  }, [text]);
+  useEffect(() => {
+    // On a touch screen the focus would open the keyboard over the conversation.
+    if (matchMedia("(pointer: fine)").matches) field.current?.focus({ preventScroll: true });
+  }, [conversation]);
+
+  const submit = (event?: TargetedSubmitEvent<HTMLFormElement>): void => {
+    event?.preventDefault();
+    const content = conversation.draft.value.trim();
+    if (content === "") return;
+    chat.type("");
+    send(content);
+    field.current?.focus({ preventScroll: true });
+  };
+  const pressed = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === IME_KEY) return;
+    event.preventDefault();
+    submit();
+  };
+  return (
+    <form class="composer" onSubmit={submit}>
+      <textarea
+        ref={field}
+        rows={1}
+        data-testid="composer"
+        aria-label="Message"
+        placeholder="Write a message"
+        autocomplete="off"
+        enterkeyhint="send"
+        value={text}
+        onInput={(event) => chat.type(event.currentTarget.value)}
+        onKeyDown={pressed}
+      />
+      <Stop chat={chat} conversation={conversation} />
+      <button type="submit" class="round primary" data-testid="send" aria-label="Send" disabled={text.trim() === ""}>
+        <Icon name="send" />
+      </button>
+    </form>
+  );
+}
+
+/** Stops the answer that is being written; questions that wait behind it go on. */
+function Stop({ chat, conversation }: { readonly chat: Chat; readonly conversation: Conversation }): VNode | null {
+  const [runId] = conversation.openRunIds.value;
+  if (runId === undefined) return null;
+  const stopping = chat.delivery.stopping.value.has(runId);
+  return (
+    <button
+      type="button"
+      class="round"
+      data-testid="stop"
+      aria-label="Stop"
+      title="Stop"
+      disabled={stopping}
+      onClick={() => chat.delivery.stopRun(runId)}
+    >
+      <StopIcon />
+    </button>
+  );
+}
+
+/** As high as its text; the style sheet sets the limit. */
+function fit(field: HTMLTextAreaElement): void {
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
+}

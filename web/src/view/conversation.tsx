@@ -1,0 +1,177 @@
+import { useSignalEffect } from "@preact/signals";
+import type { RefObject, VNode } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Chat } from "../chat/chat";
+import type { Conversation } from "../chat/conversation";
+import { type AnswerView, answerView, type Turn } from "../chat/turns";
+import { isOpen } from "../protocol/frames";
+import { announce } from "./announcer";
+import { Composer } from "./composer";
+import { ConnectionLine } from "./connection_line";
+import { ErrorCard } from "./error_card";
+import { Follow } from "./follow";
+import { Icon, Mark } from "./icons";
+import { TurnView } from "./turn";
+import { activity, outcome } from "./wording";
+
+/** As many turns as may be in view when a conversation opens at its end. */
+const TURNS_AT_ONCE = 4;
+
+export function ConversationView({ chat }: { readonly chat: Chat }): VNode {
+  const conversation = chat.conversation.value;
+  return <OpenConversation key={conversation.key} chat={chat} conversation={conversation} />;
+}
+
+interface OpenProps {
+  readonly chat: Chat;
+  readonly conversation: Conversation;
+}
+
+function OpenConversation({ chat, conversation }: OpenProps): VNode {
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const [pinned, setPinned] = useState(true);
+  const follow = useRef<Follow | null>(null);
+  useLayoutEffect(() => {
+    if (!scroller.current || !content.current) return;
+    const following = new Follow(scroller.current, content.current, setPinned);
+    follow.current = following;
+    return () => following.close();
+  }, []);
+  useAnnouncements(conversation);
+  const send = (text: string): void => {
+    chat.send(text);
+    follow.current?.pin();
+  };
+  return (
+    <>
+      <div class="scroller" ref={scroller} tabIndex={-1}>
+        <div class="column" ref={content}>
+          <History chat={chat} conversation={conversation} scroller={scroller} />
+        </div>
+      </div>
+      <div class="dock">
+        {pinned ? null : (
+          <button type="button" class="to-end" aria-label="Go to the latest message" onClick={() => follow.current?.pin()}>
+            <Icon name="down" />
+          </button>
+        )}
+        <ConnectionLine chat={chat} />
+        <PageNotice chat={chat} />
+        <Composer chat={chat} conversation={conversation} send={send} />
+      </div>
+    </>
+  );
+}
+
+function History({ chat, conversation, scroller }: OpenProps & { readonly scroller: RefObject<HTMLDivElement | null> }): VNode {
+  const turns = conversation.loaded.value ? conversation.turns.value : [];
+  useSteadyTop(turns, scroller);
+  const failure = conversation.failure.value;
+  if (failure) {
+    return (
+      <ErrorCard code={failure.code} message={failure.message} correlationId={failure.correlationId}>
+        <button type="button" data-testid="retry" onClick={() => void conversation.load()}>
+          Try again
+        </button>
+        <button type="button" onClick={() => chat.open(null)}>
+          New chat
+        </button>
+      </ErrorCard>
+    );
+  }
+  if (!conversation.loaded.value) return <p class="loading">Loading…</p>;
+  if (turns.length === 0) return <Welcome name={chat.me.username} />;
+  return (
+    <>
+      {conversation.history.value.previous === null ? null : <Earlier conversation={conversation} scroller={scroller} />}
+      {turns.map((turn, place) => (
+        <TurnView key={turn.key} chat={chat} turn={turn} latest={place >= turns.length - TURNS_AT_ONCE} />
+      ))}
+    </>
+  );
+}
+
+function Welcome({ name }: { readonly name: string }): VNode {
+  return (
+    <div class="welcome">
+      <Mark />
+      <h2>Hello, {name}</h2>
+      <p>What would you like to know?</p>
+    </div>
+  );
+}
+
+/** Loads the page before when it comes near. */
+function Earlier({ conversation, scroller }: { readonly conversation: Conversation; readonly scroller: RefObject<HTMLDivElement | null> }): VNode {
+  const mark = useRef<HTMLButtonElement>(null);
+  const { previous } = conversation.history.value;
+  useEffect(() => {
+    if (!mark.current) return;
+    const near = new IntersectionObserver(
+      (entries) => {
+        if (entries.some((entry) => entry.isIntersecting)) void conversation.loadOlder();
+      },
+      { root: scroller.current, rootMargin: "600px 0px 0px" },
+    );
+    near.observe(mark.current);
+    return () => near.disconnect();
+  }, [conversation, previous, scroller]);
+  return (
+    <button type="button" class="earlier" ref={mark} onClick={() => void conversation.loadOlder()}>
+      Earlier messages
+    </button>
+  );
+}
+
+/** What is in view stays where it is when earlier turns come in above it. */
+function useSteadyTop(turns: readonly Turn[], scroller: RefObject<HTMLDivElement | null>): void {
+  const first = useRef<string | null>(null);
+  const place = useRef<{ readonly element: Element; readonly top: number } | null>(null);
+  const key = turns[0]?.key ?? null;
+  if (first.current !== null && first.current !== key) {
+    const element = scroller.current?.querySelector(`[data-turn="${CSS.escape(first.current)}"]`);
+    place.current = element ? { element, top: element.getBoundingClientRect().top } : null;
+  }
+  first.current = key;
+  useLayoutEffect(() => {
+    if (!place.current || !scroller.current) return;
+    const { element, top } = place.current;
+    place.current = null;
+    if (element.isConnected) scroller.current.scrollTop += element.getBoundingClientRect().top - top;
+  }, [key, scroller]);
+}
+
+function PageNotice({ chat }: { readonly chat: Chat }): VNode | null {
+  const notice = chat.notice.value;
+  if (!notice) return null;
+  return (
+    <ErrorCard code={notice.code} message={notice.message} retryAfter={notice.retryAfter}>
+      <button type="button" onClick={() => (chat.notice.value = null)}>
+        Dismiss
+      </button>
+    </ErrorCard>
+  );
+}
+
+/** Says what the newest answer has come to, once for each state and never for its text. */
+function useAnnouncements(conversation: Conversation): void {
+  const said = useRef<string | null>(null);
+  useSignalEffect(() => {
+    const answer = conversation.turns.value.at(-1)?.answers.at(-1);
+    if (!answer) return;
+    const words = stateWords(answerView(answer));
+    const before = said.current;
+    said.current = words;
+    // An answer that was there when the page opened is no news.
+    if (before !== null && words !== before) announce(words);
+    else if (before === null && isOpen(answerView(answer).status)) announce(words);
+  });
+}
+
+function stateWords(view: AnswerView): string {
+  const doing = activity(view, view.text !== "");
+  if (doing !== null) return doing;
+  if (view.status === "failed") return "The answer failed";
+  return outcome(view) ?? "The answer is complete";
+}

@@ -1,0 +1,48 @@
+import type { VNode } from "preact";
+
+const PATHS = {
+  plus: "M12 5v14M5 12h14",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  close: "M6 6l12 12M18 6L6 18",
+  send: "M12 19V5M6 11l6-6 6 6",
+  down: "M12 5v14M6 13l6 6 6-6",
+  chevron: "M9 6l6 6-6 6",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  alert: "M12 8v5M12 16.5v.01M12 3l9.5 17h-19z",
+  leave: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9",
+  tool: "M14.5 6.5a4 4 0 0 0-5.3 5.1L4 16.8 7.2 20l5.2-5.2a4 4 0 0 0 5.1-5.3L14.8 12 12 9.2z",
+  thought: "M9 17h6M10 20h4M12 4a6 6 0 0 0-3.5 10.9c.4.3.5.7.5 1.1h6c0-.4.1-.8.5-1.1A6 6 0 0 0 12 4z",
+  people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3.5 19a5.5 5.5 0 0 1 11 0M16 5.3a3 3 0 0 1 0 5.4M17.5 13.8a5.5 5.5 0 0 1 3 5.2",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name }: { readonly name: IconName }): VNode {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}
+
+export function StopIcon(): VNode {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <rect class="filled" x="7" y="7" width="10" height="10" rx="2" />
+    </svg>
+  );
+}
+
+/** The eye of the name. */
+export function Mark(): VNode {
+  return (
+    <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+      <path d="M3 16c3.2-5.6 7.7-8.5 13-8.5S25.8 10.4 29 16c-3.2 5.6-7.7 8.5-13 8.5S6.200 21.600 3 16z" />
+      <circle class="filled" cx="16" cy="16" r="4.2" />
+    </svg>
+  );
+}
+
+export function Spinner(): VNode {
+  return <span class="spinner" aria-hidden="true" />;
+}

@@ -1,0 +1,100 @@
+import type { TargetedMouseEvent, VNode } from "preact";
+import type { Application } from "../application";
+import type { Chat } from "../chat/chat";
+import { addressOf } from "../chat/place";
+import type { ThreadSummary } from "../protocol/frames";
+import { Icon, Mark } from "./icons";
+
+export const UNTITLED = "New conversation";
+
+interface SidebarProps {
+  readonly application: Application;
+  readonly chat: Chat;
+  readonly open: boolean;
+  readonly close: () => void;
+}
+
+export function Sidebar({ application, chat, open, close }: SidebarProps): VNode {
+  const show = (threadId: string | null): void => {
+    chat.open(threadId);
+    close();
+  };
+  return (
+    <aside class={open ? "sidebar open" : "sidebar"} id="sidebar" aria-label="Conversations">
+      <div class="sidebar-head">
+        <span class="brand">
+          <Mark />
+          Netra
+        </span>
+        <button type="button" class="round drawer-only" aria-label="Close the list" onClick={close}>
+          <Icon name="close" />
+        </button>
+      </div>
+      <button type="button" class="new-thread" data-testid="new-thread" onClick={() => show(null)}>
+        <Icon name="plus" />
+        New chat
+      </button>
+      <ThreadNav chat={chat} show={show} />
+      <div class="sidebar-foot">
+        <span class="person" data-testid="user">
+          {chat.me.username}
+        </span>
+        <button type="button" class="round" data-testid="sign-out" aria-label="Sign out" title="Sign out" onClick={() => void application.signOut()}>
+          <Icon name="leave" />
+        </button>
+      </div>
+    </aside>
+  );
+}
+
+function ThreadNav({ chat, show }: { readonly chat: Chat; readonly show: (threadId: string) => void }): VNode {
+  const current = chat.conversation.value.threadId.value;
+  const threads = chat.list.threads.value;
+  return (
+    <nav class="threads" aria-label="Threads">
+      <ul data-testid="thread-list">
+        {threads.map((thread) => (
+          <li key={thread.id}>
+            <ThreadLink thread={thread} current={thread.id === current} busy={chat.busyThreads.value.has(thread.id)} show={show} />
+          </li>
+        ))}
+      </ul>
+      {chat.list.hasMore.value ? (
+        <button type="button" class="link more" onClick={() => void chat.list.more().catch(() => {})}>
+          Show more
+        </button>
+      ) : null}
+      {chat.list.loaded.value && threads.length === 0 ? <p class="empty">No conversations yet</p> : null}
+    </nav>
+  );
+}
+
+interface ThreadLinkProps {
+  readonly thread: ThreadSummary;
+  readonly current: boolean;
+  readonly busy: boolean;
+  readonly show: (threadId: string) => void;
+}
+
+function ThreadLink({ thread, current, busy, show }: ThreadLinkProps): VNode {
+  const follow = (event: TargetedMouseEvent<HTMLAnchorElement>): void => {
+    // With a modifier the browser opens it in a tab of its own.
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    show(thread.id);
+  };
+  return (
+    <a
+      class="thread"
+      href={addressOf(thread.id)}
+      data-testid="thread"
+      data-thread-id={thread.id}
+      data-busy={busy}
+      aria-current={current ? "page" : undefined}
+      onClick={follow}
+    >
+      <span class="thread-title">{thread.title || UNTITLED}</span>
+      {busy ? <span class="busy" role="img" aria-label="An answer is being written" /> : null}
+    </a>
+  );
+}

@@ -1,0 +1,188 @@
+import type { VNode } from "preact";
+import { useRef, useState } from "preact/hooks";
+import type { Chat } from "../chat/chat";
+import { type Answer, type AnswerView, answerView, type Question, type Turn } from "../chat/turns";
+import { isOpen } from "../protocol/frames";
+import { ErrorCard } from "./error_card";
+import { Icon, Spinner } from "./icons";
+import { Markdown } from "./markdown";
+import { memo } from "./memo";
+import { Timeline } from "./timeline";
+import { useUnhurried } from "./unhurried";
+import { activity, outcome, smallPrint } from "./wording";
+
+interface TurnProps {
+  readonly chat: Chat;
+  readonly turn: Turn;
+  /** Among the turns in view when the conversation opens. */
+  readonly latest: boolean;
+}
+
+export function TurnView({ chat, turn, latest }: TurnProps): VNode {
+  const { question } = turn;
+  return (
+    <section class="turn" data-turn={turn.key}>
+      {question ? (
+        <QuestionView chat={chat} id={question.id} content={question.content} state={question.state} refusal={question.refusal} />
+      ) : null}
+      {turn.answers.map(({ runId, live, rest, message }) => (
+        <AnswerMessage
+          key={runId}
+          chat={chat}
+          runId={runId}
+          live={live}
+          rest={rest}
+          message={message}
+          asked={question?.content ?? null}
+          latest={latest}
+        />
+      ))}
+    </section>
+  );
+}
+
+const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { readonly chat: Chat }) => (
+  <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label="You">
+    <div class="bubble">{content}</div>
+    {state === "sending" ? (
+      <p class="sending">
+        Not sent yet
+        <button type="button" class="link" onClick={() => chat.takeBack(id)}>
+          Take back
+        </button>
+      </p>
+    ) : null}
+    {refusal ? (
+      <ErrorCard code={refusal.error_code} message={refusal.error_message} retryAfter={refusal.retry_after}>
+        <button type="button" data-testid="retry" onClick={() => chat.retry(id)}>
+          Try again
+        </button>
+        <button type="button" onClick={() => chat.takeBack(id)}>
+          Edit
+        </button>
+      </ErrorCard>
+    ) : null}
+  </article>
+));
+
+interface AnswerProps extends Answer {
+  readonly chat: Chat;
+  readonly asked: string | null;
+  readonly latest: boolean;
+}
+
+const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }: AnswerProps) => {
+  const view = answerView({ runId, live, rest, message });
+  const open = isOpen(view.status);
+  const writing = useWriting(view);
+  return (
+    <article
+      class="message answer-message"
+      data-testid="message"
+      data-role="assistant"
+      data-message-id={view.messageId}
+      data-run-id={runId}
+      data-status={view.status}
+      aria-label="Answer"
+      aria-busy={open}
+    >
+      <Timeline steps={view.steps} running={view.status === "running"} writing={writing} />
+      {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
+      <AnswerText text={view.text} growing={open} latest={latest} />
+      {open ? <Activity chat={chat} runId={runId} view={view} writing={writing} /> : <Ending chat={chat} view={view} asked={asked} />}
+    </article>
+  );
+});
+
+interface TextProps {
+  readonly text: string;
+  readonly growing: boolean;
+  readonly latest: boolean;
+}
+
+/** Older answers are plain text until there is time to read their Markdown. */
+function AnswerText({ text, growing, latest }: TextProps): VNode | null {
+  const ready = useUnhurried(latest || growing);
+  if (text === "") return null;
+  if (!ready) return <div class="answer unread">{text}</div>;
+  return (
+    <div class="answer" data-testid="answer">
+      <Markdown text={text} growing={growing} />
+    </div>
+  );
+}
+
+/** Whether the text has grown since the last step began or went on. Of a text found on opening nobody knows. */
+function useWriting({ steps, text }: AnswerView): boolean {
+  const before = useRef({ steps, length: text.length });
+  if (before.current.steps !== steps) before.current = { steps, length: text.length };
+  return text.length > before.current.length;
+}
+
+/** The steps of an older answer are fetched when the person wants them. */
+function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: string }): VNode {
+  const [asked, ask] = useState(false);
+  if (chat.delivery.unavailable.value.has(runId)) return asked ? <p class="steps-gone">The steps are no longer kept.</p> : <></>;
+  const show = (): void => {
+    ask(true);
+    chat.conversation.value.showSteps(runId);
+  };
+  return (
+    <button type="button" class="steps-button" data-testid="show-steps" onClick={show} disabled={asked}>
+      {asked ? <Spinner /> : <Icon name="chevron" />}
+      Steps
+    </button>
+  );
+}
+
+interface ActivityProps {
+  readonly chat: Chat;
+  readonly runId: string;
+  readonly view: AnswerView;
+  readonly writing: boolean;
+}
+
+function Activity({ chat, runId, view, writing }: ActivityProps): VNode {
+  const stopping = chat.delivery.stopping.value.has(runId);
+  const [current] = chat.conversation.value.openRunIds.value;
+  const waits = view.status === "queued" && current !== undefined && current !== runId;
+  return (
+    <p class="activity" data-testid="activity">
+      <Spinner />
+      {stopping ? "Stopping…" : waits ? "Waiting for the answer before…" : activity(view, writing)}
+      {waits && !stopping ? (
+        <button type="button" class="link" onClick={() => chat.delivery.stopRun(runId)}>
+          Cancel
+        </button>
+      ) : null}
+    </p>
+  );
+}
+
+interface EndingProps {
+  readonly chat: Chat;
+  readonly view: AnswerView;
+  readonly asked: string | null;
+}
+
+function Ending({ chat, view, asked }: EndingProps): VNode {
+  const print = smallPrint(view);
+  const how = outcome(view);
+  return (
+    <>
+      {view.error ? (
+        <ErrorCard code={view.error.code} message={view.error.message} correlationId={view.error.correlationId}>
+          {asked === null ? null : (
+            <button type="button" data-testid="retry" onClick={() => chat.send(asked)}>
+              Ask again
+            </button>
+          )}
+        </ErrorCard>
+      ) : null}
+      <p class="small-print">
+        {how ? <span class="outcome">{how}</span> : null}
+        {print}
+      </p>
+    </>
+  );
+}

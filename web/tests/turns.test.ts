@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EMPTY_HISTORY, extended, type History, refreshed } from "../src/chat/history";
+import type { MessagesPage, RestMessage, RestRun } from "../src/chat/rest";
+import { answerView, type Sources, type Turn, turnsOf } from "../src/chat/turns";
+import { fold, INITIAL } from "../src/protocol/fold";
+import type { RunEvent } from "../src/protocol/frames";
+import { accepted, enqueued, type Outbox, refused } from "../src/protocol/outbox";
+import type { RunState } from "../src/protocol/run";
+import { event } from "./frames";
+
+const question = (number: number): RestMessage => ({
+  id: `q${number}`,
+  role: "user",
+  content: `question ${number}`,
+  parent_id: null,
+  created_at: "",
+  run_id: `r${number}`,
+  partial: false,
+});
+
+const answer = (number: number): RestMessage => ({ ...question(number), id: `a${number}`, role: "assistant", content: `answer ${number}` });
+
+const run = (number: number, given: Partial<RestRun> = {}): RestRun => ({
+  id: `r${number}`,
+  run_number: number,
+  status: "completed",
+  agent: "assistant",
+  input_message_id: `q${number}`,
+  output_message_id: `a${number}`,
+  last_seq: 5,
+  error_code: null,
+  error_message: null,
+  cancelled_by: null,
+  duration_ms: 10,
+  usage: null,
+  ...given,
+});
+
+const openRun = (number: number): RestRun => run(number, { status: "running", output_message_id: null });
+
+const page = (messages: readonly RestMessage[], runs: readonly RestRun[], previous: string | null = null): MessagesPage => ({
+  messages,
+  runs,
+  previous,
+});
+
+const shown = (messages: readonly RestMessage[], runs: readonly RestRun[], previous: string | null = null): History =>
+  refreshed(EMPTY_HISTORY, page(messages, runs, previous));
+
+function live(number: number, ...more: readonly RunEvent[]): Record<string, RunState> {
+  const first = event(1, "message_created", { message: { id: `q${number}`, role: "user", content: `question ${number}` } });
+  const events = [first, ...more].map((each) => ({ ...each, run_id: `r${number}`, run_number: number }) as RunEvent);
+  return { ...events.reduce(fold, INITIAL).runs };
+}
+
+const sources = (given: Partial<Sources>): Sources => ({
+  threadId: "thread",
+  conversation: "thread",
+  history: EMPTY_HISTORY,
+  runs: {},
+  outbox: [],
+  ...given,
+});
+
+const outline = (turns: readonly Turn[]): string[] =>
+  turns.map((turn) => [turn.question?.id ?? "-", ...turn.answers.map((each) => `${each.runId}${each.live ? "+live" : ""}${each.message ? "+message" : ""}`)].join(" "));
+
+test("questions come with their answers, in the order of their runs", () => {
+  const history = shown([question(1), answer(1), question(2), answer(2)], [run(1), run(2)]);
+  assert.deepEqual(outline(turnsOf(sources({ history }))), ["q1 r1+message", "q2 r2+message"]);
+});
+
+test("a question that waited in the queue comes after the answer before it", () => {
+  const history = shown([question(1), question(2), answer(1)], [run(1), openRun(2)]);
+  assert.deepEqual(outline(turnsOf(sources({ history }))), ["q1 r1+message", "q2 r2"]);
+});
+
+test("what REST shows and what the connection brings is one turn", () => {
+  const history = shown([question(1), answer(1), question(2)], [run(1), openRun(2)]);
+  const runs = { ...live(2, event(2, "agent_started", { model: "m", attempt: 1 })), ...live(3) };
+  assert.deepEqual(outline(turnsOf(sources({ history, runs }))), ["q1 r1+message", "q2 r2+live", "q3 r3+live"]);
+});
+
+test("runs of other threads are not shown", () => {
+  assert.deepEqual(turnsOf(sources({ threadId: "other", runs: live(1) })), []);
+  assert.deepEqual(turnsOf(sources({ threadId: null, runs: live(1) })), []);
+});
+
+test("a message in the outbox is shown last, and once when its run has begun", () => {
+  let outbox: Outbox = enqueued([], { messageId: "q3", conversation: "thread", threadId: "thread", content: "question 3" });
+  outbox = enqueued(outbox, { messageId: "q4", conversation: "thread", threadId: "thread", content: "question 4" });
+  const history = shown([question(1), answer(1)], [run(1)]);
+  const turns = turnsOf(sources({ history, outbox }));
+  assert.deepEqual(outline(turns), ["q1 r1+message", "q3", "q4"]);
+  assert.deepEqual(turns.map((turn) => turn.question?.state), ["sent", "sending", "sending"]);
+  const acceptance = { type: "message_accepted", message_id: "q3", thread_id: "thread", run_id: "r3", run_number: 3 } as const;
+  outbox = refused(accepted(outbox, acceptance), "q4", { error_code: "TOO_MANY_RUNS", error_message: "" });
+  const later = turnsOf(sources({ history, outbox, runs: live(3) }));
+  assert.deepEqual(outline(later), ["q1 r1+message", "q3 r3+live", "q4"]);
+  assert.deepEqual(later.map((turn) => turn.question?.state), ["sent", "sent", "refused"]);
+});
+
+test("an answer whose question is on an earlier page stands alone until that page is there", () => {
+  const history = shown([answer(1), question(2), answer(2)], [run(1), run(2)], "cursor");
+  assert.deepEqual(outline(turnsOf(sources({ history }))), ["- r1+message", "q2 r2+message"]);
+  const whole = extended(history, page([question(1)], [run(1)]));
+  assert.deepEqual(outline(turnsOf(sources({ history: whole }))), ["q1 r1+message", "q2 r2+message"]);
+  assert.equal(whole.previous, null);
+});
+
+test("a run of an earlier page that the connection knows waits for its page", () => {
+  const ended = live(1, event(2, "agent_cancelled", { by: "user" }));
+  const history = shown([question(2), answer(2)], [run(2)], "cursor");
+  assert.deepEqual(outline(turnsOf(sources({ history, runs: ended }))), ["q2 r2+message"]);
+});
+
+test("reading the newest page again keeps earlier pages, unless there is a gap between", () => {
+  const first = shown([question(2), answer(2)], [run(2)], "before 2");
+  const both = extended(first, page([question(1), answer(1)], [run(1)]));
+  const again = refreshed(both, page([question(2), answer(2), question(3)], [run(2), openRun(3)], "before 2"));
+  assert.deepEqual(again.messages.map((message) => message.id), ["q1", "a1", "q2", "a2", "q3"]);
+  assert.equal(again.previous, null);
+  const far = refreshed(again, page([question(9)], [openRun(9)], "before 9"));
+  assert.deepEqual([far.messages.length, far.previous], [1, "before 9"]);
+});
+
+const started = event(2, "agent_started", { model: "m", attempt: 1 });
+const thinking = event(3, "agent_thinking", { step: 1, text: "hm" });
+const chunk = event(4, "agent_response_chunk", { message_id: "a1", text: "ans" });
+const completed = event(5, "agent_completed", {
+  message: { id: "a1", role: "assistant", content: "answer 1" },
+  usage: { model: "m", input_tokens: 1, output_tokens: 2, requests: 1 },
+  duration_ms: 10,
+});
+
+test("the replay of an ended run does not reopen it: only its steps come in", () => {
+  const rest = run(1);
+  const message = answer(1);
+  for (const events of [[], [started], [started, thinking], [started, thinking, chunk]]) {
+    const state = live(1, ...events)["r1"] ?? null;
+    const view = answerView({ runId: "r1", live: state, rest, message });
+    assert.deepEqual([view.status, view.text, view.messageId], ["completed", "answer 1", "a1"]);
+  }
+  const view = answerView({ runId: "r1", live: live(1, started, thinking, chunk, completed)["r1"] ?? null, rest, message });
+  assert.deepEqual([view.status, view.text, view.steps.length, view.stepsKnown], ["completed", "answer 1", 1, true]);
+});
+
+test("an open answer shows the text so far, an ended one the message itself", () => {
+  const open = answerView({ runId: "r1", live: live(1, started, thinking, chunk)["r1"] ?? null, rest: openRun(1), message: null });
+  assert.deepEqual([open.status, open.text], ["running", "ans"]);
+  const done = answerView({ runId: "r1", live: live(1, started, thinking, chunk, completed)["r1"] ?? null, rest: openRun(1), message: null });
+  assert.deepEqual([done.status, done.text, done.messageId], ["completed", "answer 1", "a1"]);
+});
+
+test("a failed run shows its error from either side, with the partial answer", () => {
+  const rest = run(1, { status: "failed", error_code: "MODEL_ERROR", error_message: "529" });
+  const fromRest = answerView({ runId: "r1", live: null, rest, message: { ...answer(1), partial: true } });
+  assert.deepEqual(fromRest.error, { code: "MODEL_ERROR", message: "529", correlationId: null });
+  const failed = event(5, "agent_error", {
+    error_code: "MODEL_ERROR",
+    error_message: "529",
+    retryable: true,
+    correlation_id: "c",
+    message: { id: "a1", role: "assistant", content: "ans" },
+  });
+  const fromLive = answerView({ runId: "r1", live: live(1, started, thinking, chunk, failed)["r1"] ?? null, rest: null, message: null });
+  assert.deepEqual([fromLive.error, fromLive.text], [{ code: "MODEL_ERROR", message: "529", correlationId: "c" }, "ans"]);
+});

@@ -1,0 +1,270 @@
+"""The web chat in Chromium, against a real server: what a person does and sees."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from tests.e2e.conftest import new_data_dir
+from tests.live import HOST, PASSWORD, Account, LiveServer
+
+T = TypeVar("T")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
+COMPLETED = '[data-testid="message"][data-role="assistant"][data-status="completed"]'
+
+
+class Cable:
+    """Between browser and server: what passes can be cut, as by a closed laptop lid, and connected again."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._connected = True
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._call(asyncio.start_server(self._carry_both_ways, HOST, 0))
+        self.url = f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        self._call(self._drop_all(connected=False))
+
+    def join(self) -> None:
+        self._connected = True
+
+    def close(self) -> None:
+        self._server.close()
+        self._call(self._drop_all(connected=False))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _drop_all(self, *, connected: bool) -> None:
+        self._connected = connected
+        for end in self._open:
+            end.transport.abort()
+        while self._open:  # noqa: ASYNC110 - each end closes itself
+            await asyncio.sleep(0.01)
+
+    async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._connected:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._open.add(sink)
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+        self._open.discard(sink)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM, "Chromium is not installed: `make test` installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    """With a database of its own: a worker beside it would answer at another pace."""
+    for folder in new_data_dir():
+        with LiveServer(folder, offline_tokens_per_second=25) as server:
+            yield server
+        assert not server.log_has_traceback(), server.log_text()[-8000:]
+
+
+@pytest.fixture
+def cable(server: LiveServer) -> Iterator[Cable]:
+    cable = Cable(server.port)
+    yield cable
+    cable.close()
+
+
+@pytest.fixture
+def account(server: LiveServer) -> Account:
+    return server.add_user("ann")
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile of its own. Any error on the console fails the test: a violation of the policy is one."""
+    context = browser.new_context(viewport={"width": 1100, "height": 760})
+    problems: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        expected = "net::ERR_" in message.text or "WebSocket connection" in message.text or "401" in message.text
+        if message.type in ("error", "warning") and not expected:
+            problems.append(message.text)
+
+    context.on("console", note)
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    yield context
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
+    page = context.new_page()
+    sign_in(page, cable.url, account)
+    return page
+
+
+def sign_in(page: Page, url: str, account: Account) -> None:
+    page.goto(url)
+    page.get_by_test_id("username").fill(account.username)
+    page.get_by_test_id("password").fill(PASSWORD)
+    page.get_by_test_id("sign-in").click()
+    expect(page.get_by_test_id("composer")).to_be_visible()
+
+
+def ask(page: Page, text: str) -> None:
+    page.get_by_test_id("composer").fill(text)
+    page.keyboard.press("Enter")
+
+
+def answers(page: Page) -> Locator:
+    return page.locator(COMPLETED)
+
+
+def stored_answers(server: LiveServer, account: Account) -> list[str]:
+    with server.database() as connection:
+        rows = connection.execute(
+            "SELECT content FROM chat_message WHERE user_id = %s AND role = 'assistant' ORDER BY id", (account.id,)
+        )
+        return [row[0] for row in rows.fetchall()]
+
+
+def test_a_question_shows_its_tool_calls_and_its_answer(page: Page) -> None:
+    ask(page, QUESTION)
+    expect(answers(page)).to_have_count(1)
+    steps = page.locator('[data-testid="step"][data-kind="tool"][data-status="completed"]')
+    expect(steps).to_have_count(2)
+    assert [step.get_attribute("data-tool") for step in steps.all()] == ["calculate", "current_time"]
+    expect(page.get_by_test_id("answer")).to_contain_text("434")
+    expect(page.get_by_test_id("answer")).to_contain_text("Tokyo")
+    expect(page.get_by_test_id("thread")).to_have_count(1)
+
+
+def test_a_wrong_password_is_refused_in_words(context: BrowserContext, cable: Cable, account: Account) -> None:
+    page = context.new_page()
+    page.goto(cable.url)
+    page.get_by_test_id("username").fill(account.username)
+    page.get_by_test_id("password").fill("not this one")
+    page.get_by_test_id("sign-in").click()
+    expect(page.get_by_test_id("sign-in-error")).to_contain_text("password is not right")
+
+
+def test_a_reload_in_mid_answer_loses_and_repeats_nothing(page: Page, server: LiveServer, account: Account) -> None:
+    ask(page, "help")
+    expect(page.get_by_test_id("answer")).to_contain_text("offline")
+    assert answers(page).count() == 0
+    page.reload()
+    expect(answers(page)).to_have_count(1)
+    expect(page.locator('[data-testid="message"]')).to_have_count(2)
+    assert shown(page) == plain(stored_answers(server, account)[0])
+
+
+def test_a_dropped_socket_in_mid_answer_loses_and_repeats_nothing(
+    page: Page, cable: Cable, server: LiveServer, account: Account
+) -> None:
+    ask(page, "help")
+    expect(page.get_by_test_id("answer")).to_contain_text("offline")
+    cable.cut()
+    expect(page.locator('[data-testid="connection"]:not([data-state="connected"])')).to_have_count(1)
+    cable.join()
+    expect(answers(page)).to_have_count(1, timeout=30_000)
+    expect(page.locator('[data-testid="message"]')).to_have_count(2)
+    assert shown(page) == plain(stored_answers(server, account)[0])
+
+
+def test_a_message_sent_while_offline_goes_out_once(
+    page: Page, cable: Cable, server: LiveServer, account: Account
+) -> None:
+    cable.cut()
+    expect(page.locator('[data-testid="connection"]:not([data-state="connected"])')).to_have_count(1)
+    ask(page, "hello")
+    cable.join()
+    expect(answers(page)).to_have_count(1, timeout=30_000)
+    assert len(stored_answers(server, account)) == 1
+
+
+def test_stop_ends_the_run_on_the_server_and_keeps_what_was_said(
+    page: Page, server: LiveServer, account: Account
+) -> None:
+    ask(page, "help")
+    expect(page.get_by_test_id("answer")).to_contain_text("offline")
+    page.get_by_test_id("stop").click()
+    stopped = page.locator('[data-testid="message"][data-role="assistant"][data-status="cancelled"]')
+    expect(stopped).to_have_count(1)
+    with server.database() as connection:
+        row = connection.execute("SELECT status FROM chat_run WHERE user_id = %s", (account.id,)).fetchone()
+    assert row == ("cancelled",)
+    page.reload()
+    expect(stopped).to_have_count(1)
+    assert shown(page) == plain(stored_answers(server, account)[0])
+
+
+def test_two_tabs_see_the_same_answer_as_it_comes(page: Page, context: BrowserContext) -> None:
+    ask(page, "hello")
+    expect(answers(page)).to_have_count(1)
+    other = context.new_page()
+    other.goto(page.url)
+    expect(answers(other)).to_have_count(1)
+    ask(page, QUESTION)
+    expect(answers(other)).to_have_count(2)
+    expect(other.get_by_test_id("answer").last).to_contain_text("434")
+
+
+def test_another_user_sees_nothing_of_it(page: Page, browser: Browser, cable: Cable, server: LiveServer) -> None:
+    ask(page, "My secret is a blue giraffe")
+    expect(answers(page)).to_have_count(1)
+    context = browser.new_context()
+    foreign = context.new_page()
+    sign_in(foreign, cable.url, server.add_user("bob"))
+    foreign.goto(page.url)
+    expect(foreign.get_by_test_id("error")).to_be_visible()
+    assert "giraffe" not in foreign.content()
+    context.close()
+
+
+def test_what_is_hostile_in_a_message_is_shown_as_text(page: Page) -> None:
+    ask(page, '<img src=x onerror="document.title=1"> [x](javascript:alert(1)) <script>document.title=2</script>')
+    expect(answers(page)).to_have_count(1)
+    assert page.title() not in ("1", "2")
+    assert page.locator('a[href^="javascript"]').count() == 0
+
+
+def shown(page: Page) -> str:
+    """The letters and digits of the answer on the page."""
+    return re.sub(r"\W", "", page.get_by_test_id("answer").inner_text())
+
+
+def plain(markdown: str) -> str:
+    """The letters and digits of Markdown, without the language names of its fences, as `shown` has them."""
+    return re.sub(r"\W", "", re.sub(r"```\w+\n", "", markdown))

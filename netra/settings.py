@@ -130,6 +130,8 @@ STATIC_URL = "/static/"
 # Found where the applications keep them: there is no collecting step.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+# The page's files keep their names: a browser asks each time whether they have changed.
+WHITENOISE_MAX_AGE = 0
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -44,5 +44,5 @@ def check_supervisor(
     if getattr(config, "supervisor", None) is not None:
         return []
     problem = getattr(config, "problem", None) or "The agent supervisor was not built."
-    hint = "Correct NETRA_MODEL, or leave it empty for the offline model."
+    hint = "Correct NETRA_MODEL or what it needs, or leave it empty for the offline model."
     return [checks.Error(problem, hint=hint, id="agents.E001")]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
 from agents.errors import ToolError
 from agents.number import CONSTANTS, FUNCTIONS, MAX_BITS, Number, TooLarge, bounded, power
@@ -31,7 +32,7 @@ _WORDS = {
 }  # fmt: skip
 _SIGNS = {"×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "^": "**"}  # noqa: RUF001
 _ROOTS = ("sqrt", "cbrt")
-_EXPONENT = r"(?:[eE][+-]?\d{1,4}(?![\w.]))?"
+_EXPONENT = r"(?:[eE][+-]?\d+(?![\w.]))?"
 _PLAIN_NUMBER = re.compile(rf"(?:\d+(?:\.\d+)?|\.\d+){_EXPONENT}")
 _NUMBER = re.compile(
     rf"(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?![\d,])|\d+,\d{{1,2}}(?![\d,.])|\d+(?:\.\d+)?|\.\d+){_EXPONENT}"
@@ -48,11 +49,10 @@ _IGNORED = re.compile(r"[\s$€£¥]+")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of an expression: `kind` is number, name or operator."""
+    """A piece of an expression, and where it ends in the text."""
 
-    kind: str
+    kind: Literal["number", "name", "operator"]
     text: str
-    start: int
     end: int
 
 
@@ -84,11 +84,11 @@ def calculate(expression: str) -> Calculation:
     return Calculation(result=text, exact=exact)
 
 
-def tokenize(text: str, position: int = 0) -> tuple[list[Token], int]:
-    """The longest run of tokens from `position`, and where it ends. It stops at what is not arithmetic."""
+def tokenize(text: str) -> tuple[list[Token], int]:
+    """The longest run of tokens that the text begins with, and where it ends: at what is not arithmetic."""
     tokens: list[Token] = []
     calls: list[bool] = []
-    end = position
+    position = end = 0
     while position < len(text):
         if skipped := _IGNORED.match(text, position):
             position = skipped.end()
@@ -97,7 +97,7 @@ def tokenize(text: str, position: int = 0) -> tuple[list[Token], int]:
         if token is None:
             break
         if token.text == "(":
-            calls.append(bool(tokens) and tokens[-1].kind == "name" and tokens[-1].text in FUNCTIONS)
+            calls.append(bool(tokens) and tokens[-1].text in FUNCTIONS)
         elif token.text == ")" and calls:
             calls.pop()
         tokens.append(token)
@@ -110,16 +110,17 @@ def _next_token(text: str, position: int, *, inside_call: bool) -> Token | None:
     if number := (_PLAIN_NUMBER if inside_call else _NUMBER).match(text, position):
         written = number.group()
         plain = written.replace(",", "") if _THOUSANDS.match(written) else written.replace(",", ".")
-        return Token("number", plain, position, number.end())
+        return Token("number", plain, number.end())
     word = _WORD.match(text, position)
     # A letter after it makes it another word, except that "2x4" is a product.
     if word and not (text[word.end() : word.end() + 1].isalpha() or text[word.end() : word.end() + 1] == "_"):
         name = " ".join(word.group().lower().split())
         meaning = _WORDS.get(name, name)
-        kind = "name" if meaning in FUNCTIONS or meaning in CONSTANTS else "operator"
-        return Token(kind, meaning, position, word.end())
-    if operator := _OPERATOR.match(text, position):
-        return Token("operator", _SIGNS.get(operator.group(), operator.group()), position, operator.end())
+        named = meaning in FUNCTIONS or meaning in CONSTANTS
+        return Token("name" if named else "operator", meaning, word.end())
+    operator = _OPERATOR.match(text, position)
+    if operator and (inside_call or operator.group() != ","):
+        return Token("operator", _SIGNS.get(operator.group(), operator.group()), operator.end())
     return None
 
 
@@ -137,8 +138,9 @@ class _Parser:
             raise ToolError(f"unexpected {self._tokens[self._position].text!r}")
         return value
 
-    def _peek(self) -> Token | None:
-        return self._tokens[self._position] if self._position < len(self._tokens) else None
+    def _peek(self, ahead: int = 0) -> Token | None:
+        position = self._position + ahead
+        return self._tokens[position] if position < len(self._tokens) else None
 
     def _take(self, *operators: str) -> str | None:
         token = self._peek()
@@ -152,10 +154,6 @@ class _Parser:
             token = self._peek()
             where = f"before {token.text!r}" if token else "at the end"
             raise ToolError(f"{operator!r} is missing {where}")
-
-    def _at_operand(self) -> bool:
-        token = self._peek()
-        return token is not None and (token.kind != "operator" or token.text == "(")
 
     def _at_factor(self) -> bool:
         """What may follow a factor without a sign between them: 2(3 + 4), 2 pi, but not 2 3."""
@@ -175,11 +173,13 @@ class _Parser:
     def _product(self) -> Number:
         value = self._unary()
         while True:
-            operator = self._take("*", "/", "//", "mod", "of") or self._take_modulo()
-            if operator is None:
-                if not self._at_factor():
-                    return value
+            operator = self._take("*", "/", "//", "mod", "of")
+            if operator is None and self._take_percent(remainder=True):
+                operator = "mod"
+            elif operator is None and self._at_factor():
                 operator = "*"
+            if operator is None:
+                return value
             right = self._unary()
             exact = value.exact and right.exact
             match operator:
@@ -193,16 +193,11 @@ class _Parser:
                     result = value.value % right.value
             value = bounded(result, exact=exact)
 
-    def _take_modulo(self) -> str | None:
+    def _take_percent(self, *, remainder: bool) -> bool:
         """A `%` that an operand follows is a remainder; any other is a percentage of what precedes it."""
-        token = self._peek()
-        if token is None or token.text != "%":
-            return None
-        self._position += 1
-        if self._at_operand():
-            return "mod"
-        self._position -= 1
-        return None
+        following = self._peek(1)
+        followed = following is not None and (following.kind != "operator" or following.text == "(")
+        return followed is remainder and self._take("%") is not None
 
     def _unary(self) -> Number:
         self._depth += 1
@@ -230,20 +225,10 @@ class _Parser:
                 value = power(value, Number(Fraction(2)))
             elif self._take("cubed"):
                 value = power(value, Number(Fraction(3)))
-            elif self._is_percentage():
-                self._position += 1
+            elif self._take_percent(remainder=False):
                 value = bounded(value.value / 100, exact=value.exact, percent=True)
             else:
                 return value
-
-    def _is_percentage(self) -> bool:
-        token = self._peek()
-        if token is None or token.text != "%":
-            return False
-        self._position += 1
-        followed = self._at_operand()
-        self._position -= 1
-        return not followed
 
     def _primary(self) -> Number:
         token = self._peek()

@@ -222,6 +222,7 @@ FUNCTIONS: dict[str, Callable[[tuple[Number, ...]], Number]] = {
     "ln": _function(1, compute=_logarithm),
     "log": _function(1, 2, compute=lambda number, base=_TEN: _logarithm(number, base)),
     "log2": _function(1, compute=lambda number: _logarithm(number, _TWO)),
+    "log10": _function(1, compute=lambda number: _logarithm(number, _TEN)),
     "exp": _function(1, compute=lambda number: power(Number(_E, exact=number.value == 0), number)),
     "sin": _function(1, compute=_trigonometric(math.sin)),
     "cos": _function(1, compute=_trigonometric(math.cos)),

@@ -6,8 +6,8 @@ words what they return. It computes nothing itself and shows no reasoning, since
 
 from __future__ import annotations
 
-import asyncio
 import re
+from asyncio import get_running_loop, sleep
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -104,14 +104,14 @@ class OfflineResponse(StreamedResponse):
                         yield event
 
     async def _paced(self, pieces: list[str]) -> AsyncIterator[str]:
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         begin = loop.time()
         for number, piece in enumerate(pieces):
             if self.tokens_per_second:
                 # Against the start of the answer, so that late wake-ups do not add up.
                 delay = begin + number / self.tokens_per_second - loop.time()
                 if delay > 0:
-                    await asyncio.sleep(delay)
+                    await sleep(delay)
             yield piece
 
     async def close_stream(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agents.arithmetic import MAX_LENGTH, tokenize
 from agents.zones import is_zone
 
-LONGEST_QUESTION = 2000
+LONGEST_QUESTION = 1000
 MOST_CALLS = 8
 
 
@@ -58,7 +58,7 @@ _TRAILING = _rule(r"[ ,]+(?:please|thanks|thank you|for me)$")
 
 _GREETING = _rule(
     r"""(?:hi|hello|hey|hiya|howdy|hallo|greetings|good (?:morning|afternoon|evening|day))\b
-    (?: (?:there|netra|assistant|everyone|all)\b)?[ ,]*"""
+    (?:,? (?:there|netra|assistant|everyone|all)\b)?[ ,]*"""
 )
 _COURTESY = _rule(r"how are you(?: doing| today)*|how's it going|nice to meet you")
 _THANKS = _rule(

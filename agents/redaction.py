@@ -9,12 +9,14 @@ MASK = "[removed]"
 
 _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
 _SHORTEST = 6
+
+# Every repetition that can start anywhere is bounded: what is redacted may have been written to be slow.
 _PATTERNS = (
-    re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat)[-_](?=[A-Za-z_-]*[\d*])[\w*-]{6,}"),
+    re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat)[-_](?=[A-Za-z_-]{0,60}[\d*])[\w*-]{6,}"),
     re.compile(r"\bAIza[\w-]{20,}"),
     re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"),
     re.compile(r"(?i)(?<=bearer )[^\s\"',;]+"),
-    re.compile(r"(?i)(?<=://)[^/\s]*:[^/\s]*(?=@)"),
+    re.compile(r"(?i)(?<=://)[^/\s:@]{0,200}:[^/\s]{0,200}(?=@)"),
 )
 _LABELLED = re.compile(
     r"""(?i)((?:api[-_ ]?key|access[-_ ]?token|secret|password|authorization)["']?\s*[:=]\s*["']?)"""

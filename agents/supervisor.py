@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 CLOSE_SECONDS = 5.0
+LONGEST_DETAIL = 1000
 
 logger = structlog.get_logger(__name__)
 
@@ -192,8 +193,7 @@ class _Run:
             case StopAsyncIteration():
                 return self._broke_contract("it ended without a terminal event")
             case ModelError():
-                cause = error.__cause__ or error
-                return self.failed("MODEL_ERROR", str(error), retryable=error.retryable, cause=cause)
+                return self.failed("MODEL_ERROR", str(error), retryable=error.retryable, **_summary(error.__cause__))
             case _:
                 return self._internal_error(error)
 
@@ -205,7 +205,7 @@ class _Run:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await aclose()
         except Exception as error:  # noqa: BLE001 - the answer is complete; what the clean-up does cannot change it
-            self._log.warning("agent_cleanup_failed", **_described(error))
+            self._log.warning("agent_cleanup_failed", **_traced(error))
 
     def _end_open_calls(self) -> Iterator[ToolCompleted]:
         for call, began in self._open_calls.values():
@@ -238,11 +238,10 @@ class _Run:
         message: str,
         *,
         retryable: bool,
-        cause: BaseException | None = None,
         correlation_id: str | None = None,
+        **details: str,
     ) -> AgentError:
         """The run's failure: one log line with its cause, and the event for the person."""
-        details = {} if cause is None else _described(cause)
         if correlation_id is not None:
             details["correlation_id"] = correlation_id
         self._log.log(
@@ -274,14 +273,19 @@ class _Run:
             "INTERNAL_ERROR",
             f"Something went wrong while answering (reference {correlation_id}).",
             retryable=True,
-            cause=error,
             correlation_id=correlation_id,
+            **_traced(error),
         )
 
 
-def _described(error: BaseException) -> dict[str, str]:
-    """A failure for the log: its class and its traceback, without secrets."""
+def _traced(error: BaseException) -> dict[str, str]:
+    """An unexpected failure for the log: its class and its traceback, without secrets."""
     return {
         "cause": type(error).__name__,
         "exception": redact("".join(traceback.format_exception(error))),
     }
+
+
+def _summary(error: BaseException | None) -> dict[str, str]:
+    """An expected failure for the log: its class and its text, without secrets."""
+    return {} if error is None else {"cause": type(error).__name__, "detail": redact(str(error))[:LONGEST_DETAIL]}

@@ -70,7 +70,7 @@ async def calculate(expression: str) -> CalculationResult:
     """Evaluate an arithmetic expression exactly.
 
     Supports + - * / // % ** and parentheses; percentages ("17.5 % of 2480", "200 + 10 %"); the functions
-    sqrt, cbrt, abs, round, floor, ceil, factorial, ln, log, log2, exp, sin, cos, tan (radians), min, max,
+    sqrt, cbrt, abs, round, floor, ceil, factorial, ln, log (base 10), log2, exp, sin, cos, tan (radians), min, max,
     sum, avg; the constants pi and e. Always use it instead of calculating yourself.
 
     Args:

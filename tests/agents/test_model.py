@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+
+from agents.errors import ModelUnusable
+from agents.model import build_model
+from agents.offline import OfflineModel
+from agents.roster import build_registry
+
+
+@pytest.fixture(autouse=True)
+def no_network_and_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here may reach out, and nothing of this machine's environment counts."""
+
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_BASE_URL", "_CREDENTIALS", "_TOKEN")):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", [None, "", "  "])
+def test_without_a_name_the_model_is_offline(name: str | None) -> None:
+    label, model = build_model(name, tokens_per_second=12.5)
+    assert label == "offline"
+    assert isinstance(model, OfflineModel)
+    assert model.tokens_per_second == 12.5
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "kind"),
+    [
+        ("openai:gpt-5", "OPENAI_API_KEY", "OpenAIResponsesModel"),
+        ("openai-chat:gpt-5", "OPENAI_API_KEY", "OpenAIChatModel"),
+        ("openai-responses:gpt-5", "OPENAI_API_KEY", "OpenAIResponsesModel"),
+        ("anthropic:claude-sonnet-4-5", "ANTHROPIC_API_KEY", "AnthropicModel"),
+        ("google:gemini-2.5-pro", "GOOGLE_API_KEY", "GoogleModel"),
+        ("groq:llama-3.3-70b-versatile", "GROQ_API_KEY", "GroqModel"),
+        ("mistral:mistral-large-latest", "MISTRAL_API_KEY", "MistralModel"),
+        ("deepseek:deepseek-chat", "DEEPSEEK_API_KEY", "OpenAIChatModel"),
+    ],
+)
+def test_a_provider_needs_its_key(name: str, variable: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for blank in (None, ""):
+        if blank is not None:
+            monkeypatch.setenv(variable, blank)
+        with pytest.raises(ModelUnusable) as unusable:
+            build_model(name, tokens_per_second=0)
+        assert str(unusable.value) == f"NETRA_MODEL={name} cannot be used: {variable} is not set."
+    monkeypatch.setenv(variable, "a-key-of-the-tests")
+    label, model = build_model(f" {name} ", tokens_per_second=0)
+    assert label == name
+    assert type(model).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gpt-5", "must look like provider:model, for example openai:gpt-5"),
+        ("openai:", "must look like provider:model, for example openai:gpt-5"),
+        (":gpt-5", "must look like provider:model, for example openai:gpt-5"),
+        ("opnai:gpt-5", "there is no such provider"),
+        ("cohere:command-r", "'cohere' needs a package that is not installed (pydantic-ai-slim[cohere])"),
+        ("ollama:llama3", "OLLAMA_BASE_URL is not set"),
+        ("google-cloud:gemini", "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_API_KEY is not set"),
+    ],
+)
+def test_a_name_that_cannot_work_is_one_sentence(name: str, reason: str) -> None:
+    with pytest.raises(ModelUnusable) as unusable:
+        build_model(name, tokens_per_second=0)
+    assert str(unusable.value) == f"NETRA_MODEL={name} cannot be used: {reason}."
+
+
+def test_a_key_pasted_as_the_name_is_not_repeated() -> None:
+    with pytest.raises(ModelUnusable) as unusable:
+        build_model("sk-proj-1234567890", tokens_per_second=0)
+    assert "1234567890" not in str(unusable.value)
+
+
+def test_a_base_url_makes_openai_speak_chat_completions_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    _, model = build_model("openai:local", tokens_per_second=0)
+    assert isinstance(model, OpenAIChatModel)
+    assert model.model_name == "local"
+    assert model.base_url.rstrip("/") == "http://127.0.0.1:9/v1"
+    _, model = build_model("openai-responses:local", tokens_per_second=0)
+    assert isinstance(model, OpenAIResponsesModel)
+    assert model.base_url.rstrip("/") == "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "/v1"])
+def test_a_base_url_that_is_none_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(ModelUnusable, match="OPENAI_BASE_URL must look like http://host:port/v1"):
+        build_model("openai:local", tokens_per_second=0)
+
+
+def test_the_registry_holds_the_assistant_on_the_configured_model() -> None:
+    registry = build_registry(None, tokens_per_second=0)
+    assert registry.names == ("assistant",)
+    assistant = registry.get("assistant")
+    assert assistant.model_name == "offline"
+    assert assistant.description

@@ -1,67 +1,171 @@
 """Exact arithmetic on an expression as a person types it.
 
-Numbers are fractions, so that 17.5 % of 2480 is 434 and not 434.00000000000006. Nothing is evaluated as
-code: the grammar below is all there is, and length, depth and the size of every intermediate are bounded.
-
-    sum      = product { ("+" | "-") product }        a percentage added or taken away is one of the left side
-    product  = unary { ("*" | "/" | "//" | "mod" | "of") unary | name or parenthesis }
-    unary    = ("+" | "-") unary | power
-    power    = postfix [ "**" unary ]
-    postfix  = primary { "%" | "squared" | "cubed" }
-    primary  = number | constant | function "(" sum { "," sum } ")" | root unary | "(" sum ")"
+`tokenize` reads words and signs; they become a Python expression, which simpleeval evaluates with the operators
+and functions below and nothing else. A value is a Fraction while it is exact, so that 17.5 % of 2480 is 434 and
+not 434.00000000000006, and a float once it is not. Length and the size of every value are bounded.
 """
 
 from __future__ import annotations
 
+import ast
+import decimal
+import inspect
+import math
+import operator
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from functools import reduce
+from typing import Any, Literal, NamedTuple
+
+from simpleeval import InvalidExpression, SimpleEval
 
 from agents.errors import ToolError
-from agents.number import CONSTANTS, FUNCTIONS, MAX_BITS, Number, TooLarge, bounded, power
 
 MAX_LENGTH = 400
-MAX_DEPTH = 40
+MAX_TOKENS = 150
+MAX_BITS = 8192
+MAX_DIGITS = 60
+SIGNIFICANT = 15
 
-_WORDS = {
-    "plus": "+", "minus": "-", "times": "*", "multiplied by": "*", "x": "*", "divided by": "/", "over": "/",
-    "of": "of", "mod": "mod", "modulo": "mod", "percent": "%", "per cent": "%", "to the power of": "**",
-    "squared": "squared", "cubed": "cubed", "square root of": "sqrt", "cube root of": "cbrt",
-    "the square root of": "sqrt", "the cube root of": "cbrt",
-}  # fmt: skip
-_SIGNS = {"×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "^": "**"}  # noqa: RUF001
-_ROOTS = ("sqrt", "cbrt")
-_EXPONENT = r"(?:[eE][+-]?\d+(?![\w.]))?"
-_PLAIN_NUMBER = re.compile(rf"(?:\d+(?:\.\d+)?|\.\d+){_EXPONENT}")
-_NUMBER = re.compile(
-    rf"(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?![\d,])|\d+,\d{{1,2}}(?![\d,.])|\d+(?:\.\d+)?|\.\d+){_EXPONENT}"
-)
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
-_WORD = re.compile(
-    "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in sorted(_WORDS, key=len, reverse=True))
-    + "|" + "|".join(sorted((*FUNCTIONS, *CONSTANTS), key=len, reverse=True)),
-    re.IGNORECASE,
-)  # fmt: skip
-_OPERATOR = re.compile(r"\*\*|//|[-+*/%^(),×·∙÷−–]")  # noqa: RUF001
-_IGNORED = re.compile(r"[\s$€£¥]+")
+Value = Fraction | float
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of an expression, and where it ends in the text."""
+class Token(NamedTuple):
+    """A piece of an expression."""
 
     kind: Literal["number", "name", "operator"]
     text: str
-    end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Calculation:
+class Calculation(NamedTuple):
     """A value as text, and whether the text is the whole of it."""
 
     result: str
     exact: bool
+
+
+class Percent(Fraction):
+    """A percentage: added to or taken away from a number, it is one of that number."""
+
+
+def _bounded(value: Value, exponent: Value = 1) -> Value:
+    """The value, unless its power is too large to go on with."""
+    if (max(part.bit_length() for part in value.as_integer_ratio()) - 1) * exponent > MAX_BITS:
+        raise OverflowError
+    return value
+
+
+def _add(left: Value, right: Value) -> Value:
+    if not isinstance(right, Percent):
+        return left + right
+    return Percent(left + right) if isinstance(left, Percent) else left + left * right
+
+
+def _percent(value: Value) -> Value:
+    if isinstance(value, float):
+        raise ToolError("a percentage needs an exact number")
+    return Percent(value / 100)
+
+
+def _power(base: Value, exponent: Value) -> Value:
+    """`base ** exponent`, exact where it can be."""
+    if isinstance(exponent, Fraction) and exponent.denominator == 1:
+        if isinstance(base, Fraction):
+            _bounded(base, abs(exponent))
+        return base ** int(exponent)
+    if base < 0:
+        raise ToolError("a negative number has no real root")
+    if isinstance(base, Fraction) and isinstance(exponent, Fraction):
+        root = Fraction(*(round(part ** (1 / exponent.denominator)) for part in base.as_integer_ratio()))
+        if root**exponent.denominator == base:
+            return _power(root, Fraction(exponent.numerator))
+    return float(float(base) ** float(exponent))
+
+
+def _logarithm(value: Value, base: Value = Fraction(10)) -> Value:
+    if value <= 0 or base <= 0:
+        raise ToolError("a logarithm needs numbers above zero")
+    over, under = (Decimal(n) / Decimal(d) for n, d in (value.as_integer_ratio(), base.as_integer_ratio()))
+    result = float(over.ln() / under.ln())
+    whole = isinstance(value, Fraction) and isinstance(base, Fraction) and base.denominator == 1
+    return Fraction(round(result)) if whole and Fraction(base) ** round(result) == value else result
+
+
+def _round(value: Value, places: Value = Fraction(0)) -> Value:
+    """Half away from zero, as people round; not half to even."""
+    if places != int(places) or not -100 <= places <= 100:
+        raise ToolError("round takes a whole number of places")
+    scale = Fraction(10) ** int(places)
+    rounded = math.floor(abs(Fraction(value)) * scale + Fraction(1, 2)) / scale
+    return rounded if value >= 0 else -rounded
+
+
+def _factorial(value: Value) -> Value:
+    if value < 0 or value != int(value):
+        raise ToolError("factorial takes a whole number that is not negative")
+    # 999! is beyond MAX_BITS.
+    return Fraction(math.factorial(min(int(value), 999)))
+
+
+def _trigonometric(compute: Callable[[float], float]) -> Callable[[Value], Value]:
+    """Rounded, so that sin(pi) is 0; exact at 0 only."""
+    return lambda value: round(compute(float(value)), SIGNIFICANT) if value else Fraction(compute(0))
+
+
+def _sum(value: Value, *more: Value) -> Value:
+    return reduce(lambda left, right: _bounded(left + right), more, value)
+
+
+_CONSTANTS: dict[str, Value] = {"pi": math.pi, "π": math.pi, "e": math.e}
+_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "sqrt": lambda value: _power(value, Fraction(1, 2)),
+    "cbrt": lambda value: _power(abs(value), Fraction(1, 3)) * (1 if value >= 0 else -1),
+    "abs": abs, "round": _round, "factorial": _factorial, "sum": _sum,
+    "floor": lambda value: Fraction(math.floor(value)), "ceil": lambda value: Fraction(math.ceil(value)),
+    "log": _logarithm, "log10": _logarithm, "log2": lambda value: _logarithm(value, Fraction(2)),
+    "ln": lambda value: _logarithm(value, math.e), "exp": lambda value: _power(math.e, value),
+    "sin": _trigonometric(math.sin), "cos": _trigonometric(math.cos), "tan": _trigonometric(math.tan),
+    "avg": lambda value, *more: _sum(value, *more) / (1 + len(more)),
+    "mean": lambda value, *more: _sum(value, *more) / (1 + len(more)),
+    "min": lambda value, *more: min(value, *more, value), "max": lambda value, *more: max(value, *more, value),
+}  # fmt: skip
+_OPERATORS: dict[type[ast.AST], Callable[..., Value]] = {
+    ast.Add: _add, ast.Sub: lambda left, right: _add(left, type(right)(-right)), ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.FloorDiv: lambda left, right: Fraction(left // right), ast.Mod: operator.mod,
+    ast.Pow: _power, ast.USub: lambda value: type(value)(-value), ast.UAdd: lambda value: value,
+}  # fmt: skip
+_NODES = (ast.Expr, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
+_POSTFIXES: dict[str, Callable[[Value], Value]] = {
+    "percent": _percent,
+    "squared": lambda value: _power(value, Fraction(2)),
+    "cubed": lambda value: _power(value, Fraction(3)),
+}
+_MEANINGS = {
+    "×": "*", "·": "*", "∙": "*", "÷": "/", "−": "-", "–": "-", "^": "**",  # noqa: RUF001
+    "plus": "+", "minus": "-", "times": "*", "multiplied by": "*", "x": "*", "divided by": "/", "over": "/",
+    "of": "*", "modulo": "mod", "percent": "%", "per cent": "%", "to the power of": "**", "square root of": "sqrt",
+    "the square root of": "sqrt", "cube root of": "cbrt", "the cube root of": "cbrt",
+}  # fmt: skip
+_PYTHON = {"mod": "%", "squared": ".squared", "cubed": ".cubed"}
+_CLOSING = (")", "squared", "cubed")
+_WORDS = sorted((*_PYTHON, *_FUNCTIONS, *_CONSTANTS, *_MEANINGS), key=len, reverse=True)
+
+
+def _piece(numbers: str, comma: str) -> re.Pattern[str]:
+    """A token and what precedes it. A letter after a word makes it another word; a digit does not (2x4)."""
+    words = "|".join(word for word in _WORDS if word[0].isalpha()).replace(" ", r"\s+")
+    return re.compile(
+        rf"[\s$€£¥]*(?:(?P<number>(?:{numbers}\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d{{1,4}}(?![\w.]))?)"
+        rf"|(?P<word>(?:{words})(?![^\W\d]))|(?P<sign>\*\*|//|[-+*/%^()×·∙÷−–{comma}]))",  # noqa: RUF001
+        re.IGNORECASE,
+    )
+
+
+# Inside a call a comma separates arguments; elsewhere it belongs to a number (2,480 or 17,5).
+_PIECE = _piece(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+,\d{1,2}(?![\d,.])|", "")
+_PIECE_OF_CALL = _piece("", ",")
 
 
 def calculate(expression: str) -> Calculation:
@@ -69,198 +173,91 @@ def calculate(expression: str) -> Calculation:
     if len(expression) > MAX_LENGTH:
         raise ToolError(f"the expression is longer than {MAX_LENGTH} characters")
     tokens, end = tokenize(expression)
-    rest = expression[end:].strip().rstrip("=?!.").strip()
-    if rest:
+    if rest := expression[end:].strip().rstrip("=?!.").strip():
         raise ToolError(f"{rest.split()[0][:40]!r} is not part of an arithmetic expression")
     if not tokens:
         raise ToolError("the expression is empty")
+    if len(tokens) > MAX_TOKENS:
+        raise ToolError(f"the expression has more than {MAX_TOKENS} parts")
     try:
-        value = _Parser(tokens).parse()
+        return _text(_evaluate(tokens))
     except ZeroDivisionError:
         raise ToolError("division by zero") from None
-    except TooLarge as error:
-        raise ToolError(str(error)) from None
-    text, exact = value.text()
-    return Calculation(result=text, exact=exact)
+    except ArithmeticError:
+        raise ToolError("the numbers are too large") from None
+    except (SyntaxError, InvalidExpression):
+        raise ToolError("the expression is incomplete, or a sign or parenthesis is missing or too many") from None
 
 
 def tokenize(text: str) -> tuple[list[Token], int]:
     """The longest run of tokens that the text begins with, and where it ends: at what is not arithmetic."""
     tokens: list[Token] = []
-    calls: list[bool] = []
-    position = end = 0
-    while position < len(text):
-        if skipped := _IGNORED.match(text, position):
-            position = skipped.end()
+    calls, end = [False], 0
+    while piece := (_PIECE_OF_CALL if calls[-1] else _PIECE).match(text, end):
+        end = piece.end()
+        if number := piece["number"]:
+            tokens.append(Token("number", re.sub(r",(?=\d{3})", "", number).replace(",", ".")))
             continue
-        token = _next_token(text, position, inside_call=bool(calls) and calls[-1])
-        if token is None:
-            break
-        if token.text == "(":
-            calls.append(bool(tokens) and tokens[-1].text in FUNCTIONS)
-        elif token.text == ")" and calls:
-            calls.pop()
-        tokens.append(token)
-        position = end = token.end
+        written = " ".join((piece["word"] or piece["sign"]).lower().split())
+        meaning = _MEANINGS.get(written, written)
+        if meaning == "(":
+            calls.append(bool(tokens) and tokens[-1].text in _FUNCTIONS)
+        elif meaning == ")":
+            calls = calls[:-1] or [False]
+        tokens.append(Token("name" if meaning in _FUNCTIONS or meaning in _CONSTANTS else "operator", meaning))
     return tokens, end
 
 
-def _next_token(text: str, position: int, *, inside_call: bool) -> Token | None:
-    # Inside a call a comma separates arguments; elsewhere it belongs to a number (2,480 or 17,5).
-    if number := (_PLAIN_NUMBER if inside_call else _NUMBER).match(text, position):
-        written = number.group()
-        plain = written.replace(",", "") if _THOUSANDS.match(written) else written.replace(",", ".")
-        return Token("number", plain, number.end())
-    word = _WORD.match(text, position)
-    # A letter after it makes it another word, except that "2x4" is a product.
-    if word and not (text[word.end() : word.end() + 1].isalpha() or text[word.end() : word.end() + 1] == "_"):
-        name = " ".join(word.group().lower().split())
-        meaning = _WORDS.get(name, name)
-        named = meaning in FUNCTIONS or meaning in CONSTANTS
-        return Token("name" if named else "operator", meaning, word.end())
-    operator = _OPERATOR.match(text, position)
-    if operator and (inside_call or operator.group() != ","):
-        return Token("operator", _SIGNS.get(operator.group(), operator.group()), operator.end())
-    return None
-
-
-class _Parser:
-    """Parses and evaluates in one pass; each method is a line of the grammar."""
-
-    def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._position = 0
-        self._depth = 0
-
-    def parse(self) -> Number:
-        value = self._sum()
-        if self._position < len(self._tokens):
-            raise ToolError(f"unexpected {self._tokens[self._position].text!r}")
-        return value
-
-    def _peek(self, ahead: int = 0) -> Token | None:
-        position = self._position + ahead
-        return self._tokens[position] if position < len(self._tokens) else None
-
-    def _take(self, *operators: str) -> str | None:
-        token = self._peek()
-        if token is None or token.kind != "operator" or token.text not in operators:
-            return None
-        self._position += 1
-        return token.text
-
-    def _expect(self, operator: str) -> None:
-        if self._take(operator) is None:
-            token = self._peek()
-            where = f"before {token.text!r}" if token else "at the end"
-            raise ToolError(f"{operator!r} is missing {where}")
-
-    def _at_factor(self) -> bool:
-        """What may follow a factor without a sign between them: 2(3 + 4), 2 pi, but not 2 3."""
-        token = self._peek()
-        return token is not None and (token.kind == "name" or token.text == "(")
-
-    def _sum(self) -> Number:
-        value = self._product()
-        while sign := self._take("+", "-"):
-            right = self._product()
-            change = right.value if sign == "+" else -right.value
-            if right.percent and not value.percent:
-                change *= value.value
-            value = bounded(value.value + change, exact=value.exact and right.exact, percent=value.percent)
-        return value
-
-    def _product(self) -> Number:
-        value = self._unary()
-        while True:
-            operator = self._take("*", "/", "//", "mod", "of")
-            if operator is None and self._take_percent(remainder=True):
-                operator = "mod"
-            elif operator is None and self._at_factor():
-                operator = "*"
-            if operator is None:
-                return value
-            right = self._unary()
-            exact = value.exact and right.exact
-            match operator:
-                case "*" | "of":
-                    result = value.value * right.value
-                case "/":
-                    result = value.value / right.value
-                case "//":
-                    result = Fraction(value.value // right.value)
-                case _:
-                    result = value.value % right.value
-            value = bounded(result, exact=exact)
-
-    def _take_percent(self, *, remainder: bool) -> bool:
-        """A `%` that an operand follows is a remainder; any other is a percentage of what precedes it."""
-        following = self._peek(1)
-        followed = following is not None and (following.kind != "operator" or following.text == "(")
-        return followed is remainder and self._take("%") is not None
-
-    def _unary(self) -> Number:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ToolError("the expression is nested too deeply")
-        try:
-            sign = self._take("+", "-")
-            if sign is None:
-                return self._power()
-            value = self._unary()
-            return value if sign == "+" else replace(value, value=-value.value)
-        finally:
-            self._depth -= 1
-
-    def _power(self) -> Number:
-        base = self._postfix()
-        if self._take("**"):
-            return power(base, self._unary())
-        return base
-
-    def _postfix(self) -> Number:
-        value = self._primary()
-        while True:
-            if self._take("squared"):
-                value = power(value, Number(Fraction(2)))
-            elif self._take("cubed"):
-                value = power(value, Number(Fraction(3)))
-            elif self._take_percent(remainder=False):
-                value = bounded(value.value / 100, exact=value.exact, percent=True)
-            else:
-                return value
-
-    def _primary(self) -> Number:
-        token = self._peek()
-        if token is None:
-            raise ToolError("the expression ends too early")
-        self._position += 1
+def _evaluate(tokens: list[Token]) -> Value:
+    """The value of the Python expression that the tokens make, in which each number has a name."""
+    names, parts = dict(_CONSTANTS), []
+    edge = Token("operator", "")
+    for before, token, after in zip([edge, *tokens], tokens, [*tokens[1:], edge], strict=False):
+        part = _PYTHON.get(token.text, token.text)
+        operand_follows = after.kind != "operator" or after.text == "("
         if token.kind == "number":
-            return bounded(_fraction(token.text), exact=True)
-        if token.text in CONSTANTS:
-            return Number(CONSTANTS[token.text], exact=False)
-        if token.kind == "name":
-            return self._call(token.text)
-        if token.text == "(":
-            value = self._sum()
-            self._expect(")")
-            return value
-        raise ToolError(f"unexpected {token.text!r}")
-
-    def _call(self, name: str) -> Number:
-        if self._take("(") is None:
-            if name in _ROOTS:
-                return FUNCTIONS[name]((self._unary(),))
-            raise ToolError(f"{name} needs its arguments in parentheses")
-        arguments = [self._sum()]
-        while self._take(","):
-            arguments.append(self._sum())
-        self._expect(")")
-        return FUNCTIONS[name](tuple(arguments))
+            part = f"n{len(names)}"
+            names[part] = Fraction(token.text)
+        elif part in _FUNCTIONS and (not operand_follows or after.text in _FUNCTIONS):
+            raise ToolError(f"{part} needs its arguments in parentheses")
+        elif token.text == "%" and not operand_follows:
+            part = ".percent"
+        if before.text in _FUNCTIONS:
+            part = part if part == "(" or after.text == "%" else f"({part})"
+        elif (part == "(" or token.kind == "name") and (before.kind != "operator" or before.text in _CLOSING):
+            part = f"* {part}"
+        parts.append(part)
+    evaluator = _Evaluator(_OPERATORS, _FUNCTIONS, names)
+    evaluator.nodes = {kind: evaluator.nodes[kind] for kind in _NODES}
+    value: Value = evaluator.eval(" ".join(parts))
+    return value
 
 
-def _fraction(text: str) -> Fraction:
-    mantissa, _, exponent = text.lower().partition("e")
-    if abs(int(exponent or 0)) > MAX_BITS // 4:
-        raise TooLarge
-    return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+class _Evaluator(SimpleEval):  # type: ignore[misc]
+    """Operators, calls of functions, names, and postfixes, which are written as attributes to bind as tightly."""
+
+    def _eval(self, node: ast.AST) -> Value:
+        return _bounded(super()._eval(node))
+
+    def _eval_attribute(self, node: ast.Attribute) -> Value:
+        return _POSTFIXES[node.attr](self._eval(node.value))
+
+    def _eval_call(self, node: Any) -> Any:
+        try:
+            inspect.signature(self.functions[node.func.id]).bind(*node.args)
+        except TypeError as error:
+            raise ToolError(f"{node.func.id}: {error}") from None
+        return super()._eval_call(node)
+
+
+def _text(value: Value) -> Calculation:
+    """Decimal digits without noise: all of them, or the significant ones."""
+    context = decimal.Context(prec=MAX_DIGITS)
+    digits = context.divide(*map(Decimal, value.as_integer_ratio()))
+    exact = isinstance(value, Fraction) and not context.flags[decimal.Inexact]
+    if not exact:
+        digits = decimal.Context(prec=SIGNIFICANT).plus(digits)
+    digits = context.normalize(digits)
+    # An exponent only where the digits would be unreadable without one.
+    plain = abs(digits.adjusted()) < (MAX_DIGITS if exact else MAX_DIGITS // 3)
+    return Calculation(f"{digits:f}" if plain else f"{digits:E}", exact)

@@ -55,8 +55,8 @@ class ThreadAdmin(ReadOnlyAdmin):
     readonly_fields = ("conversation", "run_list")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        threads: QuerySet[Any] = super().get_queryset(request)
-        return threads.annotate(messages_in_it=Count("messages", distinct=True))
+        counted: QuerySet[Any] = super().get_queryset(request).annotate(messages_in_it=Count("messages", distinct=True))
+        return counted
 
     @admin.display(description="thread", ordering="title")
     def title_or_id(self, thread: Thread) -> str:
@@ -101,8 +101,8 @@ class RunAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        runs: QuerySet[Any] = super().get_queryset(request)
-        return runs.annotate(took=F("finished_at") - F("started_at"))
+        timed: QuerySet[Any] = super().get_queryset(request).annotate(took=F("finished_at") - F("started_at"))
+        return timed
 
     @admin.display(description="thread", ordering="thread__title")
     def thread_link(self, run: Run) -> SafeString:

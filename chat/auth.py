@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from channels.db import database_sync_to_async
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
@@ -17,6 +16,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.handshake import Authentication, check_origin, find_token
+from chat.pool import on_any_thread
 
 MAX_TOKEN_LENGTH = 8192
 
@@ -28,19 +28,16 @@ def authenticate(token: str) -> Authentication:
     try:
         access = AccessToken(token)  # type: ignore[arg-type]  # annotated as a Token, takes the encoded form
         user = JWTAuthentication().get_user(access)
+        expires_at = datetime.datetime.fromtimestamp(access["exp"], datetime.UTC)
     except ExpiredTokenError:
         raise ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
     except AuthenticationFailed as error:
         if _code(error) == "user_inactive":
             raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive") from None
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
-    except (TokenError, ValueError, TypeError, OverflowError):
+    except (TokenError, ValueError, TypeError, OverflowError, OSError):
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
-    return Authentication(
-        user_id=user.pk,
-        username=user.get_username(),
-        expires_at=datetime.datetime.fromtimestamp(access["exp"], datetime.UTC),
-    )
+    return Authentication(user_id=user.pk, username=user.get_username(), expires_at=expires_at)
 
 
 def _code(error: AuthenticationFailed) -> str | None:
@@ -61,6 +58,7 @@ class JWTAuthMiddleware:
         async def authentication() -> Authentication:
             check_origin(scope)
             token = find_token(scope)
-            return await database_sync_to_async(authenticate)(token)
+            # Not on the one thread of the commands: many may connect at once, and each within the deadline.
+            return await on_any_thread(lambda: authenticate(token))
 
         await self.application({**scope, "authentication": authentication}, receive, send)

@@ -9,20 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from chat.backoff import delays
 from chat.delivery import Delivery, Frame, LogRead, PositionCheck, RunPosition
-from chat.errors import CloseCode
+from chat.errors import CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.event_log import EventLog
 from chat.pool import UNREACHABLE
-from chat.protocol import Ack, ErrorMessage, ServerFrame, SnapshotRequired
+from chat.protocol import Ack, ErrorMessage, ServerFrame, SnapshotRequired, error_frame
 
 logger = structlog.get_logger(__name__)
 
 READ_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    """The last thing in an outbox."""
+
+    code: CloseCode
+    reason: str | None
 
 
 class Connection:
@@ -38,7 +47,7 @@ class Connection:
         window_timeout: float,
         check_positions: Callable[[], None],
         send: Callable[[str], Awaitable[None]],
-        close: Callable[[CloseCode], Awaitable[None]],
+        close: Callable[[CloseCode, str | None], Awaitable[None]],
     ) -> None:
         self.user_id = user_id
         self.delivery = delivery
@@ -48,7 +57,7 @@ class Connection:
         self._check_positions = check_positions
         self._send = send
         self._close = close
-        self._outbox: deque[str | CloseCode] = deque()
+        self._outbox: deque[str | _Close] = deque()
         self._closing = False
         self._sender: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -77,7 +86,7 @@ class Connection:
         if self.delivery.admit_reply(len(text.encode())):
             self._push([text])
         else:
-            self.close(CloseCode.WINDOW_FULL)
+            self._close_for(_window_full())
 
     def notice(self, text: str, *, threads_version: int) -> None:
         """A thread notice; with a full window it is left out: the client sees it by the version in `pong`."""
@@ -100,8 +109,11 @@ class Connection:
             if last_frame is not None:
                 self._push([last_frame.encode()])
             self._closing = True
-            self._outbox.append(code)
+            self._outbox.append(_Close(code, last_frame.error_code if last_frame else None))
             self._start_sender()
+
+    def _close_for(self, error: ConnectionRefused) -> None:
+        self.close(error.close_code, last_frame=error_frame(error))
 
     async def sent_all(self) -> None:
         """Wait until the outbox is empty."""
@@ -141,7 +153,7 @@ class Connection:
                 self._stalled = None
         elif self._stalled is None:
             loop = asyncio.get_running_loop()
-            self._stalled = loop.call_later(self._window_timeout, self.close, CloseCode.WINDOW_FULL)
+            self._stalled = loop.call_later(self._window_timeout, self._close_for, _window_full())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=f"{name} of connection")
@@ -155,7 +167,7 @@ class Connection:
             self._reader = None
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("connection_task_failed", task=task.get_name(), exc_info=error)
-            self.close(CloseCode.SERVICE_UNAVAILABLE)
+            self._close_for(service_unavailable("connection"))
         elif not task.cancelled():
             if self._outbox:
                 self._start_sender()
@@ -164,8 +176,8 @@ class Connection:
     async def _send_outbox(self) -> None:
         while self._outbox:
             item = self._outbox.popleft()
-            if isinstance(item, CloseCode):
-                await self._close(item)
+            if isinstance(item, _Close):
+                await self._close(item.code, item.reason)
             else:
                 await self._send(item)
 
@@ -186,3 +198,7 @@ class Connection:
             except UNREACHABLE:
                 await asyncio.sleep(delay)
         raise AssertionError("delays() never ends")
+
+
+def _window_full() -> ConnectionRefused:
+    return ConnectionRefused(ErrorCode.WINDOW_FULL, "What was sent has not been acknowledged for too long")

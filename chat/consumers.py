@@ -6,14 +6,14 @@ import asyncio
 import dataclasses
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 
 from chat import handshake, health, protocol
 from chat.connection import Connection
@@ -22,7 +22,7 @@ from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, serv
 from chat.event_log import now
 from chat.handshake import Authentication
 from chat.limits import CommandLimit
-from chat.pool import UNREACHABLE
+from chat.pool import UNREACHABLE, on_any_thread
 from chat.protocol import Ack, AnyCommand, Ping, Resume, StopRun, UserMessage
 from chat.publisher import user_group
 
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from chat.apps import ChatConfig
 
 logger = structlog.get_logger(__name__)
-T = TypeVar("T")
 
-UNAVAILABLE = (DatabaseError, InterfaceError, TimeoutError, *UNREACHABLE)
+UNAVAILABLE = (OperationalError, InterfaceError, TimeoutError, *UNREACHABLE)
 COMMAND_TIMEOUT = 10.0
 MAX_WAITING_COMMANDS = 64
 LAYER_TIMEOUT = 0.5
@@ -62,24 +61,29 @@ class ChatConsumer(AsyncConsumer):
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Channels' own dispatch hops through the database thread at each message; these handlers do so themselves."""
-        handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
-            "websocket.connect": self.websocket_connect,
-            "websocket.receive": self.websocket_receive,
-            "websocket.disconnect": self.websocket_disconnect,
-            "run.events": self.run_events,
-            "thread.notice": self.thread_notice,
-        }
-        handler = handlers.get(message["type"])
-        if handler is None:
-            return
         try:
-            await self.answering(lambda: handler(message))
+            await self.answering(lambda: self.handle(message))
         except (StopConsumer, asyncio.CancelledError):
             raise
         except Exception:
             # Even the answer failed. An exception that left here would close the socket with 1011.
             self.log.exception("connection_failed")
             await self.close(CloseCode.SERVICE_UNAVAILABLE)
+
+    async def handle(self, message: dict[str, Any]) -> None:
+        """By type; what comes over the channel layer and is not ours is left alone."""
+        match message["type"]:
+            case "run.events":
+                self.run_events(message)
+            case "thread.notice":
+                self.thread_notice(message)
+            case "websocket.receive":
+                self.websocket_receive(message)
+            case "websocket.connect":
+                await self.websocket_connect()
+            case "websocket.disconnect":
+                self.log.info("disconnected", code=message.get("code"))
+                raise StopConsumer
 
     async def answering(self, handle: Callable[[], Awaitable[None]], *, ref: str | None = None) -> None:
         """Whatever fails while a message is handled is answered with a code, and the socket lives."""
@@ -109,7 +113,7 @@ class ChatConsumer(AsyncConsumer):
 
     # Connecting
 
-    async def websocket_connect(self, _message: dict[str, Any]) -> None:
+    async def websocket_connect(self) -> None:
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(settings.NETRA.ws_connect_timeout):
@@ -135,8 +139,7 @@ class ChatConsumer(AsyncConsumer):
         self.services.connections.reserve(authentication.user_id)
         self.authentication = authentication
         layer_ready = await self.join_group(authentication.user_id)
-        standing = await database_sync_to_async(lambda: (threads.snapshot(self.user_id), health.worker_alive()))()
-        snapshot, worker_ready = standing
+        snapshot, worker_ready = await on_any_thread(lambda: (threads.snapshot(self.user_id), health.worker_alive()))
         self.connection = Connection(
             user_id=authentication.user_id,
             delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=settings.NETRA.ws_window_bytes),
@@ -190,7 +193,7 @@ class ChatConsumer(AsyncConsumer):
 
     # Commands
 
-    async def websocket_receive(self, message: dict[str, Any]) -> None:
+    def websocket_receive(self, message: dict[str, Any]) -> None:
         if self.connection is None:
             return  # refused; what still comes is not read
         self.limit.spend()
@@ -297,7 +300,7 @@ class ChatConsumer(AsyncConsumer):
 
     # From the channel layer
 
-    async def run_events(self, message: dict[str, Any]) -> None:
+    def run_events(self, message: dict[str, Any]) -> None:
         if self.connection is None:
             return
         first = message["first_seq"]
@@ -306,15 +309,11 @@ class ChatConsumer(AsyncConsumer):
             frames[-1] = Frame(seq=frames[-1].seq, text=frames[-1].text, terminal=True)
         self.connection.wake(message["run_id"], message["run_number"], frames, last_seq=message["last_seq"])
 
-    async def thread_notice(self, message: dict[str, Any]) -> None:
+    def thread_notice(self, message: dict[str, Any]) -> None:
         if self.connection is not None:
             self.connection.notice(message["frame"], threads_version=message["threads_version"])
 
     # Leaving
-
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        self.log.info("disconnected", code=message.get("code"))
-        raise StopConsumer
 
     async def leave(self) -> None:
         """A disconnect ends nothing but the connection: runs go on."""

@@ -218,8 +218,7 @@ class Delivery:
         self._heard = max(self._heard, run_number)
         if run_number == self._begun + 1:
             self._take_up(run_id, run_number)
-        run = self._following(run_id)
-        if run is None:
+        if (run := self._following(run_id)) is None:
             return []
         run.known = max(run.known, last_seq)
         return self._send(run, frames)
@@ -245,8 +244,7 @@ class Delivery:
         for position in found:
             if position.run_number > self._begun:
                 self._take_up(position.run_id, position.run_number)
-            run = self._following(position.run_id)
-            if run is not None:
+            if (run := self._following(position.run_id)) is not None:
                 run.known = max(run.known, position.last_seq)
                 self._note_behind(run)
         if self._heard == check.heard:
@@ -261,8 +259,7 @@ class Delivery:
 
     def log_page(self, read: LogRead, frames: Sequence[Frame]) -> LogPage:
         """The log's first events after `read.after_seq`: at least one if there are any."""
-        run = self._following(read.run_id)
-        if run is None:
+        if (run := self._following(read.run_id)) is None:
             return LogPage()
         if frames:
             run.known = max(run.known, frames[-1].seq)
@@ -278,8 +275,7 @@ class Delivery:
 
     def forget(self, run_id: str) -> None:
         """The run's thread is deleted: nothing more of it is sent."""
-        run = self._following(run_id)
-        if run is not None:
+        if (run := self._following(run_id)) is not None:
             self._end(run)
 
     # resume

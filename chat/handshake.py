@@ -50,9 +50,12 @@ def check_origin(scope: Mapping[str, Any]) -> None:
     if origin is None or origin in settings.NETRA.allowed_origins:
         return
     host = header(scope, b"host") or ""
-    parts = urlsplit(origin)
-    ours = validate_host(urlsplit(f"//{host}").hostname or "", settings.ALLOWED_HOSTS)
-    if parts.scheme in ("http", "https") and ours and parts.netloc.lower() == host.lower():
+    try:
+        parts = urlsplit(origin)
+        ours = validate_host(urlsplit(f"//{host}").hostname or "", settings.ALLOWED_HOSTS)
+    except ValueError:  # neither is an address
+        ours = False
+    if ours and parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower():
         return
     raise ConnectionRefused(ErrorCode.ORIGIN_NOT_ALLOWED, "Pages of this origin may not connect")
 

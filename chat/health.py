@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.apps import apps
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 
 from chat.errors import service_unavailable
@@ -87,7 +87,7 @@ async def ready(_request: HttpRequest) -> JsonResponse:
     try:
         services["worker"] = "ready" if await sync_to_async(worker_alive)() else "degraded"
         services["database"] = "ready"
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         services["worker"] = "degraded"
         services["database"] = "missing"
         missing.append("database")

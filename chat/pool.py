@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import psycopg
 import structlog
+from asgiref.sync import sync_to_async
 from django.db import connection as django_connection
+from django.db import connections
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -22,6 +24,21 @@ Connection = psycopg.AsyncConnection[DictRow]
 CHECKOUT_TIMEOUT = 3.0
 MAX_SIZE = 8
 UNREACHABLE = (psycopg.OperationalError, PoolTimeout)
+
+
+async def on_any_thread(work: Callable[[], T]) -> T:
+    """Run code of the ORM beside the one thread of `database_sync_to_async`, for what must not wait behind commands.
+
+    Each thread has a connection of its own: it goes back to the ORM's pool at once.
+    """
+
+    def work_and_release() -> T:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await sync_to_async(work_and_release, thread_sensitive=False)()
 
 
 class DatabasePool:

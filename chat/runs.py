@@ -35,30 +35,30 @@ class IllegalTransition(Exception):
 def append_event(run: Run, event: Event, publisher: Publisher) -> None:
     """Number an event of a locked run and store it; connections are told after the commit. Saves `run.last_seq`."""
     run.last_seq += 1
-    RunEvent.objects.create(
-        run=run,
-        seq=run.last_seq,
-        type=event.type,
-        agent=event.agent,
-        data=event.data,
-        created_at=event.created_at,
-    )
     run.save(update_fields=["last_seq"])
+    _store_event(run, event, publisher)
+
+
+def _store_event(run: Run, event: Event, publisher: Publisher) -> None:
+    """Store the event that is number `run.last_seq`."""
+    RunEvent.objects.create(
+        run=run, seq=run.last_seq, type=event.type, agent=event.agent, data=event.data, created_at=event.created_at
+    )
     frame = event_frame(run.id, run.run_number, run.thread_id, run.last_seq, event)
     publisher.send_on_commit(run.user_id, wake_up(str(run.id), run.run_number, [frame]))
 
 
-def begin(*, message: Message, run_number: int, agent: str, publisher: Publisher) -> Run:
-    """A new run for a message: `queued`, with its first event, and with a job when its thread has no other open run."""
+def begin(message: Message, *, agent: str, thread_busy: bool, publisher: Publisher) -> Run:
+    """A new run for a message: `queued`, with its first event, and with a job unless its thread has an open run."""
     run = Run(
-        run_number=run_number,
+        run_number=message.run_number,
         user_id=message.user_id,
         thread_id=message.thread_id,
         input_message=message,
         agent=agent,
+        last_seq=1,
         created_at=message.created_at,
     )
-    thread_busy = Run.objects.filter(thread_id=message.thread_id, status__in=OPEN_STATUSES).exists()
     if not thread_busy:
         run.job_id = jobs.defer_run(run.id)
     run.save(force_insert=True)
@@ -69,7 +69,7 @@ def begin(*, message: Message, run_number: int, agent: str, publisher: Publisher
         "content": message.content,
         **({"parent_id": str(parent.message_id)} if parent else {}),
     }
-    append_event(run, Event("message_created", agent, {"message": data}, message.created_at), publisher)
+    _store_event(run, Event("message_created", agent, {"message": data}, message.created_at), publisher)
     return run
 
 

@@ -32,6 +32,17 @@ class UserSnapshot:
     open_runs: list[OpenRun]
 
 
+_SNAPSHOT = """
+    SELECT COALESCE(c.last_run_number, 0), COALESCE(c.threads_version, 0),
+           r.id::text, r.run_number, r.thread_id::text, r.status, r.last_seq
+    FROM (SELECT %(user)s AS user_id) u
+    LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
+    LEFT JOIN (chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL)
+           ON r.user_id = u.user_id AND r.status = ANY(%(open)s)
+    ORDER BY r.run_number
+"""
+
+
 class ThreadService:
     """Threads, messages and runs of each user. Holds no state of any user. The first of `agents` is the default."""
 
@@ -43,20 +54,18 @@ class ThreadService:
     # Reading
 
     def snapshot(self, user_id: Any) -> UserSnapshot:
-        counters = UserCounters.objects.filter(user_id=user_id).first() or UserCounters()
-        open_runs = Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES, thread__deleted_at=None)
+        """In one statement: the numbers and the runs belong together, and every connect waits for it."""
+        with connection.cursor() as cursor:
+            cursor.execute(_SNAPSHOT, {"user": user_id, "open": list(OPEN_STATUSES)})
+            rows = cursor.fetchall()
+        last_run_number, threads_version, *_ = rows[0]
         return UserSnapshot(
-            last_run_number=counters.last_run_number,
-            threads_version=counters.threads_version,
+            last_run_number=last_run_number,
+            threads_version=threads_version,
             open_runs=[
-                OpenRun(
-                    run_id=str(run.id),
-                    run_number=run.run_number,
-                    thread_id=str(run.thread_id),
-                    status=run.status,
-                    last_seq=run.last_seq,
-                )
-                for run in open_runs.order_by("run_number")
+                OpenRun(run_id=run_id, run_number=number, thread_id=thread_id, status=status, last_seq=last_seq)
+                for _, _, run_id, number, thread_id, status, last_seq in rows
+                if run_id is not None
             ],
         )
 
@@ -105,18 +114,12 @@ class ThreadService:
             thread = self._thread_for(user_id, command)
             if command.when_busy != "enqueue":
                 self._clear_way(thread, command)
-            self._check_open_runs(user_id)
+            open_in = self._threads_with_open_runs(user_id)
             counters.last_run_number += 1
             message = self._add_message(thread, command, run_number=counters.last_run_number)
-            run = runs.begin(
-                message=message,
-                run_number=counters.last_run_number,
-                agent=agent,
-                publisher=self.event_log.publisher,
-            )
-            counters.save(update_fields=["last_run_number"])
+            run = runs.begin(message, agent=agent, thread_busy=thread.id in open_in, publisher=self.event_log.publisher)
             kind = "thread_created" if command.thread_id is None else "thread_updated"
-            self._notice(kind, thread, counters, open_runs=self._open_runs(thread))
+            self._notice(kind, thread, counters, open_runs=open_in.count(thread.id) + 1)
         return _acceptance(message, run)
 
     def find_acceptance(self, user_id: Any, command: UserMessage) -> MessageAccepted | None:
@@ -210,21 +213,26 @@ class ThreadService:
         for run in open_runs:
             runs.cancel(run, by=CancelledBy.INTERRUPT, publisher=self.event_log.publisher)
 
-    def _check_open_runs(self, user_id: Any) -> None:
-        if Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES).count() >= self.max_open_runs:
+    def _threads_with_open_runs(self, user_id: Any) -> list[uuid.UUID]:
+        """The thread of each open run of the user. Raises ChatError with TOO_MANY_RUNS when one more is too many."""
+        open_in = list(
+            Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES).values_list("thread_id", flat=True)
+        )
+        if len(open_in) >= self.max_open_runs:
             raise ChatError(
                 ErrorCode.TOO_MANY_RUNS,
                 f"At most {self.max_open_runs} runs may be open at the same time",
                 details={"max_open_runs": self.max_open_runs},
                 retry_after=5.0,
             )
+        return open_in
 
     def _add_message(self, thread: Thread, command: UserMessage, *, run_number: int) -> Message:
         return Message.objects.create(
             message_id=command.message_id or uuid.uuid4(),
             user_id=thread.user_id,
             thread=thread,
-            parent=self.messages_of(thread).last(),
+            parent=self.messages_of(thread).last() if command.thread_id else None,
             role=Role.USER,
             content=command.content,
             run_number=run_number,
@@ -237,7 +245,7 @@ class ThreadService:
     def _notice(self, kind: Any, thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
         """Count the version of the user's thread list up, and tell the user's connections after the commit."""
         counters.threads_version += 1
-        counters.save(update_fields=["threads_version"])
+        counters.save(update_fields=["last_run_number", "threads_version"])
         frame = ThreadNotice(
             type=kind,
             thread=thread_json(thread, open_runs=open_runs),
@@ -252,14 +260,18 @@ class ThreadService:
 
 
 def _lock_counters(user_id: Any) -> UserCounters:
-    """The row under whose lock a user's numbers are given out."""
+    """The row under whose lock a user's numbers are given out. It is made, locked and read in one statement."""
     with connection.cursor() as cursor:
         cursor.execute(
             """INSERT INTO chat_usercounters (user_id, last_run_number, threads_version) VALUES (%s, 0, 0)
-               ON CONFLICT (user_id) DO NOTHING""",
+               ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id
+               RETURNING last_run_number, threads_version""",
             [user_id],
         )
-    return UserCounters.objects.select_for_update(no_key=True).get(user_id=user_id)
+        last_run_number, threads_version = cursor.fetchone()
+    counters = UserCounters(user_id=user_id, last_run_number=last_run_number, threads_version=threads_version)
+    counters._state.adding = False
+    return counters
 
 
 def _acceptance(message: Message, run: Run) -> MessageAccepted:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
 import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -32,45 +36,107 @@ class Config(BaseSettings):
     `DATABASE_URL` and `REDIS_URL` carry their usual names. Raises `pydantic.ValidationError`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="NETRA_", extra="ignore", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NETRA_", extra="ignore", env_ignore_empty=True, frozen=True, allow_inf_nan=False
+    )
 
-    environment: Literal["development", "staging", "production"] = "development"
-    debug: bool = False
-    data_dir: Path = Field(default_factory=default_data_dir)
-    secret_key: SecretStr = SecretStr("")
-    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
-    redis_url: CommaSeparated = Field(default=(), validation_alias="REDIS_URL")
-    allowed_hosts: CommaSeparated = ()
-    allowed_origins: CommaSeparated = ()
-    database_start_timeout: float = Field(default=30.0, gt=0, le=600)
+    environment: Literal["development", "staging", "production"] = Field(
+        default="development",
+        description="Where this runs. Outside development a secret key and the hosts' names are required, cookies need "
+        "HTTPS and logs are JSON.",
+    )
+    debug: bool = Field(default=False, description="Django's debug pages. In development only.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="The folder of the embedded database and of the development secret. By default `data` beside "
+        "`manage.py`, and for root `/var/lib/netra`.",
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description=f"Signs tokens and cookies; at least {MINIMUM_SECRET_LENGTH} characters. In development one is "
+        "made and kept in the data folder.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL as `postgresql://user:password@host:5432/name`; libpq's options may follow as "
+        "`?sslmode=require`. Without it the embedded PostgreSQL is used.",
+    )
+    redis_url: CommaSeparated = Field(
+        default=(),
+        validation_alias="REDIS_URL",
+        description="Redis as `redis://host:6379/0`, several separated by commas. Needed as soon as there is more than "
+        "one process.",
+    )
+    allowed_hosts: CommaSeparated = Field(
+        default=(),
+        description="The names under which this server is reached, separated by commas. In development it is this "
+        "machine by default.",
+    )
+    allowed_origins: CommaSeparated = Field(
+        default=(),
+        description="Other sites whose pages may connect, as `https://chat.example.org`, separated by commas.",
+    )
+    database_start_timeout: float = Field(
+        default=30.0, gt=0, le=600, description="Seconds to wait at start-up for a database that does not answer."
+    )
 
-    access_token_minutes: float = Field(default=10.0, gt=0, le=60)
-    refresh_token_days: float = Field(default=14.0, gt=0, le=365)
+    access_token_minutes: float = Field(default=10.0, gt=0, le=60, description="How long an access token is valid.")
+    refresh_token_days: float = Field(default=14.0, gt=0, le=365, description="How long a refresh token is valid.")
 
-    ws_reject: Literal["frame", "handshake"] = "frame"
-    ws_connect_timeout: float = Field(default=1.5, gt=0, le=10)
-    ws_window_bytes: int = Field(default=1_048_576, ge=4096)
-    ws_window_timeout: float = Field(default=60.0, gt=0)
-    ws_heartbeat_seconds: float = Field(default=25.0, gt=0)
-    ws_position_check_seconds: float = Field(default=2.0, gt=0)
-    max_message_bytes: int = Field(default=65_536, ge=1024)
-    max_connections: int = Field(default=20, ge=1)
-    max_open_runs: int = Field(default=10, ge=1)
-    user_messages_per_minute: int = Field(default=60, ge=1)
-    commands_per_minute: int = Field(default=1200, ge=1)
+    ws_reject: Literal["frame", "handshake"] = Field(
+        default="frame",
+        description="How a refused socket learns why: by an error frame and a close code, or by a 403 of the "
+        "handshake, which browsers cannot read.",
+    )
+    ws_connect_timeout: float = Field(
+        default=1.5, gt=0, le=10, description="Seconds in which a socket is greeted or refused."
+    )
+    ws_window_bytes: int = Field(
+        default=1_048_576, ge=4096, description="Bytes sent to a connection ahead of its acknowledgement."
+    )
+    ws_window_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds after which a connection whose window stays full is closed."
+    )
+    ws_heartbeat_seconds: float = Field(default=25.0, gt=0, description="How often clients are asked to send a ping.")
+    ws_position_check_seconds: float = Field(
+        default=2.0, gt=0, description="How often the log is asked for what no wake-up announced."
+    )
+    max_message_bytes: int = Field(default=65_536, ge=1024, description="The largest frame that is accepted.")
+    max_connections: int = Field(default=20, ge=1, description="Open sockets of one user, in each process.")
+    max_open_runs: int = Field(default=10, ge=1, description="Runs of one user that are queued or under way.")
+    user_messages_per_minute: int = Field(default=60, ge=1, description="Messages of one user a minute.")
+    commands_per_minute: int = Field(default=1200, ge=1, description="Frames that one socket may send a minute.")
 
-    worker: Literal["embedded", "external"] = "embedded"
-    worker_concurrency: int = Field(default=100, ge=1)
-    worker_shutdown_seconds: float = Field(default=5.0, ge=0)
-    worker_heartbeat_seconds: float = Field(default=3.0, gt=0)
-    worker_stalled_seconds: float = Field(default=12.0, gt=0)
-    sweep_seconds: float = Field(default=15.0, gt=0)
-    run_timeout: float = Field(default=600.0, gt=0)
-    run_attempts: int = Field(default=3, ge=1)
-    event_window_ms: int = Field(default=40, ge=0, le=1000)
+    worker: Literal["embedded", "external"] = Field(
+        default="embedded",
+        description="Whether runs are executed inside the server's process, or by `manage.py worker` elsewhere.",
+    )
+    worker_concurrency: int = Field(default=100, ge=1, description="Runs that a worker executes at the same time.")
+    worker_shutdown_seconds: float = Field(
+        default=5.0, ge=0, description="Seconds that running runs have to end before they are handed back."
+    )
+    worker_heartbeat_seconds: float = Field(default=3.0, gt=0, description="How often a worker says that it is alive.")
+    worker_stalled_seconds: float = Field(
+        default=12.0,
+        gt=0,
+        description="Silence after which a worker is taken for lost; more than twice its heartbeat.",
+    )
+    sweep_seconds: float = Field(default=15.0, gt=0, description="How often the runs of lost workers are looked for.")
+    run_timeout: float = Field(default=600.0, gt=0, description="Seconds that one run may take.")
+    run_attempts: int = Field(default=3, ge=1, description="How often a run is begun when its workers are lost.")
+    event_window_ms: int = Field(
+        default=40, ge=0, le=1000, description="How long pieces of text are gathered into one event."
+    )
 
-    model: str | None = None
-    offline_tokens_per_second: float = Field(default=40.0, ge=0)
+    model: str | None = Field(
+        default=None,
+        description="The language model as `provider:name`, for example `openai:gpt-5-mini`. Without it the offline "
+        "model answers.",
+    )
+    offline_tokens_per_second: float = Field(
+        default=40.0, ge=0, description="How fast the offline model speaks; 0 is without pause."
+    )
 
     @field_validator("allowed_hosts", "allowed_origins", "redis_url", mode="before")
     @classmethod
@@ -91,15 +157,34 @@ class Config(BaseSettings):
             parameters = conninfo_to_dict(value) if urlsplit(value).scheme in ("postgresql", "postgres") else {}
         except (ProgrammingError, ValueError):
             parameters = {}
-        if not parameters.get("dbname"):
-            raise ValueError("must look like postgresql://user:password@host:5432/name?sslmode=require")
+        # An unescaped character in a password makes a part of it the port, which errors of a connection then show.
+        ports = str(parameters.get("port") or "").split(",")
+        if not parameters.get("dbname") or not all(port.isdecimal() or not port for port in ports):
+            raise ValueError(
+                "must look like postgresql://user:password@host:5432/name?sslmode=require, "
+                "with special characters of the password as %40 and the like"
+            )
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _redis_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(urlsplit(url).scheme not in ("redis", "rediss", "unix") for url in value):
-            raise ValueError("must look like redis://host:6379/0 (several separated by commas)")
+        for url in value:
+            try:
+                parts = urlsplit(url)
+                known = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+            except ValueError:
+                known = False
+            if not known:
+                raise ValueError("must look like redis://host:6379/0 (several separated by commas)")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _bare_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if "/" in host or (":" in host and not host.startswith("[")):
+                raise ValueError(f"{host!r} must be a name without scheme and port such as chat.example.org")
         return value
 
     @field_validator("allowed_origins")
@@ -139,15 +224,24 @@ class Config(BaseSettings):
 def _development_secret(data_dir: Path) -> str:
     path = data_dir / "secret_key"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        # O_EXCL: of two processes that start at once, one writes and the other reads.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+        if not path.exists():
+            data_dir.mkdir(parents=True, exist_ok=True)
+            _write_once(path, secrets.token_urlsafe(48))
+        return path.read_text()
     except OSError as error:
-        stop(f"NETRA_DATA_DIR: {data_dir} cannot be written ({error.strerror}).")
-    return path.read_text()
+        stop(f"NETRA_DATA_DIR: {path} cannot be read or written ({error.strerror}).")
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Of processes that do this at once, one wins; nobody ever reads a part of what it writes."""
+    written, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner only: mode 0600
+    try:
+        with os.fdopen(written, "w") as file:
+            file.write(text)
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
 
 
 def explain(error: ValidationError) -> str:
@@ -156,9 +250,12 @@ def explain(error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return f"{reason}."
-    name = str(first["loc"][0])
-    variable = name if name.isupper() else f"NETRA_{name.upper()}"
-    return f"{variable}: {reason[:1].lower()}{reason[1:]}."
+    return f"{variable(str(first['loc'][0]))}: {reason[:1].lower()}{reason[1:]}."
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}.get(name.lower(), f"NETRA_{name.upper()}")
 
 
 def stop(sentence: str) -> NoReturn:
@@ -174,3 +271,53 @@ def load() -> Config:
         return Config()
     except ValidationError as error:
         stop(explain(error))
+
+
+INTRODUCTION = """\
+# Configuration
+
+Every setting is an environment variable, read once when a process starts. An empty one counts as not set. A wrong or
+missing value ends the process with one sentence that names it, and with exit status 2.
+
+This table is what `python -m netra.config` prints.
+
+| variable | value | default | meaning |
+|---|---|---|---|
+"""
+
+
+def describe() -> str:
+    """Every setting as Markdown: docs/configuration.md."""
+    rows = [
+        f"| `{variable(name)}` | {_kind(field)} | {_default(field)} | {field.description} |\n"
+        for name, field in Config.model_fields.items()
+    ]
+    return INTRODUCTION + "".join(rows)
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation = field.annotation
+    if choices := [choice for choice in get_args(annotation) if isinstance(choice, str)]:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if annotation is bool:
+        return "`true`, `false`"
+    if annotation not in (int, float):
+        return "text"
+    bounds = [
+        f" {word} {getattr(bound, name)}"
+        for bound in field.metadata
+        for name, word in (("gt", "above"), ("ge", "from"), ("le", "to"))
+        if hasattr(bound, name)
+    ]
+    return ("whole number" if annotation is int else "number") + "".join(bounds)
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if isinstance(default, SecretStr) or default in (None, (), PydanticUndefined):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(describe())

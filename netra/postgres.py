@@ -443,7 +443,7 @@ def _die_with(guard: int, number: int) -> None:
 
 def _shut_down(server: subprocess.Popen[bytes]) -> None:
     """Fast shutdown: sessions are ended, the data is written. Then ever less politely."""
-    for number, seconds in ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, None)):
+    for number, seconds in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, None)):
         server.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(seconds)
@@ -465,7 +465,7 @@ def _end_leftovers(cluster: _Cluster) -> None:
         pid_file.unlink()
         pid = None
     if pid is not None:
-        for number, seconds in ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        for number, seconds in ((signal.SIGINT, 60.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
             if not _is_server(pid, cluster.data):
                 break
             with contextlib.suppress(ProcessLookupError):

@@ -55,6 +55,8 @@ class DrainingServer(Server):  # type: ignore[misc]  # daphne has no types
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
+        # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
+        self.ws_factory.failByDrop = False
         self._ports.append(port)
         reactor.callWhenRunning(self._open)
 
@@ -85,4 +87,4 @@ class DrainingServer(Server):  # type: ignore[misc]  # daphne has no types
         except Exception:
             logger.exception("stop_failed")
         finally:
-            reactor.stop()
+            reactor.stop()  # type: ignore[misc]  # an interface of zope, not a class

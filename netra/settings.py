@@ -74,7 +74,12 @@ def _database() -> dict[str, Any]:
     }
     if NETRA.database_url is None:
         embedded = EmbeddedPostgres(NETRA.data_dir).connection_params
-        return shared | {"NAME": embedded["dbname"], "USER": embedded["user"], "HOST": embedded["host"]}
+        return shared | {
+            "NAME": embedded["dbname"],
+            "USER": embedded["user"],
+            "HOST": embedded["host"],
+            "PORT": embedded["port"],
+        }
     given = conninfo_to_dict(NETRA.database_url)
     named = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     # What Django has no setting for, such as sslmode, goes to libpq as it is.

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from django.utils.log import log_response
 
 QUIET = (
     "daphne",
@@ -31,13 +32,16 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder() if not human else _pass,
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.types.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
         if human
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        else [
+            # Without local variables, which hold what people send: passwords, tokens, messages.
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(default=str),
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -58,15 +62,13 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
-            "loggers": {name: {"level": "WARNING"} for name in QUIET},
+            "loggers": {
+                **{name: {"level": "WARNING"} for name in QUIET},
+                # What is refused is logged where it is refused, with its code.
+                "django.request": {"level": "ERROR"},
+            },
         }
     )
-
-
-def _pass(
-    _logger: structlog.types.WrappedLogger, _name: str, event: structlog.types.EventDict
-) -> structlog.types.EventDict:
-    return event
 
 
 def new_correlation_id() -> str:
@@ -88,5 +90,8 @@ class CorrelationMiddleware:
         correlation_id = new_correlation_id()
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             response = await self.get_response(request)
+            if response.status_code >= 500:
+                # Django itself logs this when all middleware has ended, and the id is bound no more; it does so once.
+                log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
         response["X-Correlation-Id"] = correlation_id
         return response

@@ -13,191 +13,15 @@ client got them, and `ClientState.to_json()` after the last. Frames that begin w
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chat.fold import ClientState
+from tests.delivery_recorder import Recording, Run, name_id
 
 TRACES = Path(__file__).parent / "traces"
-Frame = dict[str, Any]
-
-
-def name_id(name: str) -> str:
-    """A UUID that is the same in each recording."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"netra:{name}"))
-
-
-class Run:
-    """The log of one run; each method appends an event and returns its frame."""
-
-    def __init__(self, number: int, *, thread: str = "thread-1", agent: str = "assistant") -> None:
-        self.number = number
-        self.thread_id = name_id(thread)
-        self.run_id = name_id(f"run-{number}")
-        self.agent = agent
-        self.log: list[Frame] = []
-        self.status = "queued"
-        self.attempt = 1
-        self.message_id = ""
-        self.text = ""
-
-    def event(self, kind: str, *, agent: str | None = None, **data: Any) -> Frame:
-        seq = len(self.log) + 1
-        frame = {
-            "type": kind,
-            "thread_id": self.thread_id,
-            "run_id": self.run_id,
-            "run_number": self.number,
-            "seq": seq,
-            "timestamp": f"2026-11-23T19:{self.number % 60:02}:{seq % 60:02}.000Z",
-            "agent": agent or self.agent,
-            "data": data,
-        }
-        self.log.append(frame)
-        return frame
-
-    def created(self, content: str, **more: str) -> Frame:
-        message = {"id": name_id(f"question-{self.number}"), "role": "user", "content": content, **more}
-        return self.event("message_created", message=message)
-
-    def started(self) -> Frame:
-        self.status = "running"
-        self.message_id = name_id(f"answer-{self.number}-{len(self.log)}")
-        return self.event("agent_started", model="offline", attempt=self.attempt)
-
-    def thinking(self, step: int, text: str = "", *, agent: str | None = None) -> Frame:
-        return self.event("agent_thinking", agent=agent, step=step, text=text)
-
-    def tool(self, call: str, tool: str, *, agent: str | None = None, **arguments: Any) -> Frame:
-        return self.event("tool_executing", agent=agent, tool_call_id=call, tool=tool, arguments=arguments)
-
-    def tool_done(self, call: str, tool: str, *, agent: str | None = None, **outcome: Any) -> Frame:
-        return self.event(
-            "tool_completed", agent=agent, tool_call_id=call, tool=tool, **outcome, duration_ms=12
-        )
-
-    def chunk(self, text: str) -> Frame:
-        self.text += text
-        return self.event("agent_response_chunk", message_id=self.message_id, text=text)
-
-    def restarted(self, reason: str, *, attempt: int) -> Frame:
-        self.status, self.attempt, self.text = "queued", attempt, ""
-        return self.event("agent_restarted", attempt=attempt, reason=reason)
-
-    def answer(self) -> dict[str, Any]:
-        if not self.text:
-            return {}
-        return {"message": {"id": self.message_id, "role": "assistant", "content": self.text}}
-
-    def completed(self) -> Frame:
-        self.status = "completed"
-        tokens = {"input_tokens": 20, "output_tokens": 10, "requests": 1, "cost_usd": 0.0001}
-        return self.event(
-            "agent_completed", **self.answer(), usage={"model": "offline", **tokens}, duration_ms=850
-        )
-
-    def failed(self, code: str, text: str) -> Frame:
-        self.status = "failed"
-        return self.event("agent_error", error_code=code, error_message=text, retryable=True, **self.answer())
-
-    def cancelled(self, by: str) -> Frame:
-        self.status = "cancelled"
-        return self.event("agent_cancelled", by=by, **self.answer())
-
-    def chat(self, question: str, *pieces: str) -> list[Frame]:
-        """The whole of a run without tools."""
-        first = [self.created(question), self.started(), self.thinking(1)]
-        return [*first, *(self.chunk(piece) for piece in pieces), self.completed()]
-
-
-class Recording:
-    """One client's conversation, as it is recorded."""
-
-    def __init__(self) -> None:
-        self.client = ClientState()
-        self.frames: list[Frame] = []
-        self.threads_version = 7
-
-    def get(self, *frames: Frame) -> None:
-        for frame in frames:
-            self.client.fold(frame)
-            self.frames.append(frame)
-
-    def connect(self, last_run_number: int, *open_runs: Run) -> None:
-        """Opens a socket, and records the `resume` that follows."""
-        entries = [
-            {
-                "run_id": run.run_id,
-                "run_number": run.number,
-                "thread_id": run.thread_id,
-                "status": run.status,
-                "last_seq": len(run.log),
-            }
-            for run in open_runs
-        ]
-        self.get(
-            {
-                "type": "connection_established",
-                "event": "connection_established",
-                "connection_ready": True,
-                "protocol": "netra.v1",
-                "connection_id": name_id(f"connection-{len(self.frames)}"),
-                "user": {"id": "1", "username": "ada"},
-                "last_run_number": last_run_number,
-                "threads_version": self.threads_version,
-                "open_runs": entries,
-                "limits": {"window_bytes": 1048576},
-            }
-        )
-        self.sends(self.client.resume(f"resume-{len(self.frames)}"))
-
-    def sends(self, frame: Frame | None) -> None:
-        if frame is not None:
-            self.frames.append({"type": "$sends", "frame": frame})
-
-    def disconnect(self) -> None:
-        self.frames.append({"type": "$disconnected"})
-
-    def reloaded(self) -> None:
-        self.client.reloaded()
-        self.frames.append({"type": "$reloaded"})
-
-    def resumed(
-        self, *runs: Run, snapshot: tuple[Run, ...] = (), gone: tuple[Run, ...] = (), **more: Any
-    ) -> None:
-        """The reply to the `resume` recorded last, and the replay of the runs."""
-        request = next(frame["frame"] for frame in reversed(self.frames) if frame["type"] == "$sends")
-        after = {run.run_id: request["cursors"].get(run.run_id, 0) for run in runs}
-        places = {
-            run.run_id: {
-                "run_number": run.number,
-                "status": run.status,
-                "from_seq": after[run.run_id] + 1,
-                "last_seq": len(run.log),
-            }
-            for run in runs
-        }
-        self.get(
-            {
-                "type": "resumed",
-                "ref": request["ref"],
-                "runs": places,
-                "snapshot_required": [run.run_id for run in snapshot],
-                "gone": [run.run_id for run in gone],
-                **more,
-            }
-        )
-        for run in runs:
-            self.get(*run.log[after[run.run_id] :])
-
-    def notice(self, kind: str, thread: str, *, skipped: int = 0, **more: str) -> None:
-        self.threads_version += 1 + skipped
-        thread_entry = {"id": name_id(thread), **more}
-        self.get({"type": kind, "thread": thread_entry, "threads_version": self.threads_version})
 
 
 def greeting(r: Recording) -> None:
@@ -350,9 +174,7 @@ def approval_expired(r: Recording) -> None:
     run = Run(1)
     r.connect(0)
     r.get(run.created("Delete it"), run.started(), run.thinking(1))
-    r.get(
-        run.event("approval_required", tool_call_id="call-1", tool="delete_file", arguments={}, expires_in=1)
-    )
+    r.get(run.event("approval_required", tool_call_id="call-1", tool="delete_file", arguments={}, expires_in=1))
     r.get(run.event("approval_resolved", tool_call_id="call-1", approved=False, by="expired"))
     r.get(run.failed("APPROVAL_EXPIRED", "Nobody answered in time."))
 
@@ -374,6 +196,7 @@ def snapshot_required(r: Recording) -> None:
     r.get(running.chunk("here"))
     r.get({"type": "snapshot_required", "run_ids": [other.run_id]})
     r.get(running.completed())
+    r.get(other.started())  # asked for before it was lost
 
 
 def reload(r: Recording) -> None:

@@ -199,7 +199,7 @@ def test_the_callers_environment_changes_nothing(place: Path, monkeypatch: pytes
         assert database(server) == "netra"
 
 
-@pytest.mark.parametrize("name", ["a space", "ünï ✓", 'quote\'s "and" $HOME, %s', "x" * 200])
+@pytest.mark.parametrize("name", ['ünï ✓ quote\'s "and" $HOME, %s', "x" * 200])
 def test_unusual_folder_names(place: Path, name: str) -> None:
     with EmbeddedPostgres(place / name) as server:
         assert database(server) == "netra"
@@ -234,7 +234,7 @@ def test_five_that_start_at_once_get_one_server(place: Path) -> None:
 
 def test_who_comes_while_the_server_stops_gets_the_next_one(place: Path) -> None:
     server = EmbeddedPostgres(place)
-    for _ in range(5):
+    for _ in range(3):
         server.acquire()
         assert database(server) == "netra"
         stopping = servers(place)
@@ -362,9 +362,7 @@ def test_a_socket_folder_of_somebody_else_is_refused(place: Path) -> None:
 
 def test_a_data_folder_that_cannot_be_made_is_named(place: Path) -> None:
     (place / "file").touch()
-    with pytest.raises(
-        PostgresError, match=r"The data folder .*/file/data cannot be used by .* \(Not a directory\)"
-    ):
+    with pytest.raises(PostgresError, match=r"The data folder .*/file/data cannot be used by .* \(Not a directory\)"):
         EmbeddedPostgres(place / "file" / "data").acquire()
 
 
@@ -421,9 +419,7 @@ def test_an_ordinary_user_runs_it_as_themselves(place: Path, ordinary: Ordinary)
     os.kill(guards(home)[0], signal.SIGKILL)
     assert until(lambda: not servers(home))
     end(user)
-    with pytest.raises(
-        PostgresError, match="belongs to nobody: run Netra as nobody, or set another NETRA_DATA"
-    ):
+    with pytest.raises(PostgresError, match="belongs to nobody: run Netra as nobody, or set another NETRA_DATA"):
         EmbeddedPostgres(home).acquire()
 
 
@@ -433,9 +429,7 @@ def test_an_ordinary_user_is_told_that_root_used_the_folder(place: Path, ordinar
     with EmbeddedPostgres(data):
         (server,) = servers(data)
         assert Path(f"/proc/{server}").stat().st_uid != 0
-    assert "postgres belongs to root: run Netra as root, or set another NETRA_DATA_DIR." in refusal(
-        ordinary(data)
-    )
+    assert "postgres belongs to root: run Netra as root, or set another NETRA_DATA_DIR." in refusal(ordinary(data))
 
 
 @needs_root
@@ -450,9 +444,7 @@ def test_an_ordinary_user_is_told_that_the_folder_cannot_be_written(place: Path,
 def test_root_is_told_which_folder_the_servers_user_cannot_enter(place: Path) -> None:
     closed = place / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(
-        PostgresError, match=r"cannot enter .*/closed: allow it \(chmod o\+x\), or set NETRA_DATA_DIR"
-    ):
+    with pytest.raises(PostgresError, match=r"cannot enter .*/closed: allow it \(chmod o\+x\), or set NETRA_DATA_DIR"):
         EmbeddedPostgres(closed / "data").acquire()
     assert closed.stat().st_mode & 0o777 == 0o700
 

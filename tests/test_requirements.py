@@ -44,9 +44,7 @@ def needed(roots: list[str], pinned: dict[str, str]) -> tuple[set[str], list[str
             seen.add((name, extra))
             children = map(Requirement, metadata.requires(name) or [])
             waiting.extend(
-                (child, name)
-                for child in children
-                if child.marker is None or child.marker.evaluate({"extra": extra})
+                (child, name) for child in children if child.marker is None or child.marker.evaluate({"extra": extra})
             )
     return {name for name, _ in seen}, unmet
 

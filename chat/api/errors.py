@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
+from rest_framework.views import APIView, set_rollback
 from rest_framework_simplejwt.exceptions import InvalidToken
 
 from chat.errors import ChatError, ErrorCode
@@ -25,7 +28,6 @@ STATUS_OF_CODE = {
     ErrorCode.ORIGIN_NOT_ALLOWED: status.HTTP_403_FORBIDDEN,
     ErrorCode.RUN_ACTIVE: status.HTTP_409_CONFLICT,
     ErrorCode.MESSAGE_ID_CONFLICT: status.HTTP_409_CONFLICT,
-    ErrorCode.MESSAGE_TOO_LARGE: status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.RATE_LIMITED: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.TOO_MANY_RUNS: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.SERVICE_UNAVAILABLE: status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -35,11 +37,12 @@ STATUS_OF_CODE = {
 }
 
 
-def exception_response(error: Exception, context: dict[str, Any]) -> Response | None:
+def exception_response(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: one answer and one log line. The traceback of what nobody expected is only logged."""
     set_rollback()
     correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
     place = {"stage": "request", "view": type(context.get("view")).__name__}
+    code: int
     if isinstance(error, UNAVAILABLE):
         chat_error = ChatError(
             ErrorCode.SERVICE_UNAVAILABLE,
@@ -49,7 +52,7 @@ def exception_response(error: Exception, context: dict[str, Any]) -> Response | 
         )
         code = status.HTTP_503_SERVICE_UNAVAILABLE
         logger.warning("refused", code=chat_error.code, cause=str(error).strip().partition("\n")[0], **place)
-    elif isinstance(error, ChatError | Http404 | exceptions.APIException):
+    elif isinstance(error, ChatError | RequestDataTooBig | Http404 | exceptions.APIException):
         chat_error, code = _named(error)
         logger.info("refused", code=chat_error.code, cause=chat_error.message, **place)
     else:
@@ -71,6 +74,8 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     """The error with its code, and the status of its answer."""
     if isinstance(error, ChatError):
         return error, STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
+    if isinstance(error, RequestDataTooBig):
+        return ChatError(ErrorCode.MESSAGE_TOO_LARGE, "The body is too large"), status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     if isinstance(error, Http404):
         return ChatError(ErrorCode.NOT_FOUND, "There is nothing here"), status.HTTP_404_NOT_FOUND
     if isinstance(error, exceptions.ValidationError):
@@ -85,6 +90,7 @@ def _named(error: Exception) -> tuple[ChatError, int]:
         exceptions.MethodNotAllowed: ErrorCode.METHOD_NOT_ALLOWED,
         exceptions.NotFound: ErrorCode.NOT_FOUND,
         exceptions.UnsupportedMediaType: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+        exceptions.Throttled: ErrorCode.RATE_LIMITED,
     }.get(type(error))
     if code is None:
         authentication = isinstance(error, exceptions.AuthenticationFailed)
@@ -92,6 +98,16 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     retry_after = getattr(error, "wait", None)
     detail = error.detail.get("detail", "") if isinstance(error.detail, dict) else error.detail
     return ChatError(code, str(detail), retry_after=retry_after), error.status_code
+
+
+class NothingHere(APIView):
+    """Every path below `/api/` that is nobody's, whatever the method and whoever asks."""
+
+    permission_classes = [AllowAny]
+    authentication_classes: list[Any] = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - DRF's signature
+        raise Http404
 
 
 def _first_problem(detail: Any, field: str = "") -> str:

@@ -8,7 +8,7 @@ only after a preflight that is never granted, and an Origin header must be one o
 from __future__ import annotations
 
 import contextlib
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -71,12 +71,12 @@ class SignIn(SessionView):
         given = form.validated_data
         # Django's hasher works as long for a name that nobody has as for a wrong password.
         username = get_user_model().normalize_username(given["username"])
-        user = authenticate(request._request, username=username, password=given["password"])  # noqa: SLF001
+        user = authenticate(request._request, username=username, password=given["password"])
         if user is None:
             raise ChatError(ErrorCode.INVALID_CREDENTIALS, "The user name or the password is wrong")
         update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
         logger.info("signed_in", user_id=str(user.pk))
-        refresh = cast("RefreshToken", RefreshToken.for_user(user))
+        refresh = RefreshToken.for_user(user)
         body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
         if "session" not in given:
             return Response({**body, "refresh": str(refresh)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import datetime
 import json
 import uuid
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from django.apps import apps
 from django.db.models import Q
+from pydantic import StrictStr, TypeAdapter
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,6 +25,7 @@ from chat.protocol import timestamp
 from chat.threads import ThreadService, thread_json
 
 MAX_PAGE = 200
+PARTS = TypeAdapter(list[StrictStr])
 
 
 class TitleSerializer(serializers.Serializer[Thread]):
@@ -51,10 +53,19 @@ def encode_cursor(*place: Any) -> str:
 def decode_cursor(cursor: str, *kinds: Any) -> list[Any]:
     """Raises ChatError with INVALID_MESSAGE for what `encode_cursor` has not made."""
     try:
-        parts = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        encoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        parts = PARTS.validate_json(encoded)
         return [kind(part) for kind, part in zip(kinds, parts, strict=True)]
-    except (ValueError, TypeError, binascii.Error):
-        raise ChatError(ErrorCode.INVALID_MESSAGE, "cursor: is not one of this server's") from None
+    except (ValueError, OverflowError):
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "The cursor is not one of this server's") from None
+
+
+def moment(text: str) -> datetime.datetime:
+    """A time in a cursor. Raises ValueError."""
+    parsed = datetime.datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return parsed
 
 
 def page_limit(request: Request) -> int:
@@ -72,7 +83,7 @@ class Threads(APIView):
         limit = page_limit(request)
         threads = service.threads_of(user_id)
         if cursor := request.query_params.get("cursor"):
-            updated_at, thread_id = decode_cursor(cursor, serializers.DateTimeField().to_internal_value, uuid.UUID)
+            updated_at, thread_id = decode_cursor(cursor, moment, uuid.UUID)
             threads = threads.filter(Q(updated_at__lt=updated_at) | Q(updated_at=updated_at, id__lt=thread_id))
         page = list(threads[: limit + 1])
         more = len(page) > limit

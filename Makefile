@@ -1,0 +1,123 @@
+# `make run` serves Netra, `make help` lists the rest. Every path is relative and every command is a module of the
+# environment's Python, so that a space in the folder's own path does no harm.
+
+PORT ?= 8000
+HOST ?= 127.0.0.1
+VENV ?= .venv
+export PORT HOST VENV DATA_DIR
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test nightly check format lock web clean venv packages packages-dev node system
+
+PYTHON := "$$VENV/bin/python"
+CHECKED := netra chat agents tests manage.py
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1 @/p' Makefile | while IFS=@ read -r target text; do \
+		printf '  make %-9s%s\n' "$$target" "$$text"; done
+	@echo
+	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives)."
+
+run: packages  ## serve Netra on http://127.0.0.1:8000
+	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
+
+test: packages-dev system node  ## run all tests but the nightly ones
+	$(PYTHON) -m pytest -m "not nightly"
+	cd web && npm test
+
+nightly: packages-dev system node  ## run the tests that take long
+	$(PYTHON) -m pytest -m nightly
+
+check: packages-dev node  ## check format, types, imports, migrations, pins and the built page
+	$(PYTHON) -m ruff check --output-format=concise .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy $(CHECKED)
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
+	$(PYTHON) -m pip check
+	$(PYTHON) -m pytest -q tests/test_requirements.py
+	@# The database of a check is a new one, where root's server, too, can reach it.
+	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT && \
+		export NETRA_DATA_DIR="$$scratch" && set -x && \
+		$(PYTHON) manage.py makemigrations --check --dry-run && $(PYTHON) manage.py check
+	cd web && npm run check
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R chat/static/chat/. "$$before" && \
+		(cd web && npm run build) && { diff -rq "$$before" chat/static/chat || \
+		{ echo "chat/static/chat was not what web/ builds. Now it is: commit it."; exit 1; }; }
+
+format: packages-dev  ## format the Python code
+	$(PYTHON) -m ruff check --fix-only --select I .
+	$(PYTHON) -m ruff format .
+
+lock: packages-dev  ## write requirements*.txt from pyproject.toml
+	$(PYTHON) -m uv $(COMPILE) -o requirements.txt pyproject.toml
+	$(PYTHON) -m uv $(COMPILE) -o requirements-dev.txt -c requirements.txt --extra dev pyproject.toml
+
+# One set of pins for Python 3.11 to 3.14 on every platform; nothing of this machine is in the files.
+COMPILE := pip compile --quiet --universal --python-version 3.11 --no-config --no-emit-index-url \
+	--no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+web: node  ## build the web chat into chat/static/chat
+	cd web && npm run build
+
+clean:  ## remove what make has made; the data stays
+	@if [ -f "$$VENV/pyvenv.cfg" ]; then rm -rf "$$VENV"; fi
+	rm -rf web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage
+	@find netra chat agents tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# What the targets above need, installed once -----------------------------------------------------------------
+
+# The environment keeps a copy of the requirements it was made from; when that differs, they are installed.
+packages: venv
+	@cmp -s requirements.txt "$$VENV/requirements.txt" || { \
+		echo "Installing the packages of requirements.txt into $$VENV (once, one to three minutes) ..." && \
+		$(PIP) -r requirements.txt && cp requirements.txt "$$VENV/requirements.txt"; }
+
+packages-dev: venv
+	@cmp -s requirements-dev.txt "$$VENV/requirements-dev.txt" || { \
+		echo "Installing the packages of requirements-dev.txt into $$VENV (once, two to four minutes) ..." && \
+		$(PIP) -r requirements-dev.txt && cp requirements.txt requirements-dev.txt "$$VENV"; }
+
+PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
+
+# An environment whose Python is gone or which was not finished is made anew; another folder is never touched.
+venv:
+	@$(PYTHON) -c 'import pip' 2>/dev/null && exit; \
+	if [ -e "$$VENV" ] && [ ! -f "$$VENV/pyvenv.cfg" ]; then \
+		echo "$$VENV exists and is not a Python environment: set VENV to another folder." >&2; exit 1; fi; \
+	for python in python3.14 python3.13 python3.12 python3.11 python3 none; do \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && break; done; \
+	if [ "$$python" = none ]; then \
+		echo "Netra needs Python 3.11, 3.12, 3.13 or 3.14, and there is none: install one and run make again." >&2; \
+		exit 1; fi; \
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then \
+		$(call apt,$$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')); fi; \
+	"$$python" -m venv --clear "$$VENV"
+
+system:
+	@if ! command -v redis-server >/dev/null; then $(call apt,redis-server); fi
+	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
+		$(call apt,chromium); fi
+
+node:
+	@if ! command -v npm >/dev/null; then $(call apt,nodejs npm); fi
+	@cd web && { cmp -s package-lock.json node_modules/.installed || { \
+		echo "Installing the packages of web/package-lock.json into web/node_modules ..." && \
+		npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.installed; }; }
+
+# Install Debian packages, as root or with a sudo that asks for no password; else say what is missing.
+define apt
+packages="$(1)"; sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+	echo "Installing $$packages with apt-get ..."; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ $$sudo apt-get -qq update && \
+	$$sudo apt-get -qq -y --no-install-recommends install $$packages; } </dev/null >/dev/null || \
+	{ echo "apt-get could not install $$packages: install it and run make again." >&2; exit 1; }; \
+else \
+	echo "Missing: $$packages. Install it (on Debian: sudo apt-get install $$packages) and run make again." >&2; \
+	exit 1; \
+fi
+endef

@@ -1,0 +1,15 @@
+"""The application on a server whose supervisor was not built."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from netra.asgi import application
+
+from django.apps import apps
+
+from agents.apps import AgentsConfig
+
+cast("AgentsConfig", apps.get_app_config("agents")).supervisor = None
+
+__all__ = ["application"]

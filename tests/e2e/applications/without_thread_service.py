@@ -1,0 +1,15 @@
+"""The application on a server whose thread service was not built."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from netra.asgi import application
+
+from django.apps import apps
+
+from chat.apps import ChatConfig
+
+cast("ChatConfig", apps.get_app_config("chat")).thread_service = None
+
+__all__ = ["application"]

@@ -1,0 +1,102 @@
+"""Servers that the end-to-end tests share, and data folders for those that need a server of their own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netra.postgres import EmbeddedPostgres
+from tests.live import Form, LiveServer, processes_of, until
+
+ALLOWED_ORIGIN = "https://chat.example.org"
+FORMS: tuple[Form, ...] = ("serve", "uvicorn")
+
+
+def new_data_dir() -> Iterator[Path]:
+    """A folder that root's PostgreSQL, which runs as another user, can enter too. No process may outlive it."""
+    folder = Path(tempfile.mkdtemp(prefix="netra-e2e-")).resolve()
+    folder.chmod(0o755)
+    yield folder
+    until(lambda: not processes_of(folder), what=f"the processes in {folder} to end")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    yield from new_data_dir()
+
+
+@pytest.fixture(scope="session")
+def shared_data_dir() -> Iterator[Path]:
+    """The database of all servers but those that have one of their own: it runs as long as the session."""
+    for folder in new_data_dir():
+        with EmbeddedPostgres(folder):
+            yield folder
+
+
+Start = Callable[..., LiveServer]
+
+
+def starting(data_dir: Path, redis_url: str, *, expects_traceback: bool = False) -> Iterator[Start]:
+    """Starts servers on one database and Redis. At the end they are stopped, and their logs show no traceback."""
+    servers: list[LiveServer] = []
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> LiveServer:
+            servers.append(stack.enter_context(LiveServer(data_dir, **{"redis_url": redis_url, **options})))
+            return servers[-1]
+
+        yield start
+    for server in servers:
+        assert expects_traceback or not server.log_has_traceback(), server.log_text()[-8000:]
+
+
+@pytest.fixture(scope="session")
+def daphne(shared_data_dir: Path, redis_url: str) -> Iterator[LiveServer]:
+    """`manage.py serve`, with Redis as the channel layer: the same users are served by `uvicorn`."""
+    for start in starting(shared_data_dir, redis_url):
+        yield start(form="serve", allowed_origins=ALLOWED_ORIGIN)
+
+
+@pytest.fixture(scope="session")
+def uvicorn(daphne: LiveServer, shared_data_dir: Path, redis_url: str) -> Iterator[LiveServer]:
+    """The application under uvicorn. `daphne` has made the tables."""
+    for start in starting(shared_data_dir, redis_url):
+        yield start(form="uvicorn", allowed_origins=ALLOWED_ORIGIN)
+
+
+@pytest.fixture
+def start_server(daphne: LiveServer, shared_data_dir: Path, redis_url: str) -> Iterator[Start]:
+    """Starts servers beside the shared ones, with settings of their own."""
+    yield from starting(shared_data_dir, redis_url)
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Form:
+    """Both servers, for a test that starts one of its own."""
+    chosen: Form = request.param
+    return chosen
+
+
+@pytest.fixture
+def server(form: Form, request: pytest.FixtureRequest) -> LiveServer:
+    """Each of the shared servers."""
+    shared: LiveServer = request.getfixturevalue("daphne" if form == "serve" else "uvicorn")
+    return shared
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """What the servers wrote during a failed test is shown with it."""
+    report = yield
+    if report.failed:
+        report.sections += [
+            (f"log of {server.form} on port {server.port}", server.log_text()[-6000:]) for server in LiveServer.running
+        ]
+    return report

@@ -42,7 +42,7 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 
 - An event at or below the run's `last_seq` is a duplicate and dropped; one above the next is a
   `ProtocolViolation`. An event of an unknown type only moves the cursor.
-- An event above 1 of a run that the client does not have (a `snapshot_required` crossed its `resume`) is
+- An event above 1 of a run of which the client has none (a `snapshot_required` crossed its `resume`) is
   dropped and makes `all` stale.
 - A thinking delta is appended to its agent's latest thinking step when `step` is the same, else it begins a
   new one.
@@ -264,7 +264,7 @@ class ClientState:
         if seq < expected:
             return
         if seq > expected:
-            if run is None:
+            if expected == 1:
                 self.stale_all = True
                 return
             raise ProtocolViolation(run_id, expected, seq)

@@ -7,12 +7,14 @@ is logged when it begins and when it ends, and connections find what they missed
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from asgiref.sync import async_to_sync
+from asgiref.sync import SyncToAsync, async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 
@@ -51,6 +53,7 @@ class Publisher:
     def __init__(self) -> None:
         self.available = True
         self._silent_until = 0.0
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def send(self, user_id: int | str, message: dict[str, Any]) -> None:
         if time.monotonic() < self._silent_until:
@@ -72,5 +75,22 @@ class Publisher:
                 logger.info("channel_layer_back")
 
     def send_on_commit(self, user_id: int | str, message: dict[str, Any]) -> None:
-        """For code in a transaction, on a thread: sends once the transaction has committed, and not otherwise."""
-        transaction.on_commit(lambda: async_to_sync(self.send)(user_id, message))
+        """For code in a transaction, on a thread: sends once the transaction has committed, and not otherwise.
+
+        A thread that a loop is waiting for leaves the sending to that loop and goes on: if it waited for its turn on
+        a busy loop, so would all that waits for the thread.
+        """
+        transaction.on_commit(lambda: self._send_soon(user_id, message))
+
+    def _send_soon(self, user_id: int | str, message: dict[str, Any]) -> None:
+        loop: asyncio.AbstractEventLoop | None = getattr(SyncToAsync.threadlocal, "main_event_loop", None)
+        if loop is None or not loop.is_running():
+            async_to_sync(self.send)(user_id, message)
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and its connections with it
+            loop.call_soon_threadsafe(self._start_send, user_id, message, context=contextvars.Context())
+
+    def _start_send(self, user_id: int | str, message: dict[str, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(self.send(user_id, message), name=f"tell user {user_id}")
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)

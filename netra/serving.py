@@ -58,23 +58,29 @@ class DrainingServer(Server):  # type: ignore[misc]  # daphne has no types
         # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
         self.ws_factory.failByDrop = False
         self._ports.append(port)
-        reactor.callWhenRunning(self._open)
+        # Twisted calls this before its loop runs, and reports nothing of what fails in such a call.
+        reactor.callLater(0, self._open)
 
     def listen_error(self, failure: Any) -> None:
         logger.error("listen_failed", cause=failure.getErrorMessage())
         self.stop()
 
     def _open(self) -> None:
-        self.opened = True
-        loop = asyncio.get_event_loop()
+        loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._begin_to_stop)
-        self._served.start()
-        self._on_open()
+        try:
+            self._served.start()
+            self._on_open()
+        except Exception:
+            logger.exception("start_failed")
+            self._begin_to_stop()
+        else:
+            self.opened = True
 
     def _begin_to_stop(self) -> None:
         if self._stopping is None:
-            self._stopping = asyncio.get_event_loop().create_task(
+            self._stopping = asyncio.get_running_loop().create_task(
                 self._stop_in_order(), name="stop server", context=contextvars.Context()
             )
 

@@ -97,6 +97,14 @@ class Client:
             self.acks.append(frame)
             self.connection.ack(frame)
 
+    def ack_again(self, choice: int) -> None:
+        """Repeat an earlier acknowledgement of this socket, unless it claims what the client has lost since."""
+        if self.connection is not None and self.is_connected and self.acks:
+            frame = self.acks[choice % len(self.acks)]
+            has = {run_id: run["last_seq"] for run_id, run in self.state.runs.items()}
+            if all(seq <= has.get(run_id, 0) for run_id, seq in frame["cursors"].items()):
+                self.connection.ack(frame)
+
     def check_settled(self) -> None:
         """The invariant: client state = fold of the log, for each run since this client came."""
         for run in self.world.visible():

@@ -266,8 +266,8 @@ class DeliveryMachine(RuleBasedStateMachine):
                     client.receive(connection)
             case "ack":
                 client.ack()
-            case "old ack" if client.acks and client.is_connected:
-                connection.ack(client.acks[number % len(client.acks)])
+            case "old ack":
+                client.ack_again(number)
             case "forged ack" if not connection.closed:
                 cursors = dict.fromkeys([*self.world.runs, FOREIGN], 1 << 20)
                 connection.ack({"cursors": cursors, "received": 1 << 20})

@@ -199,6 +199,14 @@ def snapshot_required(r: Recording) -> None:
     r.get(other.started())  # asked for before it was lost
 
 
+def resume_crosses_snapshot(r: Recording) -> None:
+    run = Run(50)
+    run.created("Hello"), run.started(), run.chunk("so ")
+    r.connect(50, run)
+    r.get(run.chunk("far"))  # asked for by a `resume` before the run was lost: the client has nothing of it
+    r.resumed(run)
+
+
 def reload(r: Recording) -> None:
     known, running = Run(40), Run(300, thread="thread-9")
     r.connect(39)
@@ -267,6 +275,7 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     approval,
     approval_expired,
     snapshot_required,
+    resume_crosses_snapshot,
     reload,
     thread_deleted,
     thread_list_stale,

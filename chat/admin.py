@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from chat.models import Message, Run, RunEvent, Thread
 
@@ -22,10 +25,14 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 MAX_SHOWN = 500
+MAX_DATA_CHARACTERS = 2000
 
 admin.site.site_header = "Netra"
 admin.site.site_title = "Netra"
 admin.site.index_title = "Administration"
+
+# Their pages show refresh tokens, with which whoever reads them can act as another person.
+admin.site.unregister([BlacklistedToken, OutstandingToken])
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -41,9 +48,14 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
+def moment(value: datetime.datetime | None) -> str:
+    """A time that fits into a column. The server's times are UTC."""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
+
+
 @admin.register(Thread)
 class ThreadAdmin(ReadOnlyAdmin):
-    list_display = ("title_or_id", "user", "message_count", "created_at", "updated_at", "deleted")
+    list_display = ("title_or_id", "user", "message_count", "written", "deleted")
     list_filter = ("updated_at", ("deleted_at", admin.EmptyFieldListFilter))
     list_select_related = ("user",)
     search_fields = ("title", "user__username", "messages__content")
@@ -51,11 +63,14 @@ class ThreadAdmin(ReadOnlyAdmin):
     date_hierarchy = "updated_at"
     ordering = ("-updated_at",)
     show_full_result_count = False
-    fields = ("title", "user", "id", "created_at", "updated_at", "deleted_at", "conversation", "run_list")
+    fields = (("user", "id"), ("created_at", "updated_at", "deleted_at"), "conversation", "run_list")
     readonly_fields = ("conversation", "run_list")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        counted: QuerySet[Any] = super().get_queryset(request).annotate(messages_in_it=Count("messages", distinct=True))
+        # Counted per row shown: a join would count the messages of all threads before it sorts and cuts.
+        of_thread = Message.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
+        number = Subquery(of_thread.annotate(number=Count("pk")).values("number"))
+        counted: QuerySet[Any] = super().get_queryset(request).annotate(messages_in_it=Coalesce(number, 0))
         return counted
 
     @admin.display(description="thread", ordering="title")
@@ -65,6 +80,10 @@ class ThreadAdmin(ReadOnlyAdmin):
     @admin.display(description="messages", ordering="messages_in_it")
     def message_count(self, thread: Any) -> int:
         return int(thread.messages_in_it)
+
+    @admin.display(description="last written in (UTC)", ordering="updated_at")
+    def written(self, thread: Thread) -> str:
+        return moment(thread.updated_at)
 
     @admin.display(boolean=True, ordering="deleted_at")
     def deleted(self, thread: Thread) -> bool:
@@ -85,7 +104,7 @@ class ThreadAdmin(ReadOnlyAdmin):
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("id", "run_number", "user", "thread_link", "agent", "status", "duration", "created_at")
+    list_display = ("number", "user", "thread_link", "agent", "outcome", "duration", "created")
     list_filter = ("status", "agent", "error_code", "created_at")
     list_select_related = ("user", "thread")
     search_fields = ("=id", "user__username", "thread__title")
@@ -93,16 +112,19 @@ class RunAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     show_full_result_count = False
-    readonly_fields = ("thread_link", "duration", "events_in_order")
+    readonly_fields = ("thread_link", "outcome", "duration", "spent", "events_in_order")
     fields = (
-        *("id", "run_number", "user", "thread_link", "agent", "status", "duration", "attempt", "last_seq"),
-        *("error_code", "error_message", "cancelled_by", "usage"),
-        *("created_at", "started_at", "finished_at", "events_in_order"),
+        *(("thread_link", "user"), ("id", "run_number"), ("outcome", "agent")),
+        *(("created_at", "started_at", "finished_at"), ("duration", "attempt"), "spent", "events_in_order"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         timed: QuerySet[Any] = super().get_queryset(request).annotate(took=F("finished_at") - F("started_at"))
         return timed
+
+    @admin.display(description="run", ordering="run_number")
+    def number(self, run: Run) -> str:
+        return f"#{run.run_number}"
 
     @admin.display(description="thread", ordering="thread__title")
     def thread_link(self, run: Run) -> SafeString:
@@ -110,13 +132,33 @@ class RunAdmin(ReadOnlyAdmin):
             '<a href="{}">{}</a>', reverse("admin:chat_thread_change", args=[run.thread_id]), str(run.thread)
         )
 
+    @admin.display(description="status", ordering="status")
+    def outcome(self, run: Run) -> str:
+        """The status, and why it is so."""
+        why = ", ".join(part for part in (run.error_code, run.error_message) if part)
+        if run.cancelled_by:
+            why = f"by {run.get_cancelled_by_display().lower()}"
+        return f"{run.get_status_display()}: {why}" if why else str(run.get_status_display())
+
     @admin.display(ordering="took")
     def duration(self, run: Any) -> str:
         return f"{run.took / datetime.timedelta(seconds=1):.2f} s" if run.took is not None else "-"
 
+    @admin.display(description="created (UTC)", ordering="created_at")
+    def created(self, run: Run) -> str:
+        return moment(run.created_at)
+
+    @admin.display(description="usage")
+    def spent(self, run: Run) -> str:
+        told = {name.replace("_", " "): value for name, value in (run.usage or {}).items() if value is not None}
+        return ", ".join(f"{name}: {value}" for name, value in told.items()) or "-"
+
     @admin.display(description="events")
     def events_in_order(self, run: Run) -> SafeString:
-        events = RunEvent.objects.filter(run=run).order_by("seq")[:MAX_SHOWN]
-        return SafeString(
-            render_to_string("admin/chat/events.html", {"events": events, "run": run, "limit": MAX_SHOWN})
-        )
+        events = list(RunEvent.objects.filter(run=run).order_by("seq")[:MAX_SHOWN])
+        rows = [(event, _shortened(json.dumps(event.data, ensure_ascii=False))) for event in events]
+        return SafeString(render_to_string("admin/chat/events.html", {"rows": rows, "run": run, "limit": MAX_SHOWN}))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_DATA_CHARACTERS else f"{text[:MAX_DATA_CHARACTERS]}… ({len(text)} characters)"

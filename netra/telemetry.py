@@ -66,6 +66,8 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
                 **{name: {"level": "WARNING"} for name in QUIET},
                 # What is refused is logged where it is refused, with its code.
                 "django.request": {"level": "ERROR"},
+                # A database that is away is logged once, by who waits for it.
+                "psycopg.pool": {"level": "ERROR"},
             },
         }
     )

@@ -162,7 +162,8 @@ class ServerFrame(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def encode(self) -> str:
-        return self.model_dump_json(exclude_none=True)
+        fields = self.model_dump(exclude_none=True)
+        return pydantic_core.to_json({"type": fields.pop("type"), **fields}).decode()
 
 
 class Reply(ServerFrame):

@@ -53,6 +53,12 @@ def moment(value: datetime.datetime | None) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if value else "-"
 
 
+def moments(**times: datetime.datetime | None) -> str:
+    """Several times in one line, those that there are."""
+    told = [f"{name.replace('_', ' ')} {moment(value)}" for name, value in times.items() if value]
+    return f"{', '.join(told)} (UTC)"
+
+
 @admin.register(Thread)
 class ThreadAdmin(ReadOnlyAdmin):
     list_display = ("title_or_id", "user", "message_count", "written", "deleted")
@@ -63,8 +69,8 @@ class ThreadAdmin(ReadOnlyAdmin):
     date_hierarchy = "updated_at"
     ordering = ("-updated_at",)
     show_full_result_count = False
-    fields = (("user", "id"), ("created_at", "updated_at", "deleted_at"), "conversation", "run_list")
-    readonly_fields = ("conversation", "run_list")
+    fields = ("title", "user", "id", "times", "conversation", "run_list")
+    readonly_fields = ("times", "conversation", "run_list")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Counted per row shown: a join would count the messages of all threads before it sorts and cuts.
@@ -85,9 +91,12 @@ class ThreadAdmin(ReadOnlyAdmin):
     def written(self, thread: Thread) -> str:
         return moment(thread.updated_at)
 
-    @admin.display(boolean=True, ordering="deleted_at")
-    def deleted(self, thread: Thread) -> bool:
-        return thread.deleted_at is not None
+    @admin.display(description="deleted (UTC)", ordering="deleted_at")
+    def deleted(self, thread: Thread) -> str:
+        return moment(thread.deleted_at)
+
+    def times(self, thread: Thread) -> str:
+        return moments(created=thread.created_at, last_written_in=thread.updated_at, deleted=thread.deleted_at)
 
     @admin.display(description="messages")
     def conversation(self, thread: Thread) -> SafeString:
@@ -112,10 +121,10 @@ class RunAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     show_full_result_count = False
-    readonly_fields = ("thread_link", "outcome", "duration", "spent", "events_in_order")
+    readonly_fields = ("thread_link", "outcome", "times", "duration", "spent", "events_in_order")
     fields = (
-        *(("thread_link", "user"), ("id", "run_number"), ("outcome", "agent")),
-        *(("created_at", "started_at", "finished_at"), ("duration", "attempt"), "spent", "events_in_order"),
+        *("thread_link", "user", "run_number", "id", "agent", "outcome"),
+        *("times", "duration", "attempt", "spent", "events_in_order"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -147,6 +156,9 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, run: Run) -> str:
         return moment(run.created_at)
+
+    def times(self, run: Run) -> str:
+        return moments(created=run.created_at, started=run.started_at, finished=run.finished_at)
 
     @admin.display(description="usage")
     def spent(self, run: Run) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
-from daphne.server import Server
-from twisted.internet import reactor
+from daphne.server import Server, reactor
 
 logger = structlog.get_logger(__name__)
 
@@ -93,4 +92,4 @@ class DrainingServer(Server):  # type: ignore[misc]  # daphne has no types
         except Exception:
             logger.exception("stop_failed")
         finally:
-            reactor.stop()  # type: ignore[misc]  # an interface of zope, not a class
+            reactor.stop()

@@ -60,7 +60,7 @@ async def stop_worker(netra: Netra) -> None:
 
 async def events_of(run_id: str) -> list[str]:
     seen = RunEvent.objects.filter(run_id=run_id).order_by("seq").values_list("type", flat=True)
-    return await database_sync_to_async(list)(seen)
+    return await database_sync_to_async(lambda: list(seen))()
 
 
 async def test_stop_ends_a_run_at_once_and_keeps_what_was_said(netra: Netra) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -330,6 +331,11 @@ class ChatConsumer(AsyncConsumer):
                     await self.channel_layer.group_discard(user_group(user_id), self.channel_name)
             except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
                 self.log.debug("group_discard_failed", cause=repr(error))
+
+    async def send(self, message: Any) -> None:
+        """Servers raise OSError (ASGI's rule) for a client that has just gone; its disconnect is on the way here."""
+        with contextlib.suppress(OSError):
+            await super().send(message)
 
     async def send_text(self, text: str) -> None:
         await self.send({"type": "websocket.send", "text": text})

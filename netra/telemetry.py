@@ -66,8 +66,9 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
                 **{name: {"level": "WARNING"} for name in QUIET},
                 # What is refused is logged where it is refused, with its code.
                 "django.request": {"level": "ERROR"},
-                # A database that is away is logged once, by who waits for it.
+                # What is away is logged once, by who waits for it, and not at each attempt.
                 "psycopg.pool": {"level": "ERROR"},
+                "channels_redis": {"level": "CRITICAL"},
             },
         }
     )

@@ -206,13 +206,18 @@ class Engine:
                 logger.info("worker_stopped")
 
     async def _sweep_regularly(self) -> None:
+        failed_before = False
         while True:
             try:
                 await self._sweep()
                 if self._worker is not None:
                     await self._worker.give_back_unheld()
             except Exception as error:  # noqa: BLE001 - the next sweep tries again
-                logger.warning("sweep_failed", cause=str(error).strip().partition("\n")[0])
+                if not failed_before:
+                    logger.warning("sweep_failed", cause=str(error).strip().partition("\n")[0])
+                failed_before = True
+            else:
+                failed_before = False
             await asyncio.sleep(self._config.sweep_seconds)
 
     async def _pause(self, seconds: float) -> None:

@@ -89,6 +89,10 @@ class LiveServer:
 
     # The process
 
+    def manage(self, *command: str) -> None:
+        """Run `manage.py` with the server's settings."""
+        subprocess.run([sys.executable, "manage.py", *command], cwd=REPOSITORY, env=self._environment(), check=True)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -173,10 +177,17 @@ class LiveServer:
     def log_text(self) -> str:
         return self.log_file.read_text(errors="replace")
 
-    def log_has_traceback(self) -> bool:
-        """In either form of the log: lines for people, or JSON. That of uvicorn for text that is no UTF-8 is its own."""
+    def traceback(self) -> str:
+        """The first traceback in the log and what stands around it; empty when there is none.
+
+        The log is lines for people, or JSON. The traceback of uvicorn for text that is no UTF-8 is its own.
+        """
         text = re.sub(r"Invalid UTF-8 sequence.*?UnicodeDecodeError", "", self.log_text(), flags=re.DOTALL)
-        return "Traceback" in text or '"exception":' in text
+        found = re.search(r'(.*\n){0,3}.*(Traceback|"exception":)(.*\n?){0,60}', text)
+        return found[0] if found else ""
+
+    def log_has_traceback(self) -> bool:
+        return bool(self.traceback())
 
     # Users
 

@@ -54,7 +54,7 @@ def starting(data_dir: Path, redis_url: str, *, expects_traceback: bool = False)
 
         yield start
     for server in servers:
-        assert expects_traceback or not server.log_has_traceback(), server.log_text()[-8000:]
+        assert expects_traceback or not server.traceback(), server.traceback()
 
 
 @pytest.fixture(scope="session")

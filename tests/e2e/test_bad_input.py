@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import FORMS, starting
+from netra.postgres import EmbeddedPostgres
+from tests.e2e.conftest import FORMS, new_data_dir, starting
 from tests.live import Client, Frame, LiveServer, dial
 
 MAX_BYTES = 65_536
@@ -244,19 +245,19 @@ async def test_a_message_in_many_fragments_is_one_message(client: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    ("fields", "accepted"),
+    "fields",
     [
-        ({"unknown": {"a": [1, None]}, "user_id": 1, "role": "system"}, "message_accepted"),
-        ({"content": "\U0001f469\u200d\U0001f680 e\u0301 \u202eabc \ufeff \x7f \x1b[31m"}, "message_accepted"),
-        ({"content": "'; DROP TABLE chat_run; --"}, "message_accepted"),
-        ({"content": "<script>alert(1)</script>"}, "message_accepted"),
-        ({"attachments": []}, "message_accepted"),
-        ({"attachments": None, "agent": None, "thread_id": None}, "message_accepted"),
+        {"unknown": {"a": [1, None]}, "user_id": 1, "role": "system"},
+        {"content": "\U0001f469\u200d\U0001f680 e\u0301 \u202eabc \ufeff \x7f \x1b[31m"},
+        {"content": "'; DROP TABLE chat_run; --"},
+        {"content": "<script>alert(1)</script>"},
+        {"attachments": []},
+        {"attachments": None, "agent": None, "thread_id": None},
     ],
 )
-async def test_what_only_looks_bad_is_accepted(client: Client, fields: dict[str, object], accepted: str) -> None:
+async def test_what_only_looks_bad_is_accepted(client: Client, fields: dict[str, object]) -> None:
     reply = await client.request(**{"type": "user_message", "content": "Hello!", **fields})
-    assert reply["type"] == accepted
+    assert reply["type"] == "message_accepted"
     [question, *_] = await client.events(reply["run_id"])
     assert question["data"]["message"]["content"] == fields.get("content", "Hello!")
     assert question["data"]["message"]["role"] == "user"
@@ -280,18 +281,26 @@ async def test_an_error_carries_the_ref_of_what_it_answers(client: Client) -> No
 # Floods
 
 
+@pytest.fixture(scope="module")
+def idle_data_dir(redis_url: str) -> Iterator[Path]:
+    """A database without a worker: what is asked there stays open."""
+    for folder in new_data_dir():
+        with EmbeddedPostgres(folder):
+            LiveServer(folder).manage("migrate", "--verbosity", "0")
+            yield folder
+
+
 @pytest.fixture(scope="module", params=FORMS)
-def limited(
-    request: pytest.FixtureRequest, daphne: LiveServer, shared_data_dir: Path, redis_url: str
-) -> Iterator[LiveServer]:
-    """A server with limits that are soon reached, whose agents take their time."""
-    for start in starting(shared_data_dir, redis_url):
+def limited(request: pytest.FixtureRequest, idle_data_dir: Path, redis_url: str) -> Iterator[LiveServer]:
+    """A server with limits that are soon reached."""
+    for start in starting(idle_data_dir, redis_url):
         yield start(
             form=request.param,
+            ready=False,
+            worker="external",
             user_messages_per_minute=4,
             max_open_runs=2,
-            commands_per_minute=120,
-            offline_tokens_per_second=1,
+            commands_per_minute=600,
         )
 
 
@@ -329,15 +338,16 @@ async def test_a_busy_thread_rejects_when_asked_to(limited: LiveServer) -> None:
 
 async def test_too_many_frames_are_refused_and_after_a_pause_the_socket_is_served(limited: LiveServer) -> None:
     async with limited.connect(limited.add_user()) as client, limited.connect(limited.add_user()) as neighbour:
-        for _ in range(130):
+        for _ in range(605):
             await client.send(type="ack")
-        warning = await client.receive("error_message")
-        assert warning["error_code"] == "RATE_LIMITED"
-        assert 0 < warning["retry_after"] <= 1
+        answer = await client.receive("error_message")
         await neighbour.ping()
-        while (reply := await client.request(type="ping"))["type"] != "pong":
-            assert reply["error_code"] == "RATE_LIMITED"
-            await asyncio.sleep(reply["retry_after"])
+        while answer["type"] != "pong":
+            assert answer["error_code"] == "RATE_LIMITED"
+            assert 0 < answer["retry_after"] <= 0.1
+            await asyncio.sleep(answer["retry_after"])
+            await client.send(type="ping")
+            answer = await client.receive("pong", "error_message")
 
 
 # Faults of the server

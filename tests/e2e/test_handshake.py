@@ -252,9 +252,7 @@ async def test_a_refresh_token_opens_nothing(server: LiveServer) -> None:
     ],
     ids=["deleted", "password changed", "inactive"],
 )
-async def test_a_token_ends_with_its_user(
-    server: LiveServer, statement: str, error_code: str, close_code: int
-) -> None:
+async def test_a_token_ends_with_its_user(server: LiveServer, statement: str, error_code: str, close_code: int) -> None:
     ann = server.add_user()
     async with server.connect(ann):
         pass
@@ -271,7 +269,9 @@ WINDOW = 8192
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def strict(request: pytest.FixtureRequest, daphne: LiveServer, shared_data_dir: Path, redis_url: str) -> Iterator[LiveServer]:
+def strict(
+    request: pytest.FixtureRequest, daphne: LiveServer, shared_data_dir: Path, redis_url: str
+) -> Iterator[LiveServer]:
     """A server of a staging environment with limits that are soon reached."""
     for start in starting(shared_data_dir, redis_url):
         yield start(
@@ -553,9 +553,7 @@ async def test_a_server_that_lacks_a_service_names_it_and_closes(
 # Refused handshakes -----------------------------------------------------------------------------------------
 
 
-async def test_by_setting_the_handshake_itself_is_refused_with_403(
-    start_server: Start, form: Form
-) -> None:
+async def test_by_setting_the_handshake_itself_is_refused_with_403(start_server: Start, form: Form) -> None:
     server = start_server(form=form, ws_reject="handshake", max_connections=1)
     ann = server.add_user()
     for options in ({}, {"token": "nonsense"}, {"token": ann.token(), "origin": "https://elsewhere.example"}):

@@ -50,7 +50,7 @@ async def test_two_hundred_sockets_are_greeted_in_time_and_answered_in_order(dat
             # Every socket also receives what its user asked on the others, and nothing of other users.
             await asyncio.gather(*(read_all(chat, chats) for chat in chats))
         assert server.stop() == 0
-        assert not server.log_has_traceback(), server.log_text()[-8000:]
+        assert not server.traceback(), server.traceback()
     report("connect → connection_established", [chat.to_established for chat in chats])
     report("user_message → agent_started", [chat.to_started for chat in chats])
     print(f"{sum(chat.resent for chat in chats)} messages sent again")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from netra.asgi import application
-
 from django.apps import apps
 
 from agents.apps import AgentsConfig
+from netra.asgi import application
 
 cast("AgentsConfig", apps.get_app_config("agents")).supervisor = None
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from netra.asgi import application
-
 from django.apps import apps
 
 from chat.apps import ChatConfig
+from netra.asgi import application
 
 cast("ChatConfig", apps.get_app_config("chat")).thread_service = None
 

@@ -20,4 +20,4 @@ def staging() -> Iterator[StagingTestConfig]:
     for data_dir in new_data_dir():
         with LiveServer(data_dir) as server:
             yield staging_test_config.of_server(server)
-            assert not server.log_has_traceback(), server.log_text()[-8000:]
+            assert not server.traceback(), server.traceback()

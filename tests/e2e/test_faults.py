@@ -1,0 +1,167 @@
+"""What breaks, and what its users see of it: nothing lost, nothing twice, nothing stuck."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chat.fold import ClientState
+from tests.live import Client, Frame, LiveRedis, LiveServer, eventually, processes_of, until
+
+SLOW = 25  # tokens a second: an answer to "help" takes several seconds
+RESTLESS = {
+    "offline_tokens_per_second": SLOW,
+    "worker_heartbeat_seconds": 1.0,
+    "worker_stalled_seconds": 4.0,
+    "sweep_seconds": 1.0,
+    "worker_shutdown_seconds": 0.1,
+}
+
+
+@pytest.fixture
+def server(data_dir: Path) -> Iterator[LiveServer]:
+    """With a database of its own, and quick to notice what is lost."""
+    with LiveServer(data_dir, **RESTLESS) as server:
+        yield server
+
+
+async def ask_for_a_long_answer(client: Client) -> str:
+    """The id of a run whose answer has begun."""
+    run_id: str = (await client.post("help"))["run_id"]
+    await client.events(run_id, to=["agent_response_chunk"])
+    return run_id
+
+
+def assert_whole(events: list[Frame]) -> None:
+    """Every event once, in order, and the answer is what was said since the last restart."""
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "agent_completed"
+    restarts = [event["seq"] for event in events if event["type"] == "agent_restarted"]
+    said = "".join(
+        event["data"]["text"]
+        for event in events
+        if event["type"] == "agent_response_chunk" and event["seq"] > max(restarts, default=0)
+    )
+    assert events[-1]["data"]["message"]["content"] == said
+
+
+async def test_kill_9_of_the_server_leaves_no_process_and_the_next_start_completes_the_run(server: LiveServer) -> None:
+    account = server.add_user()
+    async with server.connect(account) as client:
+        run_id = await ask_for_a_long_answer(client)
+        server.kill()
+        await client.closed()
+        before = client.events_of(run_id)
+        state: ClientState = client.state
+    await eventually(lambda: not processes_of(server.data_dir), what="every process of the server to end")
+
+    server.start()
+    async with server.connect(account, state=state) as client:
+        after = await client.events(run_id)
+    restarted = next(event for event in after if event["type"] == "agent_restarted")
+    assert restarted["data"] == {"attempt": 2, "reason": "worker_lost"}
+    assert_whole(before + after)
+
+
+async def test_sigterm_in_mid_answer_hands_the_run_back_and_the_next_start_completes_it(server: LiveServer) -> None:
+    account = server.add_user()
+    async with server.connect(account) as client:
+        run_id = await ask_for_a_long_answer(client)
+        server.process.terminate()
+        assert await client.closed() == 4412
+        assert any(frame["type"] == "server_draining" for frame in client.frames)
+        before, state = client.events_of(run_id), client.state
+    assert server.wait() == 0
+
+    server.start()
+    async with server.connect(account, state=state) as client:
+        after = await client.events(run_id)
+    restarted = next(event for event in after if event["type"] == "agent_restarted")
+    assert restarted["data"] == {"attempt": 1, "reason": "handed_back"}
+    assert_whole(before + after)
+
+
+async def test_a_dropped_socket_resumes_where_it_was(server: LiveServer) -> None:
+    account = server.add_user()
+    async with server.connect(account) as client:
+        run_id = await ask_for_a_long_answer(client)
+        client.socket.transport.abort()
+        before, state = client.events_of(run_id), client.state
+    async with server.connect(account, state=state) as client:
+        after = await client.events(run_id)
+    assert after[0]["seq"] == before[-1]["seq"] + 1
+    assert_whole(before + after)
+
+
+class Database:
+    """The embedded PostgreSQL of a server, and its guard, which would start it again at once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._server = int((data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+        self._guard = int(Path(f"/proc/{self._server}/stat").read_text().rpartition(")")[2].split()[1])
+
+    def stop(self) -> None:
+        os.kill(self._guard, signal.SIGSTOP)
+        os.kill(self._server, signal.SIGINT)
+        until(lambda: self._state() in ("Z", None), what="PostgreSQL to stop")
+
+    def start(self) -> None:
+        os.kill(self._guard, signal.SIGCONT)
+
+    def _state(self) -> str | None:
+        try:
+            return Path(f"/proc/{self._server}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return None
+
+
+async def test_while_postgresql_is_away_sockets_live_commands_are_refused_and_then_all_goes_on(
+    server: LiveServer,
+) -> None:
+    account = server.add_user()
+    async with server.connect(account) as client:
+        run_id = await ask_for_a_long_answer(client)
+        database = Database(server.data_dir)
+        database.stop()
+        try:
+            refused = await client.request(type="user_message", content="Are you there?")
+            assert (refused["type"], refused["error_code"]) == ("error_message", "SERVICE_UNAVAILABLE")
+            assert refused["retry_after"] > 0
+            await client.ping()
+            ready = server.http("GET", "/health/ready")
+            assert (ready.status, ready.body["missing"]) == (503, ["database"])
+            assert server.http("GET", "/health").status == 200
+            assert server.http("GET", "/api/threads", token=account.token()).body["error_code"] == "SERVICE_UNAVAILABLE"
+        finally:
+            database.start()
+        assert_whole(await client.events(run_id))
+        assert not any(event["type"] == "agent_restarted" for event in client.events_of(run_id))
+        await eventually(lambda: server.http("GET", "/health/ready").status == 200, what="the server to be ready")
+        assert (await client.ask("What is 6 * 7?"))[-1]["type"] == "agent_completed"
+    assert not server.log_has_traceback(), server.log_text()[-4000:]
+
+
+async def test_without_redis_events_come_from_the_log(data_dir: Path) -> None:
+    redis = LiveRedis()
+    redis.start()
+    try:
+        with LiveServer(data_dir, redis_url=redis.url, ws_position_check_seconds=0.5, **RESTLESS) as server:
+            async with server.connect(server.add_user()) as client:
+                run_id = await ask_for_a_long_answer(client)
+                redis.kill()
+                assert_whole(await client.events(run_id))
+                during = server.http("GET", "/health/ready")
+                assert (during.status, during.body["status"]) == (200, "degraded")
+                assert_whole(await client.ask("What is 6 * 7?"))
+                redis.start()
+                assert_whole(await client.ask("What is 7 * 7?"))
+                await eventually(
+                    lambda: server.http("GET", "/health/ready").body["status"] == "ready", what="the layer to be back"
+                )
+            assert not server.log_has_traceback(), server.log_text()[-4000:]
+    finally:
+        redis.kill()

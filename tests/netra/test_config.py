@@ -1,0 +1,371 @@
+"""Settings from the environment: read and typed, and refused with one sentence that names the one at fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from netra import config
+from netra.config import PROJECT_ROOT, Config, describe, explain, variable
+
+SECRET = "correct horse battery staple " * 2
+STAGING = {"NETRA_ENVIRONMENT": "staging", "NETRA_SECRET_KEY": SECRET, "NETRA_ALLOWED_HOSTS": "chat.example.org"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("NETRA_") or name in ("DATABASE_URL", "REDIS_URL"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="netra-config-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Config:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Config()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    """The sentence with which the environment is refused."""
+    with pytest.raises(ValidationError) as refused:
+        read(monkeypatch, **environment)
+    sentence = explain(refused.value)
+    assert re.fullmatch(r"(NETRA_[A-Z_]+|DATABASE_URL|REDIS_URL)\b[^\n]*\.", sentence), sentence
+    return sentence
+
+
+# Reading
+
+
+READ: list[tuple[str, str, Any]] = [
+    ("environment", "development", "development"),
+    ("debug", "true", True),
+    ("debug", "0", False),
+    ("data_dir", "/srv/netra", Path("/srv/netra")),
+    ("data_dir", "~/netra", Path.home() / "netra"),
+    ("data_dir", "here", Path.cwd() / "here"),
+    (
+        "database_url",
+        "postgresql://u:p@db:5432/netra?sslmode=require",
+        "postgresql://u:p@db:5432/netra?sslmode=require",
+    ),
+    ("database_url", "postgres:///netra?host=/run/postgresql", "postgres:///netra?host=/run/postgresql"),
+    ("database_url", "postgresql://u:p%40%2F@[::1]:5432/n", "postgresql://u:p%40%2F@[::1]:5432/n"),
+    ("database_url", "postgresql://a:5432,b:5433/n", "postgresql://a:5432,b:5433/n"),
+    ("redis_url", "redis://r:6379/0", ("redis://r:6379/0",)),
+    ("redis_url", " redis://r/0, rediss://u:p@s:6380/1 ,", ("redis://r/0", "rediss://u:p@s:6380/1")),
+    ("redis_url", "unix:///run/redis.sock", ("unix:///run/redis.sock",)),
+    ("allowed_hosts", "a.example, .b.example,[::1]", ("a.example", ".b.example", "[::1]")),
+    ("allowed_hosts", "*", ("*",)),
+    ("allowed_origins", "https://a.example,http://b:8080", ("https://a.example", "http://b:8080")),
+    ("database_start_timeout", "1.5", 1.5),
+    ("access_token_minutes", "5", 5.0),
+    ("refresh_token_days", "0.5", 0.5),
+    ("ws_reject", "handshake", "handshake"),
+    ("ws_connect_timeout", "0.2", 0.2),
+    ("ws_window_bytes", "4096", 4096),
+    ("ws_window_timeout", "1", 1.0),
+    ("ws_heartbeat_seconds", "10", 10.0),
+    ("ws_position_check_seconds", "0.1", 0.1),
+    ("max_message_bytes", "1024", 1024),
+    ("max_connections", "1", 1),
+    ("max_open_runs", "1", 1),
+    ("user_messages_per_minute", "1", 1),
+    ("commands_per_minute", "1", 1),
+    ("worker", "external", "external"),
+    ("worker_concurrency", "1", 1),
+    ("worker_shutdown_seconds", "0", 0.0),
+    ("worker_heartbeat_seconds", "5.9", 5.9),
+    ("worker_stalled_seconds", "6.1", 6.1),
+    ("sweep_seconds", "1", 1.0),
+    ("run_timeout", "1", 1.0),
+    ("run_attempts", "1", 1),
+    ("event_window_ms", "0", 0),
+    ("model", "openai:gpt-5", "openai:gpt-5"),
+    ("offline_tokens_per_second", "0", 0.0),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "value"), READ)
+def test_a_setting_is_read_and_typed(monkeypatch: pytest.MonkeyPatch, name: str, given: str, value: Any) -> None:
+    found = getattr(read(monkeypatch, **{variable(name): given}), name)
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, Path)
+
+
+def test_every_setting_is_read_somewhere_above() -> None:
+    assert {name for name, _, _ in READ} | {"secret_key"} == set(Config.model_fields)
+
+
+def test_the_defaults_are_those_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch)
+    assert (found.environment, found.debug, found.worker, found.model) == ("development", False, "embedded", None)
+    assert (found.database_url, found.redis_url, found.allowed_hosts, found.allowed_origins) == (None, (), (), ())
+
+
+@pytest.mark.parametrize("name", list(Config.model_fields))
+def test_an_empty_setting_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert getattr(read(monkeypatch, **{variable(name): ""}), name) == getattr(read(monkeypatch), name)
+
+
+def test_a_deployment_that_is_complete_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch, **STAGING)
+    assert found.effective_secret_key == SECRET
+    assert SECRET not in repr(found)
+
+
+def test_settings_do_not_change_while_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError):
+        read(monkeypatch).debug = True  # type: ignore[misc]
+
+
+# Refusing
+
+
+REFUSED = [
+    ("environment", "prod"),
+    ("debug", "maybe"),
+    ("database_url", "mysql://u:hunter2@db/netra"),
+    ("database_url", "postgresql://u:hunter2@db"),
+    ("database_url", "u:hunter2@db/netra"),
+    ("database_url", "dbname=netra password=hunter2"),
+    ("database_url", "postgresql://u:hunter2/x@db/netra"),
+    ("database_url", "postgresql://u:hunter2@x@db:port/netra"),
+    ("database_url", "postgresql://u:hunter2@[::1/netra"),
+    ("database_url", "postgresql://u:hunter2@db/netra?no_such_option=1"),
+    ("redis_url", "http://:hunter2@r"),
+    ("redis_url", "r:6379"),
+    ("redis_url", "redis://r/0,ftp://s"),
+    ("redis_url", "redis://:hunter2@r:port/0"),
+    ("redis_url", "redis://:hunter2/x@r:6379/0"),
+    ("redis_url", "redis://[::1"),
+    ("allowed_hosts", "https://a.example"),
+    ("allowed_hosts", "a.example:443"),
+    ("allowed_hosts", "a.example/path"),
+    ("allowed_origins", "a.example"),
+    ("allowed_origins", "https://a.example/"),
+    ("allowed_origins", "ws://a.example"),
+    ("allowed_origins", "https://"),
+    ("database_start_timeout", "0"),
+    ("database_start_timeout", "601"),
+    ("access_token_minutes", "0"),
+    ("access_token_minutes", "61"),
+    ("access_token_minutes", "ten"),
+    ("refresh_token_days", "366"),
+    ("ws_reject", "silently"),
+    ("ws_connect_timeout", "11"),
+    ("ws_window_bytes", "4095"),
+    ("ws_window_bytes", "1.5"),
+    ("ws_window_timeout", "inf"),
+    ("ws_heartbeat_seconds", "nan"),
+    ("ws_position_check_seconds", "0"),
+    ("max_message_bytes", "1023"),
+    ("max_connections", "0"),
+    ("max_open_runs", "0"),
+    ("user_messages_per_minute", "0"),
+    ("commands_per_minute", "-1"),
+    ("worker", "none"),
+    ("worker_concurrency", "0"),
+    ("worker_shutdown_seconds", "-1"),
+    ("worker_heartbeat_seconds", "0"),
+    ("worker_stalled_seconds", "0"),
+    ("sweep_seconds", "0"),
+    ("run_timeout", "0"),
+    ("run_attempts", "0"),
+    ("event_window_ms", "1001"),
+    ("offline_tokens_per_second", "-1"),
+    ("secret_key", "hunter2"),
+]
+
+
+@pytest.mark.parametrize(("name", "given"), REFUSED)
+def test_a_wrong_value_is_refused_in_one_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    sentence = refusal(monkeypatch, **{variable(name): given})
+    assert sentence.startswith(variable(name))
+    assert "hunter2" not in sentence
+
+
+def test_a_worker_must_be_silent_for_more_than_two_heartbeats_to_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = refusal(monkeypatch, NETRA_WORKER_HEARTBEAT_SECONDS="3", NETRA_WORKER_STALLED_SECONDS="6")
+    assert sentence == "NETRA_WORKER_STALLED_SECONDS must be more than twice NETRA_WORKER_HEARTBEAT_SECONDS."
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"NETRA_SECRET_KEY": ""}, "NETRA_SECRET_KEY"),
+        ({"NETRA_SECRET_KEY": "hunter2"}, "NETRA_SECRET_KEY"),
+        ({"NETRA_ALLOWED_HOSTS": ""}, "NETRA_ALLOWED_HOSTS"),
+        ({"NETRA_ALLOWED_HOSTS": " , "}, "NETRA_ALLOWED_HOSTS"),
+        ({"NETRA_ALLOWED_HOSTS": "*"}, "NETRA_ALLOWED_HOSTS"),
+        ({"NETRA_ALLOWED_HOSTS": "chat.example.org,*"}, "NETRA_ALLOWED_HOSTS"),
+        ({"NETRA_DEBUG": "1"}, "NETRA_DEBUG"),
+    ],
+)
+def test_outside_development_what_is_unsafe_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: str, changes: dict[str, str], names: str
+) -> None:
+    sentence = refusal(monkeypatch, **{**STAGING, "NETRA_ENVIRONMENT": environment, **changes})
+    assert sentence.startswith(names)
+    assert SECRET not in sentence
+
+
+# Starting
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=inherited | environment,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "names"),
+    [
+        ({"NETRA_MAX_OPEN_RUNS": "many"}, "NETRA_MAX_OPEN_RUNS"),
+        ({"DATABASE_URL": "postgresql://u:hunter2/x@db/netra"}, "DATABASE_URL"),
+        ({"NETRA_ENVIRONMENT": "production"}, "NETRA_SECRET_KEY"),
+        ({"NETRA_DATA_DIR": "/dev/null/data"}, "NETRA_DATA_DIR"),
+    ],
+)
+def test_a_process_with_a_wrong_setting_ends_with_status_2_and_one_sentence(
+    environment: dict[str, str], names: str
+) -> None:
+    ended = run("-c", "import netra.settings", **environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.startswith(f"netra: {names}")
+    assert sentence.endswith(".")
+    assert "hunter2" not in sentence
+
+
+def test_every_command_says_the_same(data_dir: Path) -> None:
+    for command in ("check", "migrate", "serve", "worker"):
+        ended = run("manage.py", command, NETRA_DATA_DIR=str(data_dir), NETRA_WORKER="both")
+        assert (ended.returncode, ended.stdout) == (2, "")
+        expected = "netra: NETRA_WORKER: input should be 'embedded' or 'external'.\n"
+        assert ended.stderr == expected
+    assert list(data_dir.iterdir()) == [], "nothing was begun"
+
+
+def test_a_database_that_never_answers_ends_the_start_with_one_sentence(data_dir: Path) -> None:
+    ended = run(
+        *("manage.py", "serve", "--port", "1"),
+        NETRA_DATA_DIR=str(data_dir),
+        DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/netra",
+        NETRA_DATABASE_START_TIMEOUT="0.1",
+    )
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("netra: DATABASE_URL: the database did not answer within 0.1 seconds (")
+    assert "hunter2" not in ended.stderr
+
+
+def test_the_databases_address_reaches_django_whole(data_dir: Path) -> None:
+    script = """
+import json, netra.settings as s
+found = s.DATABASES["default"]
+print(json.dumps({name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")} | found["OPTIONS"]))
+"""
+    url = "postgresql://u%40x:p%2F%40%3A@db.example:5433/my%20base?sslmode=require&connect_timeout=7"
+    found = json.loads(run("-c", script, NETRA_DATA_DIR=str(data_dir), DATABASE_URL=url).stdout)
+    assert {name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")} == {
+        "NAME": "my base",
+        "USER": "u@x",
+        "PASSWORD": "p/@:",
+        "HOST": "db.example",
+        "PORT": "5433",
+    }
+    assert (found["sslmode"], found["connect_timeout"]) == ("require", "7")
+
+
+# The secret of development
+
+
+def test_a_development_secret_is_made_once_for_its_owner_only(data_dir: Path) -> None:
+    found = Config(data_dir=data_dir / "new").effective_secret_key
+    assert len(found) >= config.MINIMUM_SECRET_LENGTH
+    assert Config(data_dir=data_dir / "new").effective_secret_key == found
+    path = data_dir / "new" / "secret_key"
+    assert path.read_text() == found
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["secret_key"]
+
+
+def test_another_folder_has_another_secret(data_dir: Path) -> None:
+    made = {Config(data_dir=data_dir / name).effective_secret_key for name in "abc"}
+    assert len(made) == 3
+
+
+def test_processes_that_start_at_once_agree_on_the_secret(data_dir: Path) -> None:
+    script = "from netra.config import Config; print(Config().effective_secret_key)"
+
+    def start(_: int) -> str:
+        ended = run("-c", script, NETRA_DATA_DIR=str(data_dir))
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    with ThreadPoolExecutor(4) as pool:
+        secrets = set(pool.map(start, range(4)))
+    assert secrets == {(data_dir / "secret_key").read_text()}
+
+
+def test_threads_that_start_at_once_never_read_half_a_secret(data_dir: Path) -> None:
+    for attempt in range(30):
+        settings = Config(data_dir=data_dir / str(attempt))
+        with ThreadPoolExecutor(8) as pool:
+            secrets = set(pool.map(lambda s: s.effective_secret_key, [settings] * 8))
+        assert len(secrets) == 1
+        assert len(secrets.pop()) >= config.MINIMUM_SECRET_LENGTH
+
+
+# The document
+
+
+def test_the_document_is_what_the_module_prints() -> None:
+    printed = run("-m", "netra.config")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout == describe()
+    written = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
+    assert written == printed.stdout, "write it with: python -m netra.config > docs/configuration.md"
+
+
+def test_the_document_explains_every_setting() -> None:
+    rows = {row.split("`")[1]: row for row in describe().splitlines() if row.startswith("| `")}
+    assert rows.keys() == {variable(name) for name in Config.model_fields}
+    for name, field in Config.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        assert "|" not in field.description
+    assert rows["NETRA_EVENT_WINDOW_MS"].startswith(
+        "| `NETRA_EVENT_WINDOW_MS` | whole number from 0 to 1000 | `40` | How long"
+    )

@@ -14,9 +14,9 @@ from django.db import connection
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, Usage
 from agents.registry import FunctionAgent
 from agents.request import RunRequest
-from chat.models import Message, Run, RunEvent
+from chat.models import Message, RunEvent
 from chat.tasks import excerpt, sweep_runs
-from netra.testing import Netra, Socket, receive, send
+from netra.testing import Netra, Socket, eventually, receive, send
 
 
 class Scripted:
@@ -206,7 +206,7 @@ async def test_a_shutdown_hands_a_run_back_and_the_next_worker_completes_it(netr
 async def test_the_sweep_repeats_a_run_whose_worker_is_lost_and_fences_the_lost_one(netra: Netra) -> None:
     netra.use_agents((scripted := Scripted()).agent)
     socket = await netra.connect(await netra.user("ann"))
-    accepted = await begin(socket)
+    await begin(socket)
     await scripted.pieces.put("From the lost worker")
     await receive(socket, "agent_response_chunk")
 
@@ -222,9 +222,12 @@ async def test_the_sweep_repeats_a_run_whose_worker_is_lost_and_fences_the_lost_
     assert restarted["data"] == {"attempt": 2, "reason": "worker_lost"}
 
     await scripted.pieces.put("Too late")  # the lost worker speaks, and finds the run taken
+
+    async def taken_up_again() -> bool:
+        return len(scripted.requests) == 2
+
+    await eventually(taken_up_again)
     async with asyncio.timeout(10):
-        while len(scripted.requests) < 2:
-            await asyncio.sleep(0.01)
         await scripted.pieces.put("From its successor")
         await scripted.pieces.put(None)
         content = (await receive(socket, "agent_completed"))["data"]["message"]["content"]

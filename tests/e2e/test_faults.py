@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from chat.fold import ClientState
 from tests.live import Client, Frame, LiveRedis, LiveServer, eventually, processes_of, until
 
 SLOW = 25  # tokens a second: an answer to "help" takes several seconds
-RESTLESS = {
+RESTLESS: dict[str, Any] = {
     "offline_tokens_per_second": SLOW,
     "worker_heartbeat_seconds": 1.0,
     "worker_stalled_seconds": 4.0,

@@ -100,7 +100,7 @@ class TestCriticalWebSocket:
             "malformed": (lambda: "this is no token", "INVALID_TOKEN", 4401),
             "wrong signature": (lambda: jwt.encode(claims, "k" * 64, "HS256"), "INVALID_TOKEN", 4401),
             "signature of another token": (lambda: f"{head}.{payload}.{signature[::-1]}", "INVALID_TOKEN", 4401),
-            "wrong algorithm: none": (lambda: jwt.encode(claims, None, "none"), "INVALID_TOKEN", 4401),
+            "wrong algorithm: none": (lambda: jwt.encode(claims, "", "none"), "INVALID_TOKEN", 4401),
             "wrong algorithm: RS256": (lambda: jwt.encode(claims, _rsa_key(), "RS256"), "INVALID_TOKEN", 4401),
             "wrong algorithm: HS512, right key": (lambda: _signed(staging, claims, "HS512"), "INVALID_TOKEN", 4401),
             "expired": (lambda: _signed(staging, {**claims, "exp": int(time.time()) - 60}), "TOKEN_EXPIRED", 4401),

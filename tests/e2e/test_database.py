@@ -1,0 +1,169 @@
+"""A database that is somebody else's (DATABASE_URL): it comes late, goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netra.postgres import EmbeddedPostgres
+from tests.e2e.conftest import new_data_dir
+from tests.live import Account, Client, LiveServer, eventually, refusal
+
+TOKENS_PER_SECOND = 25  # an answer to "help" takes some seconds
+
+
+class Database:
+    """A PostgreSQL that the test starts and stops. The server knows no more of it than its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._postgres = EmbeddedPostgres(folder)
+        self.url = self._postgres.dsn
+        self._pid_file = folder / "postgres" / "data" / "postmaster.pid"
+
+    def start(self) -> None:
+        self._postgres.acquire()
+
+    def stop(self) -> None:
+        """Return when it has ended, and all its sessions with it."""
+        self._postgres.release()
+
+    def kill(self) -> None:
+        """Kill it. Its guard starts it again at once."""
+        os.kill(int(self._pid_file.read_text().split()[0]), signal.SIGKILL)
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    for folder in new_data_dir():
+        database = Database(folder)
+        database.start()
+        try:
+            yield database
+        finally:
+            database.stop()
+
+
+@pytest.fixture
+def server(database: Database, data_dir: Path) -> LiveServer:
+    return LiveServer(data_dir, database_url=database.url, offline_tokens_per_second=TOKENS_PER_SECOND)
+
+
+async def ask_for_a_long_answer(client: Client) -> str:
+    """The id of a run whose answer has begun."""
+    run_id: str = (await client.post("help"))["run_id"]
+    await client.events(run_id, to=["agent_response_chunk"])
+    return run_id
+
+
+def is_ready(server: LiveServer) -> bool:
+    return server.http("GET", "/health/ready").status == 200
+
+
+def shown_by_rest(server: LiveServer, account: Account, thread_id: str) -> Any:
+    return server.http("GET", f"/api/threads/{thread_id}/messages", token=account.token()).body
+
+
+def assert_client_and_rest_agree(server: LiveServer, account: Account, client: Client) -> None:
+    """The oracle: the client's state is what REST shows, the runs and each answer once."""
+    for run_id, run in client.state.runs.items():
+        shown = shown_by_rest(server, account, str(run["thread_id"]))
+        [of_run] = [entry for entry in shown["runs"] if entry["id"] == run_id]
+        for name in ("run_number", "status", "attempt", "last_seq"):
+            assert of_run[name] == run[name]  # type: ignore[literal-required]
+        answers = [entry["content"] for entry in shown["messages"] if entry["role"] == "assistant"]
+        assert run["message"] is not None
+        assert answers == [run["message"]["content"]] == [run["text"]]
+
+
+async def test_a_database_that_is_away_costs_its_users_time_and_nothing_else(
+    server: LiveServer, database: Database
+) -> None:
+    with server:
+        account = server.add_user()
+        async with server.connect(account) as client:
+            run_id = await ask_for_a_long_answer(client)
+            await asyncio.to_thread(database.stop)
+
+            # Commands are refused, the socket lives.
+            for command in (
+                {"type": "user_message", "content": "What is 6 * 7?"},
+                {"type": "stop_run", "run_id": run_id},
+                {"type": "resume", "cursors": {run_id: 0}},
+            ):
+                refused = await client.request(**command)
+                assert (refused["error_code"], refused["details"]) == ("SERVICE_UNAVAILABLE", {"missing": ["database"]})
+                await client.ping()
+
+            # Who comes now is told so, in time.
+            began = time.monotonic()
+            frame, code = await refusal(server.url, token=account.token())
+            assert time.monotonic() - began < 2
+            assert (frame["error_code"], frame["details"], code) == (
+                "SERVICE_UNAVAILABLE",
+                {"missing": ["database"]},
+                4503,
+            )
+            ready = await asyncio.to_thread(server.http, "GET", "/health/ready")
+            assert (ready.status, ready.body["status"], ready.body["missing"]) == (503, "unavailable", ["database"])
+            assert server.http("GET", "/health").status == 200
+            listed = await asyncio.to_thread(server.http, "GET", "/api/threads", token=account.token())
+            assert (listed.status, listed.body["error_code"]) == (503, "SERVICE_UNAVAILABLE")
+
+            await asyncio.to_thread(database.start)
+            events = await client.events(run_id)
+            assert events[-1]["type"] == "agent_completed"
+            assert not [event for event in events if event["type"] == "agent_restarted"]
+            await eventually(lambda: is_ready(server), what="the server to be ready again")
+            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
+            await asyncio.to_thread(assert_client_and_rest_agree, server, account, client)
+        assert not server.traceback(), server.traceback()
+
+
+async def test_a_database_that_is_killed_costs_its_users_time_and_nothing_else(
+    server: LiveServer, database: Database
+) -> None:
+    with server:
+        account = server.add_user()
+        async with server.connect(account) as client:
+            run_id = await ask_for_a_long_answer(client)
+            database.kill()
+            events = await client.events(run_id)
+            assert events[-1]["type"] == "agent_completed"
+            await eventually(lambda: is_ready(server), what="the server to be ready again")
+            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
+            await asyncio.to_thread(assert_client_and_rest_agree, server, account, client)
+        assert not server.traceback(), server.traceback()
+
+
+async def test_a_server_waits_at_its_start_for_a_database_that_comes_late(
+    server: LiveServer, database: Database
+) -> None:
+    database.stop()
+    starting = asyncio.create_task(asyncio.to_thread(server.start))
+    await eventually(
+        lambda: server.log_file.exists() and "database_awaited" in server.log_text(), what="the server to wait"
+    )
+    database.start()
+    await starting
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)
+        async with server.connect(server.add_user()) as client:
+            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
+
+
+def test_a_database_that_never_comes_ends_the_start_with_one_sentence(server: LiveServer, database: Database) -> None:
+    database.stop()
+    server.configure(database_start_timeout=1)
+    with pytest.raises(AssertionError, match="ended with status 2"):
+        server.start()
+    last_line = server.log_text().rstrip().splitlines()[-1]
+    assert last_line.startswith("netra: DATABASE_URL: the database did not answer within 1 seconds")
+    assert not server.traceback()

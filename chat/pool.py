@@ -22,6 +22,9 @@ T = TypeVar("T")
 Connection = psycopg.AsyncConnection[DictRow]
 
 CHECKOUT_TIMEOUT = 3.0
+# How long one attempt to reconnect goes on. Each use begins another, so that a database that is back is used at once:
+# the pool's own attempts come at ever longer intervals.
+RECONNECT_TIMEOUT = 2.0
 MAX_SIZE = 8
 UNREACHABLE = (psycopg.OperationalError, PoolTimeout)
 
@@ -60,6 +63,7 @@ class DatabasePool:
                     min_size=1,
                     max_size=MAX_SIZE,
                     timeout=CHECKOUT_TIMEOUT,
+                    reconnect_timeout=RECONNECT_TIMEOUT,
                     open=False,
                     name="netra",
                 )

@@ -70,7 +70,10 @@ def _database() -> dict[str, Any]:
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 3, "pool": {"min_size": 1, "max_size": 16, "timeout": 3}},
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "pool": {"min_size": 1, "max_size": 16, "timeout": 3, "reconnect_timeout": 2},
+        },
     }
     if NETRA.database_url is None:
         embedded = EmbeddedPostgres(NETRA.data_dir).connection_params

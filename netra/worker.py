@@ -179,7 +179,9 @@ class Engine:
             await asyncio.wait([sweeper])
 
     async def _run_worker(self) -> None:
-        patient = PatientConnector(kwargs=connector_params(), min_size=1, max_size=4, timeout=3.0)
+        patient = PatientConnector(
+            kwargs=connector_params(), min_size=1, max_size=4, timeout=3.0, reconnect_timeout=2.0
+        )
         app = django_app.with_connector(patient)
         fenced = app.job_manager = FencedJobManager(patient)
         async with app.open_async():

@@ -77,7 +77,7 @@ def assert_client_and_rest_agree(server: LiveServer, account: Account, client: C
         shown = shown_by_rest(server, account, str(run["thread_id"]))
         [of_run] = [entry for entry in shown["runs"] if entry["id"] == run_id]
         for name in ("run_number", "status", "attempt", "last_seq"):
-            assert of_run[name] == run[name]  # type: ignore[literal-required]
+            assert of_run[name] == run[name]
         answers = [entry["content"] for entry in shown["messages"] if entry["role"] == "assistant"]
         assert run["message"] is not None
         assert answers == [run["message"]["content"]] == [run["text"]]

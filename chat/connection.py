@@ -68,8 +68,6 @@ class Connection:
     def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> None:
         """A wake-up came over the channel layer."""
         self._push(self.delivery.wake(run_id, run_number, frames, last_seq=last_seq))
-        if self.delivery.check_due:
-            self._check_positions()
         self._continue()
 
     def positions(self, check: PositionCheck, found: Iterable[RunPosition], threads_version: int) -> None:
@@ -85,6 +83,7 @@ class Connection:
             return
         if self.delivery.admit_reply(len(text.encode())):
             self._push([text])
+            self._continue()
         else:
             self._close_for(_window_full())
 
@@ -145,6 +144,8 @@ class Connection:
         """Read on where the log has more and the window has room, and watch how long it is full."""
         if self._closing:
             return
+        if self.delivery.check_due:
+            self._check_positions()
         if self._reader is None and self.delivery.next_read() is not None:
             self._reader = self._start(self._read_log(), "read log")
         if not self.delivery.window_full:

@@ -186,9 +186,6 @@ class LiveServer:
         found = re.search(r'(.*\n){0,3}.*(Traceback|"exception":)(.*\n?){0,60}', text)
         return found[0] if found else ""
 
-    def log_has_traceback(self) -> bool:
-        return bool(self.traceback())
-
     # Users
 
     def database(self) -> psycopg.Connection[Any]:
@@ -433,6 +430,7 @@ async def dial(
         proxy=None,
     ) as socket:
         yield Client(socket, state=state, acks=acks)
+    assert socket.close_code != 1011, "no input and no fault closes a socket with 1011"
 
 
 @contextlib.asynccontextmanager
@@ -454,6 +452,20 @@ async def refusal(base_url: str, **options: Any) -> tuple[Frame, int]:
         code = await client.closed()
     assert len(client.frames) == 1, client.frames
     return client.frames[0], code
+
+
+def assert_state_is_what_rest_shows(server: LiveServer, account: Account, state: ClientState) -> None:
+    """The oracle: of each run, the client's state is what REST shows, its answer once and whole."""
+    for run_id, run in state.runs.items():
+        shown = server.http("GET", f"/api/threads/{run['thread_id']}/messages", token=account.token()).body
+        [of_run] = [entry for entry in shown["runs"] if entry["id"] == run_id]
+        assert (of_run["run_number"], of_run["status"]) == (run["run_number"], run["status"])
+        assert (of_run["attempt"], of_run["last_seq"]) == (run["attempt"], run["last_seq"])
+        said = [entry["content"] for entry in shown["messages"] if entry["run_id"] == run_id]
+        assert run["question"] is not None
+        assert run["message"] is not None
+        assert said == [run["question"]["content"], run["message"]["content"]]
+        assert run["message"]["content"] == run["text"]
 
 
 # Redis ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,8 +25,12 @@ def new_data_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="netra-e2e-")).resolve()
     folder.chmod(0o755)
     yield folder
-    until(lambda: not processes_of(folder), what=f"the processes in {folder} to end")
-    shutil.rmtree(folder)
+    try:
+        until(lambda: not processes_of(folder), what=f"the processes in {folder} to end")
+    finally:
+        for pid in processes_of(folder):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

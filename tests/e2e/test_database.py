@@ -9,13 +9,12 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from netra.postgres import EmbeddedPostgres
 from tests.e2e.conftest import new_data_dir
-from tests.live import Account, Client, LiveServer, eventually, refusal
+from tests.live import Account, Client, LiveServer, assert_state_is_what_rest_shows, eventually, refusal
 
 TOKENS_PER_SECOND = 25  # an answer to "help" takes some seconds
 
@@ -67,22 +66,6 @@ def is_ready(server: LiveServer) -> bool:
     return server.http("GET", "/health/ready").status == 200
 
 
-def shown_by_rest(server: LiveServer, account: Account, thread_id: str) -> Any:
-    return server.http("GET", f"/api/threads/{thread_id}/messages", token=account.token()).body
-
-
-def assert_client_and_rest_agree(server: LiveServer, account: Account, client: Client) -> None:
-    """The oracle: the client's state is what REST shows, the runs and each answer once."""
-    for run_id, run in client.state.runs.items():
-        shown = shown_by_rest(server, account, str(run["thread_id"]))
-        [of_run] = [entry for entry in shown["runs"] if entry["id"] == run_id]
-        for name in ("run_number", "status", "attempt", "last_seq"):
-            assert of_run[name] == run[name]
-        answers = [entry["content"] for entry in shown["messages"] if entry["role"] == "assistant"]
-        assert run["message"] is not None
-        assert answers == [run["message"]["content"]] == [run["text"]]
-
-
 async def test_a_database_that_is_away_costs_its_users_time_and_nothing_else(
     server: LiveServer, database: Database
 ) -> None:
@@ -92,39 +75,47 @@ async def test_a_database_that_is_away_costs_its_users_time_and_nothing_else(
             run_id = await ask_for_a_long_answer(client)
             await asyncio.to_thread(database.stop)
 
-            # Commands are refused, the socket lives.
-            for command in (
-                {"type": "user_message", "content": "What is 6 * 7?"},
-                {"type": "stop_run", "run_id": run_id},
-                {"type": "resume", "cursors": {run_id: 0}},
-            ):
-                refused = await client.request(**command)
-                assert (refused["error_code"], refused["details"]) == ("SERVICE_UNAVAILABLE", {"missing": ["database"]})
-                await client.ping()
-
-            # Who comes now is told so, in time.
-            began = time.monotonic()
-            frame, code = await refusal(server.url, token=account.token())
-            assert time.monotonic() - began < 2
-            assert (frame["error_code"], frame["details"], code) == (
-                "SERVICE_UNAVAILABLE",
-                {"missing": ["database"]},
-                4503,
+            await asyncio.gather(
+                commands_are_refused_and_the_socket_lives(client, run_id),
+                who_comes_is_told_in_time(server, account),
+                asyncio.to_thread(http_says_what_is_missing, server, account),
             )
-            ready = await asyncio.to_thread(server.http, "GET", "/health/ready")
-            assert (ready.status, ready.body["status"], ready.body["missing"]) == (503, "unavailable", ["database"])
-            assert server.http("GET", "/health").status == 200
-            listed = await asyncio.to_thread(server.http, "GET", "/api/threads", token=account.token())
-            assert (listed.status, listed.body["error_code"]) == (503, "SERVICE_UNAVAILABLE")
-
             await asyncio.to_thread(database.start)
             events = await client.events(run_id)
             assert events[-1]["type"] == "agent_completed"
             assert not [event for event in events if event["type"] == "agent_restarted"]
             await eventually(lambda: is_ready(server), what="the server to be ready again")
             assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
-            await asyncio.to_thread(assert_client_and_rest_agree, server, account, client)
+            assert_state_is_what_rest_shows(server, account, client.state)
         assert not server.traceback(), server.traceback()
+
+
+async def commands_are_refused_and_the_socket_lives(client: Client, run_id: str) -> None:
+    for command in (
+        {"type": "user_message", "content": "What is 6 * 7?"},
+        {"type": "stop_run", "run_id": run_id},
+        {"type": "resume", "cursors": {run_id: 0}},
+    ):
+        refused = await client.request(**command)
+        assert (refused["error_code"], refused["details"]) == ("SERVICE_UNAVAILABLE", {"missing": ["database"]})
+        assert refused["retry_after"] > 0
+        await client.ping()
+
+
+async def who_comes_is_told_in_time(server: LiveServer, account: Account) -> None:
+    began = time.monotonic()
+    frame, code = await refusal(server.url, token=account.token())
+    assert time.monotonic() - began < 2
+    assert (frame["error_code"], frame["details"]) == ("SERVICE_UNAVAILABLE", {"missing": ["database"]})
+    assert code == 4503
+
+
+def http_says_what_is_missing(server: LiveServer, account: Account) -> None:
+    assert server.http("GET", "/health").status == 200
+    ready = server.http("GET", "/health/ready")
+    assert (ready.status, ready.body["status"], ready.body["missing"]) == (503, "unavailable", ["database"])
+    listed = server.http("GET", "/api/threads", token=account.token())
+    assert (listed.status, listed.body["error_code"]) == (503, "SERVICE_UNAVAILABLE")
 
 
 async def test_a_database_that_is_killed_costs_its_users_time_and_nothing_else(
@@ -139,7 +130,7 @@ async def test_a_database_that_is_killed_costs_its_users_time_and_nothing_else(
             assert events[-1]["type"] == "agent_completed"
             await eventually(lambda: is_ready(server), what="the server to be ready again")
             assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
-            await asyncio.to_thread(assert_client_and_rest_agree, server, account, client)
+            assert_state_is_what_rest_shows(server, account, client.state)
         assert not server.traceback(), server.traceback()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,15 @@ from typing import Any
 import pytest
 
 from chat.fold import ClientState
-from tests.live import Client, Frame, LiveRedis, LiveServer, eventually, processes_of, until
+from tests.live import (
+    Client,
+    Frame,
+    LiveServer,
+    assert_state_is_what_rest_shows,
+    eventually,
+    live_redis,
+    processes_of,
+)
 
 SLOW = 25  # tokens a second: an answer to "help" takes several seconds
 RESTLESS: dict[str, Any] = {
@@ -63,9 +69,11 @@ async def test_kill_9_of_the_server_leaves_no_process_and_the_next_start_complet
     server.start()
     async with server.connect(account, state=state) as client:
         after = await client.events(run_id)
+        assert_state_is_what_rest_shows(server, account, state)
     restarted = next(event for event in after if event["type"] == "agent_restarted")
     assert restarted["data"] == {"attempt": 2, "reason": "worker_lost"}
     assert_whole(before + after)
+    assert not server.traceback(), server.traceback()
 
 
 async def test_sigterm_in_mid_answer_hands_the_run_back_and_the_next_start_completes_it(server: LiveServer) -> None:
@@ -81,9 +89,11 @@ async def test_sigterm_in_mid_answer_hands_the_run_back_and_the_next_start_compl
     server.start()
     async with server.connect(account, state=state) as client:
         after = await client.events(run_id)
+        assert_state_is_what_rest_shows(server, account, state)
     restarted = next(event for event in after if event["type"] == "agent_restarted")
     assert restarted["data"] == {"attempt": 1, "reason": "handed_back"}
     assert_whole(before + after)
+    assert not server.traceback(), server.traceback()
 
 
 async def test_a_dropped_socket_resumes_where_it_was(server: LiveServer) -> None:
@@ -94,75 +104,25 @@ async def test_a_dropped_socket_resumes_where_it_was(server: LiveServer) -> None
         before, state = client.events_of(run_id), client.state
     async with server.connect(account, state=state) as client:
         after = await client.events(run_id)
+        assert_state_is_what_rest_shows(server, account, state)
     assert after[0]["seq"] == before[-1]["seq"] + 1
     assert_whole(before + after)
 
 
-class Database:
-    """The embedded PostgreSQL of a server, and its guard, which would start it again at once."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._server = int((data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-        self._guard = int(Path(f"/proc/{self._server}/stat").read_text().rpartition(")")[2].split()[1])
-
-    def stop(self) -> None:
-        os.kill(self._guard, signal.SIGSTOP)
-        os.kill(self._server, signal.SIGINT)
-        until(lambda: self._state() in ("Z", None), what="PostgreSQL to stop")
-
-    def start(self) -> None:
-        os.kill(self._guard, signal.SIGCONT)
-
-    def _state(self) -> str | None:
-        try:
-            return Path(f"/proc/{self._server}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return None
-
-
-async def test_while_postgresql_is_away_sockets_live_commands_are_refused_and_then_all_goes_on(
-    server: LiveServer,
-) -> None:
-    account = server.add_user()
-    async with server.connect(account) as client:
-        run_id = await ask_for_a_long_answer(client)
-        database = Database(server.data_dir)
-        database.stop()
-        try:
-            refused = await client.request(type="user_message", content="Are you there?")
-            assert (refused["type"], refused["error_code"]) == ("error_message", "SERVICE_UNAVAILABLE")
-            assert refused["retry_after"] > 0
-            await client.ping()
-            ready = server.http("GET", "/health/ready")
-            assert (ready.status, ready.body["missing"]) == (503, ["database"])
-            assert server.http("GET", "/health").status == 200
-            assert server.http("GET", "/api/threads", token=account.token()).body["error_code"] == "SERVICE_UNAVAILABLE"
-        finally:
-            database.start()
-        assert_whole(await client.events(run_id))
-        assert not any(event["type"] == "agent_restarted" for event in client.events_of(run_id))
-        await eventually(lambda: server.http("GET", "/health/ready").status == 200, what="the server to be ready")
-        assert (await client.ask("What is 6 * 7?"))[-1]["type"] == "agent_completed"
-    assert not server.log_has_traceback(), server.log_text()[-4000:]
-
-
 async def test_without_redis_events_come_from_the_log(data_dir: Path) -> None:
-    redis = LiveRedis()
-    redis.start()
-    try:
-        with LiveServer(data_dir, redis_url=redis.url, ws_position_check_seconds=0.5, **RESTLESS) as server:
-            async with server.connect(server.add_user()) as client:
-                run_id = await ask_for_a_long_answer(client)
-                redis.kill()
-                assert_whole(await client.events(run_id))
-                during = server.http("GET", "/health/ready")
-                assert (during.status, during.body["status"]) == (200, "degraded")
-                assert_whole(await client.ask("What is 6 * 7?"))
-                redis.start()
-                assert_whole(await client.ask("What is 7 * 7?"))
-                await eventually(
-                    lambda: server.http("GET", "/health/ready").body["status"] == "ready", what="the layer to be back"
-                )
-            assert not server.log_has_traceback(), server.log_text()[-4000:]
-    finally:
-        redis.kill()
+    with live_redis() as redis, LiveServer(data_dir, redis_url=redis.url, **RESTLESS) as server:
+        account = server.add_user()
+        async with server.connect(account) as client:
+            run_id = await ask_for_a_long_answer(client)
+            redis.kill()
+            assert_whole(await client.events(run_id))
+            during = server.http("GET", "/health/ready")
+            assert (during.status, during.body["status"]) == (200, "degraded")
+            assert_whole(await client.ask("What is 6 * 7?"))
+            redis.start()
+            assert_whole(await client.ask("What is 7 * 7?"))
+            await eventually(
+                lambda: server.http("GET", "/health/ready").body["status"] == "ready", what="the layer to be back"
+            )
+            assert_state_is_what_rest_shows(server, account, client.state)
+        assert not server.traceback(), server.traceback()

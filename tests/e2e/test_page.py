@@ -95,7 +95,7 @@ def server() -> Iterator[LiveServer]:
     for folder in new_data_dir():
         with LiveServer(folder, offline_tokens_per_second=25) as server:
             yield server
-        assert not server.log_has_traceback(), server.log_text()[-8000:]
+        assert not server.traceback(), server.traceback()
 
 
 @pytest.fixture

@@ -168,11 +168,11 @@ function foldRunEvent(state: ClientState, event: RunEvent): ClientState {
   const counted = { ...state, highestAnnounced, lastRunNumber };
   if (state.deletedThreads.has(event.thread_id)) return counted;
   const known = state.runs[event.run_id];
-  // A `snapshot_required` has crossed the `resume` of this run.
-  if (!known && event.seq > 1) return { ...counted, stale: { ...state.stale, all: true } };
   const run = known ?? unbegun(event.run_number, event.thread_id, "queued");
   const expected = run.last_seq + 1;
   if (event.seq < expected) return counted;
+  // A `snapshot_required` has crossed the `resume` of this run.
+  if (event.seq > expected && expected === 1) return { ...counted, stale: { ...state.stale, all: true } };
   if (event.seq > expected) throw new ProtocolViolation(event.run_id, expected, event.seq);
   return { ...counted, runs: { ...state.runs, [event.run_id]: foldEvent(run, event) } };
 }

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
+from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat import handshake, health, protocol
+from chat.backoff import delays
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery, Frame
 from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
@@ -51,12 +53,19 @@ class ChatConsumer(AsyncConsumer):
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
         self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
         self.working: asyncio.Task[None] | None = None
+        self.listening: asyncio.Task[None] | None = None
+        self.joined = asyncio.Event()
 
     # Shell
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Channels' own loop subscribes to the layer before all else, and closes with 1011 when the layer is away."""
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
         finally:
             await self.leave()
 
@@ -161,14 +170,41 @@ class ChatConsumer(AsyncConsumer):
         )
 
     async def join_group(self, user_id: Any) -> bool:
-        """False when the layer is away: the position check then delivers from the log."""
+        """False when the layer is away: until it is back, the position check delivers from the log."""
+        self.listening = self.start(self.listen(user_group(user_id)), "layer")
         try:
             async with asyncio.timeout(LAYER_TIMEOUT):
-                await self.channel_layer.group_add(user_group(user_id), self.channel_name)
-        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-            self.log.warning("channel_layer_unavailable", cause=repr(error))
+                await self.joined.wait()
+        except TimeoutError:
+            self.log.warning("channel_layer_unavailable")
             return False
         return True
+
+    async def listen(self, group: str) -> None:
+        """Hand on what comes over the channel layer; join again whenever that fails."""
+        layer = get_channel_layer()
+        assert layer is not None  # noqa: S101 - settings always name one
+        for delay in delays(first=0.2, longest=5.0):
+            channel = None
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(group, channel)
+                self.joined.set()
+                while True:
+                    await self.dispatch(await layer.receive(channel))
+            except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
+                self.log.debug("channel_layer_failed", cause=repr(error))
+            finally:
+                if channel is not None:
+                    await self.leave_group(layer, group, channel)
+            await asyncio.sleep(delay)
+
+    async def leave_group(self, layer: Any, group: str, channel: str) -> None:
+        try:
+            async with asyncio.timeout(LAYER_TIMEOUT):
+                await layer.group_discard(group, channel)
+        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
+            self.log.debug("group_discard_failed", cause=repr(error))
 
     async def accept(self) -> None:
         subprotocol = handshake.chosen_subprotocol(self.scope.get("subprotocols") or ())
@@ -227,10 +263,10 @@ class ChatConsumer(AsyncConsumer):
                 ref=command.ref,
             ) from None
         if self.working is None or self.working.done():
-            self.working = self.start(self.work())
+            self.working = self.start(self.work(), "commands")
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(work, name=f"commands of {self.connection_id}")
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(work, name=f"{name} of {self.connection_id}")
 
     async def work(self) -> None:
         while not self.waiting.empty():
@@ -318,24 +354,26 @@ class ChatConsumer(AsyncConsumer):
 
     async def leave(self) -> None:
         """A disconnect ends nothing but the connection: runs go on."""
-        if self.working is not None:
-            self.working.cancel()
+        for task in (self.working, self.listening):
+            if task is not None:
+                task.cancel()
         if self.connection is not None:
             self.connection.abandon()
             self.services.connections.remove(self.connection)
         if self.authentication is not None:
-            user_id, self.authentication = self.authentication.user_id, None
-            self.services.connections.release(user_id)
-            try:
-                async with asyncio.timeout(LAYER_TIMEOUT):
-                    await self.channel_layer.group_discard(user_group(user_id), self.channel_name)
-            except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-                self.log.debug("group_discard_failed", cause=repr(error))
+            self.services.connections.release(self.authentication.user_id)
+        if self.listening is not None:
+            await asyncio.wait([self.listening])
 
     async def send(self, message: Any) -> None:
-        """Servers raise OSError (ASGI's rule) for a client that has just gone; its disconnect is on the way here."""
-        with contextlib.suppress(OSError):
+        """Servers raise for a client that has just gone, and its disconnect is on the way here.
+
+        ASGI's rule is OSError; daphne passes on what autobahn raises.
+        """
+        try:
             await super().send(message)
+        except (OSError, Disconnected) as error:
+            self.log.debug("client_gone", cause=repr(error))
 
     async def send_text(self, text: str) -> None:
         await self.send({"type": "websocket.send", "text": text})

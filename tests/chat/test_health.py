@@ -254,9 +254,6 @@ async def test_a_database_that_goes_away_leaves_the_socket_open(netra: Netra, da
     assert (await receive(socket, "pong"))["ref"] == "still here"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="AsyncConsumer.__call__ subscribes before anything of ours: it raises, hence 1011"
-)
 @pytest.mark.usefixtures("without_layer", "without_worker")
 async def test_without_worker_and_layer_the_socket_opens_and_says_so(netra: Netra) -> None:
     socket = await netra.connect(await netra.user("ann"))

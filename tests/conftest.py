@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +66,16 @@ def layer(request: pytest.FixtureRequest, settings: Any) -> str:
             }
         }
     return name
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is a failure, unless docs/testing.md names it with its reason."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    named = Path(__file__).parent.with_name("docs").joinpath("testing.md").read_text()
+    unnamed = [report.nodeid for report in reporter.stats.get("skipped", []) if report.nodeid not in named]
+    if unnamed:
+        reporter.write_line(f"Skipped, and not named in docs/testing.md: {', '.join(unnamed)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -10,6 +10,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
+from django.db.models import F
 
 from chat import runs
 from chat.event_log import EventLog, HeldRun, RunFenced, now
@@ -368,6 +369,18 @@ async def test_the_late_writes_of_a_former_holder_are_fenced_off(
     assert held.last_seq == seq
     assert await events(accepted.run_id) == after
     assert await database_sync_to_async(Message.objects.count)() == messages
+
+
+async def test_the_claim_alone_is_a_fence(service: ThreadService, ann: Any) -> None:
+    log = service.event_log
+    held = await claimed(log, (await posted(service, ann)).run_id)
+    await database_sync_to_async(lambda: Run.objects.filter(id=held.id).update(claim=F("claim") + 1))()
+    with pytest.raises(RunFenced):
+        await log.append(held, [chunk("Late")])
+    with pytest.raises(RunFenced):
+        await log.finish(held, completed(), pending=[])
+    assert await log.hand_back(held, reason="handed_back") is False
+    assert await log_types(str(held.id)) == ["message_created"]
 
 
 # What the database itself rules out

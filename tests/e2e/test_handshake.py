@@ -411,6 +411,18 @@ async def refused_with_host(server: LiveServer, headers: dict[str, str]) -> tupl
 # Close codes ------------------------------------------------------------------------------------------------
 
 
+def assert_reason(server: LiveServer, client: Client, error_code: str) -> None:
+    """It is in the last frame, and in the close frame where the server can send one."""
+    assert client.frames[-1]["error_code"] == error_code
+    assert client.socket.close_reason == (error_code if server.form == "uvicorn" else "")
+
+
+async def test_the_reason_of_a_refusal_is_also_in_the_close_frame_where_the_server_can(strict: LiveServer) -> None:
+    async with dial(strict.url) as client:
+        assert await client.closed() == 4401
+    assert_reason(strict, client, "NO_TOKEN")
+
+
 async def test_a_client_that_acknowledges_nothing_is_sent_no_more_than_its_window_and_then_closed(
     strict: LiveServer,
 ) -> None:
@@ -418,7 +430,7 @@ async def test_a_client_that_acknowledges_nothing_is_sent_no_more_than_its_windo
         for _ in range(12):
             await client.send(type="user_message", content="help")
         assert await client.closed() == 4408
-    assert client.frames[-1]["error_code"] == "WINDOW_FULL"
+    assert_reason(strict, client, "WINDOW_FULL")
     assert sum(len(json.dumps(frame)) for frame in client.frames) < 2 * WINDOW
 
 
@@ -428,7 +440,7 @@ async def test_a_client_that_only_asks_and_never_acknowledges_is_closed(strict: 
         for number in range(55):
             await client.send(type="ping", ref=f"{number:0>200}")
         assert await client.closed() == 4408
-    assert client.frames[-1]["error_code"] == "WINDOW_FULL"
+    assert_reason(strict, client, "WINDOW_FULL")
 
 
 async def test_a_client_that_acknowledges_is_sent_more_than_its_window(strict: LiveServer) -> None:
@@ -473,6 +485,7 @@ async def test_who_floods_is_warned_and_then_closed(strict: LiveServer) -> None:
     assert len(warnings) == 51
     assert all(frame["retry_after"] > 0 for frame in warnings)
     assert client.frames[-1] is warnings[-1]
+    assert_reason(strict, client, "RATE_LIMITED")
 
 
 async def test_a_frame_above_the_hard_limit_is_answered_with_1009(server: LiveServer) -> None:

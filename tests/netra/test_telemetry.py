@@ -277,6 +277,7 @@ def test_outside_development_every_line_of_a_server_is_json(told: Told) -> None:
         [line] = of(event, run_id=told.run_id, **who)
         assert line["thread_id"]
     assert len(of("signed_in", **who)) == 2
+    assert "django.request" not in {line["logger"] for line in lines}, "a refusal is one line"
     for line in of("refused"):
         assert line.keys() >= {"code", "stage"}
         if line["stage"] == "request":

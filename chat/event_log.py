@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import pydantic_core
+from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -158,6 +159,12 @@ class EventLog:
 
         Returns the run and its conversation: rows of `role` and `content`, oldest first, the question last.
         """
+        try:
+            return await self._claim(run_id)
+        except UniqueViolation:
+            return None  # another run of the thread was claimed at the same moment
+
+    async def _claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
         async with self.pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(_CLAIM, {"run": run_id, "now": now()})
             row = await cursor.fetchone()

@@ -22,7 +22,7 @@ from procrastinate.jobs import Job
 from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, event_data
-from agents.plain import plain_object
+from agents.plain import plain_object, plain_text
 from agents.request import FoundMessage, RunRequest, RunUser, Turn
 from chat import jobs, runs, threads
 from chat.errors import ErrorCode
@@ -159,7 +159,7 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
                     event.type,
                     plain_object(event_data(event)),
                     error_code=event.error_code,
-                    error_message=event.error_message,
+                    error_message=plain_text(event.error_message),
                 )
             await writer.write(event)
     return _failed("The agent ended without an answer.")

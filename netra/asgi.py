@@ -44,6 +44,7 @@ class Application:
         self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat))
         self._chat = chat
         self._config = configuration
+        self._started = False
         self._engine: Engine | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -51,7 +52,8 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        self.start()
+        if not self._started:
+            self.start()
         if scope["type"] == "http":
             await _http(scope, receive, send)
         elif scope["path"] in SOCKET_PATHS:
@@ -60,7 +62,11 @@ class Application:
             await send({"type": "websocket.close"})
 
     def start(self) -> None:
-        """Open for connections, and start the embedded worker, if this process has one and it does not run yet."""
+        """Open for connections, and start the embedded worker, if this process has one and it does not run yet.
+
+        What arrives after `stop` does not open it again.
+        """
+        self._started = True
         self._chat.connections.open()
         if self._running is not None or self._config.worker != "embedded":
             return

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.db import connection
 
-from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, Usage
+from agents.events import AgentCompleted, AgentError, AgentEvent, AgentResponseChunk, Usage
 from agents.registry import FunctionAgent
 from agents.request import RunRequest
 from chat.models import Message, RunEvent
@@ -148,6 +148,17 @@ async def test_an_agent_that_fails_ends_its_run_with_a_code_and_the_next_run_beg
     assert "secret" not in str(error)
     assert error["data"]["message"]["content"] == "Call 1"
     assert (await receive(socket, "agent_completed"))["data"]["message"]["content"] == "Call 2"
+
+
+async def test_an_error_whose_text_cannot_be_stored_as_it_is_still_ends_its_run(netra: Netra) -> None:
+    async def fail(_request: RunRequest) -> AsyncIterator[AgentEvent]:
+        yield AgentError(agent="odd", error_code="MODEL_ERROR", error_message="a \x00 and \ud800", retryable=False)
+
+    netra.use_agents(FunctionAgent("odd", "Fails oddly", "none", fail))
+    socket = await netra.connect(await netra.user("ann"))
+    accepted = await begin(socket)
+    assert (await receive(socket, "agent_error"))["data"]["error_code"] == "MODEL_ERROR"
+    assert (await netra.run_in_state(accepted["run_id"], "failed")).error_message.startswith("a ")
 
 
 async def test_a_run_that_takes_too_long_ends_with_run_timeout(netra: Netra) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect as open_socket
 
 from chat.fold import ClientState
 from tests.live import (
+    HOST,
     Client,
     Frame,
     LiveServer,
@@ -94,6 +98,32 @@ async def test_sigterm_in_mid_answer_hands_the_run_back_and_the_next_start_compl
     assert restarted["data"] == {"attempt": 1, "reason": "handed_back"}
     assert_whole(before + after)
     assert not server.traceback(), server.traceback()
+
+
+async def test_what_arrives_while_the_server_drains_does_not_open_it_again(data_dir: Path) -> None:
+    """As from a load balancer, whose connections are there before the signal."""
+    with LiveServer(data_dir, **RESTLESS | {"worker_shutdown_seconds": 3.0}) as server:
+        account = server.add_user()
+        early = socket.create_connection((HOST, server.port))
+        kept = http.client.HTTPConnection(HOST, server.port, timeout=10)
+        kept.connect()
+        async with server.connect(account) as client:
+            await ask_for_a_long_answer(client)
+            server.process.terminate()
+            assert await client.closed() == 4412
+        kept.request("GET", "/health")
+        assert kept.getresponse().status == 200
+        async with open_socket(
+            f"ws://{HOST}:{server.port}/ws",
+            sock=early,
+            additional_headers={"Authorization": f"Bearer {account.token()}"},
+            proxy=None,
+        ) as late:
+            client = Client(late)
+            assert await client.closed() == 4503
+        assert [frame["details"] for frame in client.frames] == [{"missing": ["server_draining"]}]
+        kept.close()
+        assert server.wait() == 0
 
 
 async def test_a_dropped_socket_resumes_where_it_was(server: LiveServer) -> None:

@@ -29,7 +29,7 @@ test: packages-dev system node  ## run all tests but the nightly ones
 	cd web && npm test
 
 nightly: packages-dev system node  ## run the tests that take long
-	$(PYTHON) -m pytest -m nightly
+	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
 
 check: packages-dev node  ## check format, types, imports, migrations, pins and the built page
 	$(PYTHON) -m ruff check --output-format=concise .

@@ -4,6 +4,7 @@ AgentsError
 ├── UnknownAgent        no agent has this name
 ├── ModelUnusable       NETRA_MODEL cannot be used; raised at start-up, one sentence
 ├── ModelError          a model request failed; the run ends with MODEL_ERROR
+├── RunTaken            the run is not this worker's any more
 └── ToolError           a tool cannot do what it was asked; the model and the person read the text
 
 The text of each is for a person and holds no secret.
@@ -37,6 +38,10 @@ class ModelError(AgentsError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         self.retryable = retryable
         super().__init__(message)
+
+
+class RunTaken(AgentsError):
+    """The run was taken from this worker: nothing more of it may begin here, and nothing it yields counts."""
 
 
 class ToolError(AgentsError):

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 REPLACEMENT = "\ufffd"
+# Beyond the range of a double; Python itself refuses to read integers of more than 4,300 digits.
+LONGEST_INTEGER_BITS = 1024
 
 
 def plain_text(text: str) -> str:
@@ -38,6 +40,8 @@ def _plain(value: Any) -> Any:
             return plain_text(value)
         case float() if not math.isfinite(value):
             return str(value)
+        case int() if value.bit_length() > LONGEST_INTEGER_BITS:
+            return hex(value)
         case dict():
             return {plain_text(str(key)): _plain(item) for key, item in value.items()}
         case list():

@@ -46,7 +46,7 @@ from agents.model_errors import model_error
 from agents.plain import plain_object, plain_text, plain_value
 from agents.request import RunRequest, Turn
 from agents.tools import ToolContext, utc_now
-from agents.toolset import GuardedToolset
+from agents.toolset import GuardedToolset, WholeResult
 
 # A server's standard error is its log; the library's greeting does not belong there.
 pydantic_ai.BANNER_ENABLED = False
@@ -226,13 +226,17 @@ class Translation:
     def _completed(self, outcome: ToolReturnPart) -> ToolCompleted:
         waiting = self._call_ids.get(outcome.tool_call_id)
         failed = outcome.outcome != "success"
+        content = outcome.content
+        if isinstance(outcome.metadata, WholeResult):
+            # The log gets all of it; the run's history need not keep it.
+            content, outcome.metadata = outcome.metadata.value, None
         return ToolCompleted(
             agent=self._agent,
             tool_call_id=waiting.pop(0) if waiting else plain_text(outcome.tool_call_id),
             tool=plain_text(outcome.tool_name),
             duration_ms=self._durations.pop(outcome.tool_call_id, 0),
-            result=None if failed else plain_value(outcome.content),
-            error=_error_text(outcome.content) if failed else None,
+            result=None if failed else plain_value(content),
+            error=_error_text(content) if failed else None,
         )
 
 

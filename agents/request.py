@@ -41,6 +41,13 @@ class RunServices(Protocol):
         """The user's own messages that match, best first, at most `limit`."""
         ...
 
+    async def begin_unrepeatable(self, tool: str) -> None:
+        """Record that a tool begins whose effect must not happen twice: the run will not be repeated.
+
+        The tool may begin only when this has returned. Raises RunTaken.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from agents.deadline import Deadline, DeadlinePassed
-from agents.errors import ModelError, UnknownAgent
+from agents.errors import ModelError, RunTaken, UnknownAgent
 from agents.events import (
     AgentCompleted,
     AgentError,
@@ -95,7 +95,8 @@ class AgentSupervisor:
         """The events of one run.
 
         Cancelling the task that waits for the next event, or closing the generator (use `aclosing`), stops the
-        agent and cleans up after it; no event follows. Raises nothing but CancelledError.
+        agent and cleans up after it; no event follows. Raises nothing but CancelledError, and RunTaken when the agent
+        met it.
         """
         run = _Run(request, self.run_timeout)
         self._active_runs += 1
@@ -181,6 +182,8 @@ class _Run:
                 raise
             # Raised without anyone having cancelled this task: the agent's own, and so its failure.
             failure = error
+        except RunTaken:
+            raise
         except Exception as error:  # noqa: BLE001 - the run's boundary: recorded, and told as one event
             failure = error
         return self._failure(failure)

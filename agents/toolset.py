@@ -1,4 +1,8 @@
-"""The guard around every tool call: a time-out, a size cap, and each failure an error the model reads."""
+"""The guard around every tool call: a time-out, a size cap, and each failure an error the model reads.
+
+A tool whose effect must not happen twice is declared so, `Tool(send, metadata=UNREPEATABLE)`: that it begins is
+recorded before it does, and a run in which one began is not repeated when its worker is lost.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,29 @@ from pydantic_ai import RunContext, ToolReturn
 from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 
-from agents.errors import ToolError
+from agents.errors import RunTaken, ToolError
 from agents.plain import capped, plain_value
 from agents.redaction import redact
 from agents.tools import ToolContext
 
 logger = structlog.get_logger(__name__)
 
+UNREPEATABLE = {"repeatable": False}
+
+
+@dataclass(frozen=True, slots=True)
+class WholeResult:
+    """What a tool gave, beside the part of it that the model gets: the metadata of the tool's return."""
+
+    value: Any
+
 
 @dataclass
 class GuardedToolset(WrapperToolset[ToolContext]):
     """No tool call ends a run: it gives a JSON value of bounded size, or fails with a text for the model.
 
-    What pydantic-ai steers its loop with (retries, approvals, deferred calls) passes through.
+    What pydantic-ai steers its loop with (retries, approvals, deferred calls) passes through, and so does RunTaken,
+    after which no tool of the run begins here.
     """
 
     timeout: float = 30.0
@@ -39,14 +53,18 @@ class GuardedToolset(WrapperToolset[ToolContext]):
         ctx: RunContext[ToolContext],
         tool: ToolsetTool[ToolContext],
     ) -> Any:
+        if not is_repeatable(tool):
+            await ctx.deps.services.begin_unrepeatable(name)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self.timeout) as deadline:
                 result = await self.wrapped.call_tool(name, tool_args, ctx, tool)
             if isinstance(result, ToolReturn):
                 result = result.return_value
-            return capped(plain_value("" if result is None else result), self.result_limit)
-        except (ModelRetry, ToolFailed, ApprovalRequired, CallDeferred):
+            whole = plain_value("" if result is None else result)
+            part = capped(whole, self.result_limit)
+            return whole if part is whole else ToolReturn(return_value=part, metadata=WholeResult(whole))
+        except (ModelRetry, ToolFailed, ApprovalRequired, CallDeferred, RunTaken):
             raise
         except ToolError as error:
             raise ToolFailed(str(error)) from error
@@ -60,6 +78,11 @@ class GuardedToolset(WrapperToolset[ToolContext]):
         finally:
             if ctx.tool_call_id is not None:
                 ctx.deps.durations[ctx.tool_call_id] = round((time.perf_counter() - started) * 1000)
+
+
+def is_repeatable(tool: ToolsetTool[ToolContext]) -> bool:
+    """Whether a run may be repeated after the tool has begun in it: so it is, unless it is declared otherwise."""
+    return (tool.tool_def.metadata or {}).get("repeatable", True) is not False
 
 
 def _unexpected(name: str, error: Exception) -> ToolFailed:

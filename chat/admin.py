@@ -167,7 +167,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="events")
     def events_in_order(self, run: Run) -> SafeString:
-        events = list(RunEvent.objects.filter(run=run).order_by("seq")[:MAX_SHOWN])
+        events = list(RunEvent.objects.filter(run=run).defer("whole_result").order_by("seq")[:MAX_SHOWN])
         rows = [(event, _shortened(json.dumps(event.data, ensure_ascii=False))) for event in events]
         return SafeString(render_to_string("admin/chat/events.html", {"rows": rows, "run": run, "limit": MAX_SHOWN}))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
@@ -19,29 +19,19 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from agents.errors import RunTaken
 from agents.events import Usage
-from chat.delivery import Frame, RunPosition
+from chat.delivery import Frame
 from chat.jobs import defer_run_on
+from chat.log_reader import LogReader
 from chat.models import RunStatus
 from chat.pool import Connection, DatabasePool
-from chat.protocol import encode_event
 from chat.publisher import Publisher, wake_up
+from chat.run_event import Event, answer_json, bounded_name, event_frame, now
 
-TERMINAL_TYPES = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
 
-
-class RunFenced(Exception):
+class RunFenced(RunTaken):
     """The run was taken from this holder: it was stopped, deleted, or recovered by somebody else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event before it has a number."""
-
-    type: str
-    agent: str
-    data: dict[str, Any]
-    created_at: datetime.datetime
 
 
 @dataclass(slots=True)
@@ -78,23 +68,21 @@ class Ending:
     error_message: str = ""
 
 
-def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
-    """The numbered, encoded form of an event."""
-    text = encode_event(
-        type=event.type,
-        thread_id=str(thread_id),
-        run_id=str(run_id),
-        run_number=run_number,
-        seq=seq,
-        created_at=event.created_at,
-        agent=event.agent,
-        data=event.data,
-    )
-    return Frame(seq=seq, text=text, terminal=event.type in TERMINAL_TYPES)
+def interrupted(tools: str) -> Ending:
+    """The end of a run that lost its worker after unrepeatable tools had begun."""
+    message = f"The run was interrupted after {tools} had begun. It may have taken effect, so it is not repeated."
+    return _worker_lost(message, retryable=False)
 
 
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+def attempts_used_up(attempts: int) -> Ending:
+    """The end of a run that lost its worker too often."""
+    message = f"The server that ran this was lost {attempts} times. You can send the message again."
+    return _worker_lost(message, retryable=True)
+
+
+def _worker_lost(message: str, *, retryable: bool) -> Ending:
+    data = {"error_code": "WORKER_LOST", "error_message": message, "retryable": retryable}
+    return Ending(RunStatus.FAILED, "agent_error", data, error_code="WORKER_LOST", error_message=message)
 
 
 # The text of a run's answer so far: the chunks of its last attempt (docs/protocol.md, section 3).
@@ -104,10 +92,11 @@ ANSWER_SQL: LiteralString = """
       AND seq > (SELECT restart_seq FROM chat_run WHERE id = %(run)s)
 """
 _INSERT_EVENTS: LiteralString = """
-    INSERT INTO chat_runevent (run_id, seq, type, agent, data, created_at)
-    SELECT %(run)s, %(first)s + e.ord - 1, e.type, e.agent, e.data, e.created_at
-    FROM unnest(%(types)s::text[], %(agents)s::text[], %(datas)s::jsonb[], %(times)s::timestamptz[])
-         WITH ORDINALITY AS e(type, agent, data, created_at, ord)
+    INSERT INTO chat_runevent (run_id, seq, type, agent, data, created_at, whole_result)
+    SELECT %(run)s, %(first)s + e.ord - 1, e.type, e.agent, e.data, e.created_at, e.whole_result
+    FROM unnest(%(types)s::text[], %(agents)s::text[], %(datas)s::jsonb[], %(times)s::timestamptz[],
+                %(whole_results)s::text[]::jsonb[])
+         WITH ORDINALITY AS e(type, agent, data, created_at, whole_result, ord)
 """
 _APPEND: LiteralString = (
     """
@@ -119,6 +108,12 @@ _APPEND: LiteralString = (
     + _INSERT_EVENTS
     + " WHERE EXISTS (SELECT 1 FROM fence)"
 )
+_BEGIN_UNREPEATABLE: LiteralString = """
+    UPDATE chat_run SET unrepeatable_tools = CASE
+        WHEN %(tool)s = ANY(string_to_array(unrepeatable_tools, ', ')) THEN unrepeatable_tools
+        ELSE left(concat_ws(', ', NULLIF(unrepeatable_tools, ''), %(tool)s), 1000) END
+    WHERE id = %(run)s AND claim = %(claim)s AND status = 'running'
+"""
 _CLAIM: LiteralString = """
     UPDATE chat_run r SET status = 'running', claim = claim + 1, started_at = COALESCE(started_at, %(now)s)
     WHERE id = %(run)s AND status = 'queued' AND NOT EXISTS (
@@ -140,18 +135,13 @@ _HISTORY: LiteralString = """
         FROM chain c JOIN chat_message p ON p.id = c.parent_id WHERE depth < %(limit)s
     ) SELECT role, content FROM chain ORDER BY depth DESC
 """
-_POSITIONS: LiteralString = """
-    SELECT r.id::text AS run_id, r.run_number, r.status, r.last_seq,
-           COALESCE((SELECT min(e.seq) FROM chat_runevent e WHERE e.run_id = r.id), r.last_seq + 1) AS first_seq
-    FROM chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL WHERE true
-"""
 
 
-class EventLog:
+class EventLog(LogReader):
     """Appends, reads and publishes run events."""
 
     def __init__(self, pool: DatabasePool, publisher: Publisher) -> None:
-        self.pool = pool
+        super().__init__(pool)
         self.publisher = publisher
 
     async def claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
@@ -212,39 +202,43 @@ class EventLog:
 
     async def _finish(self, run: HeldRun, ending: Ending, pending: Sequence[Event]) -> list[Frame]:
         async with self.pool.connection() as connection, connection.transaction():
-            # Lock order everywhere: user counters, thread, run.
-            await connection.execute("SELECT 1 FROM chat_thread WHERE id = %s FOR NO KEY UPDATE", (run.thread_id,))
-            cursor = await connection.execute(
-                """UPDATE chat_run SET status = %(status)s, finished_at = %(now)s, last_seq = last_seq + %(count)s,
-                          error_code = %(error_code)s, error_message = %(error_message)s, usage = %(usage)s
-                   WHERE id = %(run)s AND claim = %(claim)s AND last_seq = %(expected)s AND status = 'running'
-                   RETURNING input_message_id""",
-                {
-                    "status": ending.status,
-                    "now": now(),
-                    "count": len(pending) + 1,
-                    "error_code": ending.error_code,
-                    "error_message": ending.error_message,
-                    "usage": Jsonb(dataclasses.asdict(ending.usage)) if ending.usage else None,
-                    "run": run.id,
-                    "claim": run.claim,
-                    "expected": run.last_seq,
-                },
-            )
-            row = await cursor.fetchone()
-            if row is None:
-                if await self._already_written(connection, run, len(pending) + 1):
-                    return []
+            await _lock_thread(connection, run)
+            frames = await self._end(connection, run, ending, pending)
+            if frames is None and not await self._already_written(connection, run, len(pending) + 1):
                 raise RunFenced
-            first = run.last_seq + 1
-            if pending:
-                await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, first, pending))
-            message = await self._store_answer(connection, run, ending, parent=row["input_message_id"])
-            terminal = Event(
-                ending.type, run.agent, {**ending.data, **({"message": message} if message else {})}, now()
-            )
-            await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, first + len(pending), [terminal]))
-            await _defer_next(connection, run.thread_id)
+        return frames or []
+
+    async def _end(
+        self, connection: Connection, run: HeldRun, ending: Ending, pending: Sequence[Event]
+    ) -> list[Frame] | None:
+        """The frames of the last events, or None when the run was taken. The thread's row is locked."""
+        cursor = await connection.execute(
+            """UPDATE chat_run SET status = %(status)s, finished_at = %(now)s, last_seq = last_seq + %(count)s,
+                      error_code = %(error_code)s, error_message = %(error_message)s, usage = %(usage)s
+               WHERE id = %(run)s AND claim = %(claim)s AND last_seq = %(expected)s AND status = 'running'
+               RETURNING input_message_id""",
+            {
+                "status": ending.status,
+                "now": now(),
+                "count": len(pending) + 1,
+                "error_code": ending.error_code,
+                "error_message": ending.error_message,
+                "usage": Jsonb(dataclasses.asdict(ending.usage)) if ending.usage else None,
+                "run": run.id,
+                "claim": run.claim,
+                "expected": run.last_seq,
+            },
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        first = run.last_seq + 1
+        if pending:
+            await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, first, pending))
+        message = await self._store_answer(connection, run, ending, parent=row["input_message_id"])
+        terminal = Event(ending.type, run.agent, {**ending.data, **({"message": message} if message else {})}, now())
+        await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, first + len(pending), [terminal]))
+        await _defer_next(connection, run.thread_id)
         return run.frames(first, [*pending, terminal])
 
     async def _store_answer(
@@ -276,97 +270,60 @@ class EventLog:
                 "run": run.id,
             },
         )
-        return {"id": str(run.message_id), "role": "assistant", "content": content}
+        return answer_json(run.message_id, content)
 
-    async def hand_back(self, run: HeldRun, *, reason: str) -> bool:
-        """`running → queued`, same attempt: what was said so far is void. False when the run was taken already."""
-        event = Event("agent_restarted", run.agent, {"attempt": run.attempt, "reason": reason}, now())
-        async with self.pool.connection() as connection, connection.transaction():
+    async def begin_unrepeatable(self, run: HeldRun, tool: str) -> None:
+        """Commit that a tool begins that must not be repeated. Waits while the database is away. Raises RunFenced."""
+        await self.pool.until_reached(lambda: self._begin_unrepeatable(run, tool))
+
+    async def _begin_unrepeatable(self, run: HeldRun, tool: str) -> None:
+        async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                """UPDATE chat_run SET status = 'queued', claim = claim + 1, last_seq = last_seq + 1,
-                          restart_seq = last_seq + 1
-                   WHERE id = %s AND claim = %s AND status = 'running' RETURNING last_seq""",
+                _BEGIN_UNREPEATABLE, {"run": run.id, "claim": run.claim, "tool": bounded_name(tool)}
+            )
+            if cursor.rowcount == 0:
+                raise RunFenced
+
+    async def hand_back(self, run: HeldRun, *, reason: str) -> RunStatus | None:
+        """`running → queued`, same attempt: what was said so far is void. None when the run was taken already.
+
+        A run in which an unrepeatable tool began is not repeated: `running → failed`.
+        """
+        async with self.pool.connection() as connection, connection.transaction():
+            await _lock_thread(connection, run)
+            cursor = await connection.execute(
+                """SELECT last_seq, unrepeatable_tools FROM chat_run
+                   WHERE id = %s AND claim = %s AND status = 'running' FOR NO KEY UPDATE""",
                 (run.id, run.claim),
             )
             row = await cursor.fetchone()
             if row is None:
-                return False
-            seq = row["last_seq"]
-            await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, seq, [event]))
-        await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, run.frames(seq, [event])))
-        return True
+                return None
+            run.last_seq = row["last_seq"]
+            if row["unrepeatable_tools"]:
+                status = RunStatus.FAILED
+                frames = await self._end(connection, run, interrupted(row["unrepeatable_tools"]), []) or []
+            else:
+                status = RunStatus.QUEUED
+                frames = await self._requeue(connection, run, reason)
+        await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, frames))
+        return status
 
-    async def read_after(self, run_id: str, after_seq: int, *, limit: int) -> list[Frame]:
-        """The next events of a run, at most `limit`, in order."""
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                """SELECT e.seq, e.type, e.agent, e.data, e.created_at, r.run_number, r.thread_id
-                   FROM chat_runevent e JOIN chat_run r ON r.id = e.run_id
-                   WHERE e.run_id = %s AND e.seq > %s ORDER BY e.seq LIMIT %s""",
-                (run_id, after_seq, limit),
-            )
-            rows = await cursor.fetchall()
-        return [
-            event_frame(
-                run_id,
-                row["run_number"],
-                row["thread_id"],
-                row["seq"],
-                Event(row["type"], row["agent"], row["data"], row["created_at"]),
-            )
-            for row in rows
-        ]
-
-    async def positions(self, user_id: int, *, run_ids: Sequence[str]) -> list[RunPosition]:
-        """Where the named runs stand; runs of others, hidden and unknown ones are left out."""
-        return await self._positions("r.user_id = %s AND r.id = ANY(%s::uuid[])", (user_id, list(run_ids)))
-
-    async def positions_above(self, user_id: int, *, run_number: int, limit: int) -> list[RunPosition]:
-        """The first `limit` runs of the user with a higher number, in their order."""
-        return await self._positions(
-            "r.user_id = %s AND r.run_number > %s",
-            (user_id, run_number),
-            " ORDER BY r.run_number LIMIT %s",
-            (limit,),
+    async def _requeue(self, connection: Connection, run: HeldRun, reason: str) -> list[Frame]:
+        event = Event("agent_restarted", run.agent, {"attempt": run.attempt, "reason": reason}, now())
+        seq = run.last_seq + 1
+        await connection.execute(
+            """UPDATE chat_run SET status = 'queued', claim = claim + 1, last_seq = %(seq)s, restart_seq = %(seq)s
+               WHERE id = %(run)s""",
+            {"run": run.id, "seq": seq},
         )
+        await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, seq, [event]))
+        return run.frames(seq, [event])
 
-    async def standing(
-        self, *, run_ids: Collection[str], above: Mapping[Any, int]
-    ) -> dict[Any, tuple[int, list[RunPosition]]]:
-        """For the position check, in one snapshot: of each user in `above` the version of the thread list, the runs
-        above that number, and those of `run_ids`.
-        """
-        users = list(above)
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                """SELECT u.user_id AS asked, c.threads_version, p.*
-                   FROM unnest(%s, %s::bigint[]) AS u(user_id, above)
-                   LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
-                   LEFT JOIN LATERAL ("""
-                + _POSITIONS
-                + " AND r.user_id = u.user_id AND r.run_number > u.above UNION "
-                + _POSITIONS
-                + " AND r.user_id = u.user_id AND r.id = ANY(%s::uuid[])) p ON true",
-                (users, list(above.values()), list(run_ids)),
-            )
-            rows = await cursor.fetchall()
-        standing: dict[Any, tuple[int, list[RunPosition]]] = {}
-        for row in rows:
-            _, positions = standing.setdefault(row.pop("asked"), (row.pop("threads_version") or 0, []))
-            if row["run_id"] is not None:
-                positions.append(RunPosition(**row))
-        return standing
 
-    async def _positions(
-        self,
-        where: LiteralString,
-        parameters: tuple[Any, ...],
-        order: LiteralString = "",
-        extra: tuple[Any, ...] = (),
-    ) -> list[RunPosition]:
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(_POSITIONS + " AND " + where + order, parameters + extra)
-            return [RunPosition(**row) for row in await cursor.fetchall()]
+async def _lock_thread(connection: Connection, run: HeldRun) -> None:
+    """Lock order everywhere: user counters, thread, run."""
+    await connection.execute("SELECT 1 FROM chat_thread WHERE id = %s FOR NO KEY UPDATE", (run.thread_id,))
 
 
 async def _defer_next(connection: Connection, thread_id: uuid.UUID) -> None:
@@ -389,4 +346,5 @@ def _event_parameters(run_id: uuid.UUID, first_seq: int, events: Sequence[Event]
         "agents": [event.agent for event in events],
         "datas": [Jsonb(event.data, dumps=cast("Any", pydantic_core.to_json)) for event in events],
         "times": [event.created_at for event in events],
+        "whole_results": [event.whole_result for event in events],
     }

@@ -24,7 +24,7 @@ the web chat's reducer, which replays tests/traces/*.json. `ClientState.to_json(
         "steps": [                            in the order in which they began
           {"kind": "thinking", "agent", "step", "text"},
           {"kind": "tool", "agent", "tool_call_id", "tool", "arguments",
-           "status": "running" | "completed" | "failed", "result"?, "error"?, "duration_ms"?},
+           "status": "running" | "completed" | "failed", "result"?, "truncated"?, "error"?, "duration_ms"?},
           {"kind": "subagent", "subagent", "parent_tool_call_id",
            "status": "running" | "completed", "result"?}
         ],
@@ -42,6 +42,7 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 
 - An event at or below the run's `last_seq` is a duplicate and dropped; one above the next is a
   `ProtocolViolation`. An event of an unknown type only moves the cursor.
+- The content of a `truncated` answer is the run's `text`.
 - An event above 1 of a run of which the client has none (a `snapshot_required` crossed its `resume`) is
   dropped and makes `all` stale.
 - A thinking delta is appended to its agent's latest thinking step when `step` is the same, else it begins a
@@ -318,12 +319,15 @@ def fold_event(run: RunState, event: Mapping[str, Any]) -> None:
 
 _QUESTION = ("id", "content", "parent_id")
 _ERROR = ("error_code", "error_message", "retryable", "correlation_id")
-_OUTCOME = ("result", "error", "duration_ms")
+_OUTCOME = ("result", "truncated", "error", "duration_ms")
 
 
 def _fold_end(run: RunState, event: Mapping[str, Any]) -> None:
     data = event["data"]
-    run["message"] = data.get("message")
+    message = data.get("message")
+    if message is not None and "truncated" in message:
+        message = {"id": message["id"], "role": message["role"], "content": run["text"]}
+    run["message"] = message
     match event["type"]:
         case "agent_completed":
             run |= {"status": "completed", "usage": data["usage"], "duration_ms": data["duration_ms"]}

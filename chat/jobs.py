@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import datetime
+from collections.abc import Iterator
+from typing import Any, LiteralString
 
 from django.db import connection
 from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 from procrastinate.psycopg_connector import PsycopgConnector
@@ -16,7 +20,8 @@ RUN_TASK = "chat.tasks.execute_run"
 
 def defer_run(run_id: Any) -> int:
     """Inside a Django transaction: the job appears, and wakes a worker, when it commits. Returns the job's id."""
-    return app.configure_task(RUN_TASK, queue=RUN_QUEUE).defer(run_id=str(run_id))
+    with connection.wrap_database_errors, _database_errors():
+        return app.configure_task(RUN_TASK, queue=RUN_QUEUE).defer(run_id=str(run_id))
 
 
 async def defer_run_on(async_connection: Any, run_id: Any) -> int:
@@ -30,7 +35,8 @@ async def defer_run_on(async_connection: Any, run_id: Any) -> int:
         task_kwargs={"run_id": str(run_id)},
     )
     # The connector lends its way of writing jobs; the connection is the caller's, so it needs no pool of its own.
-    deferred = await JobManager(PsycopgConnector()).defer_job_async(job, connection=async_connection)
+    with _database_errors():
+        deferred = await JobManager(PsycopgConnector()).defer_job_async(job, connection=async_connection)
     assert deferred.id is not None  # noqa: S101 - the type says Optional, a deferred job has one
     return deferred.id
 
@@ -38,15 +44,61 @@ async def defer_run_on(async_connection: Any, run_id: Any) -> int:
 def abort_run(job_id: int | None) -> None:
     """Inside a Django transaction: cancel the job, or the task that executes it, on whichever worker it is."""
     if job_id is not None:
-        app.job_manager.cancel_job_by_id(job_id, abort=True)
+        with connection.wrap_database_errors, _database_errors():
+            app.job_manager.cancel_job_by_id(job_id, abort=True)
 
 
-def bury(job_id: int | None) -> None:
-    """Inside a Django transaction: end a job whose worker is lost. If that worker lives after all, its own ending of
-    the job finds nothing to end (netra.worker fences it).
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    """Procrastinate hides psycopg's errors behind its own: who must tell a lost database from a bug needs them."""
+    try:
+        yield
+    except ConnectorException as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
+
+
+# A worker is lost when its heartbeat is old, unless the database was itself away and heartbeats could not be written.
+LOST: LiteralString = """
+    (w.id IS NULL OR (w.last_heartbeat < now() - make_interval(secs => %(stalled)s)
+                      AND pg_postmaster_start_time() < now() - make_interval(secs => %(stalled)s)))
+"""
+_STATUS: LiteralString = (
+    "SELECT CASE WHEN j.status = 'doing' AND "
+    + LOST
+    + """ THEN 'lost' ELSE j.status::text END
+    FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id WHERE j.id = %(job)s"""
+)
+
+
+def bury_lost(job_id: int | None, *, stalled: float) -> str | None:
+    """Inside a Django transaction: the job's status; when its worker is lost, the job is ended and this is `lost`.
+
+    None when there is no such job. A worker that lives after all finds nothing to end (netra.worker fences it).
     """
-    if job_id is not None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE procrastinate_jobs SET status = 'failed' WHERE id = %s AND status = 'doing'", [job_id]
-            )
+    if job_id is None:
+        return None
+    with connection.cursor() as cursor:
+        # A statement of its own: what the next one sees was not changed between its beginning and the lock.
+        cursor.execute("SELECT 1 FROM procrastinate_jobs WHERE id = %s FOR UPDATE", [job_id])
+        cursor.execute(_STATUS, {"job": job_id, "stalled": stalled})
+        row = cursor.fetchone()
+        if row is not None and row[0] == "lost":
+            cursor.execute("UPDATE procrastinate_jobs SET status = 'failed' WHERE id = %s", [job_id])
+    return row[0] if row else None
+
+
+def remove_ended(*, older_than: datetime.timedelta, limit: int) -> int:
+    """Remove, of the `limit` oldest ended jobs, those that ended long enough ago. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """DELETE FROM procrastinate_jobs WHERE id IN (
+                   SELECT j.id FROM (
+                       SELECT id FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing')
+                       ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) j
+                   WHERE NOT EXISTS (
+                       SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id AND e.at > %(before)s))""",
+            {"before": datetime.datetime.now(datetime.UTC) - older_than, "limit": limit},
+        )
+        return int(cursor.rowcount)

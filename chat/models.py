@@ -128,9 +128,13 @@ class Run(models.Model):
     error_message = models.TextField(blank=True)
     cancelled_by = models.CharField(max_length=9, choices=CancelledBy, blank=True)
     usage = models.JSONField(null=True, blank=True)
+    unrepeatable_tools = models.TextField(
+        default="", db_default="", blank=True, help_text="Tools that began and must not begin again: no repetition."
+    )
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    events_pruned_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -150,6 +154,11 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["user", "run_number"], condition=Q(status__in=OPEN_STATUSES), name="run_open_by_user"),
             models.Index(fields=["thread", "run_number"], name="run_by_thread"),
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False, events_pruned_at=None),
+                name="run_with_events",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -157,7 +166,10 @@ class Run(models.Model):
 
 
 class RunEvent(models.Model):
-    """One event of a run, in the order of `seq` = 1, 2, 3 … without gap. Written once, never changed."""
+    """One event of a run, in the order of `seq` = 1, 2, 3 … without gap. Written once, never changed.
+
+    `whole_result` is what a tool gave when `data` has only the beginning of it.
+    """
 
     pk = models.CompositePrimaryKey("run_id", "seq")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
@@ -165,6 +177,7 @@ class RunEvent(models.Model):
     type = models.CharField(max_length=32)
     agent = models.CharField(max_length=64)
     data = models.JSONField()
+    whole_result = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:

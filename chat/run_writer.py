@@ -6,8 +6,9 @@ import asyncio
 import dataclasses
 
 from agents.events import AgentEvent, AgentResponseChunk, AgentThinking, event_data
-from agents.plain import plain_object
-from chat.event_log import Ending, Event, EventLog, HeldRun, now
+from agents.plain import plain_text
+from chat.event_log import Ending, EventLog, HeldRun
+from chat.run_event import Event, bounded_event, text_pieces
 
 MAX_BUFFERED_EVENTS = 256
 MAX_BUFFERED_CHARACTERS = 64 * 1024
@@ -44,7 +45,9 @@ class RunWriter:
             self._characters += len(event.text)
         else:
             self._close_text()
-            self._buffer.append(Event(event.type, event.agent, plain_object(event_data(event)), now()))
+            written = bounded_event(event.type, event.agent, event_data(event))
+            self._buffer.append(written)
+            self._characters += len(written.whole_result or "")
             self._urgent.set()
         full = len(self._buffer) >= MAX_BUFFERED_EVENTS or self._characters >= MAX_BUFFERED_CHARACTERS
         if full or self._window == 0:
@@ -84,8 +87,9 @@ class RunWriter:
 
     def _close_text(self) -> None:
         if self._text is not None:
-            whole = dataclasses.replace(self._text, text="".join(self._pieces))
-            self._buffer.append(Event(whole.type, whole.agent, plain_object(event_data(whole)), now()))
+            for piece in text_pieces(plain_text("".join(self._pieces))):
+                part = dataclasses.replace(self._text, text=piece)
+                self._buffer.append(bounded_event(part.type, part.agent, event_data(part)))
             self._text = None
             self._pieces.clear()
 

@@ -20,9 +20,10 @@ from typing import Any
 from django.db import connection, transaction
 
 from chat import jobs
-from chat.event_log import ANSWER_SQL, Event, event_frame, now
+from chat.event_log import ANSWER_SQL, attempts_used_up, interrupted
 from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, RunEvent, RunStatus, Thread
 from chat.publisher import Publisher, wake_up
+from chat.run_event import Event, answer_json, event_frame, now
 
 
 class IllegalTransition(Exception):
@@ -112,7 +113,7 @@ def _store_partial_answer(run: Run, content: str) -> dict[str, Any]:
         partial=True,
         created_at=run.finished_at or now(),
     )
-    return {"id": str(run.output_message.message_id), "role": Role.ASSISTANT.value, "content": content}
+    return answer_json(run.output_message.message_id, content)
 
 
 def defer_next(thread: Thread) -> None:
@@ -124,15 +125,19 @@ def defer_next(thread: Thread) -> None:
 
 
 @transaction.atomic
-def requeue(run_id: uuid.UUID, *, lost_job_id: int | None) -> bool:
-    """Give a queued run that is its thread's head another job, when the one it had is gone. False if all is well."""
+def requeue(run_id: uuid.UUID, *, lost_job_id: int | None, stalled: float) -> bool:
+    """Give a queued run that is its thread's head another job, when the one it had is gone. False if all is well.
+
+    `stalled`: seconds of silence after which a worker is lost.
+    """
     locked = lock(run_id)
     if locked is None:
         return False
     thread, run = locked
     if run.status != RunStatus.QUEUED or run.job_id != lost_job_id:
         return False
-    jobs.bury(run.job_id)
+    if jobs.bury_lost(run.job_id, stalled=stalled) in ("todo", "doing"):
+        return False
     run.job_id = None
     run.save(update_fields=["job_id"])
     defer_next(thread)
@@ -148,10 +153,14 @@ def lock(run_id: uuid.UUID) -> tuple[Thread, Run] | None:
 
 
 @transaction.atomic
-def recover(run_id: uuid.UUID, *, seen_claim: int, max_attempts: int, publisher: Publisher) -> RunStatus | None:
-    """`running → queued` (attempt + 1) after its worker was lost, or `→ failed` when its attempts are used up.
+def recover(
+    run_id: uuid.UUID, *, seen_claim: int, max_attempts: int, stalled: float, publisher: Publisher
+) -> RunStatus | None:
+    """`running → queued` (attempt + 1) after its worker was lost, or `→ failed` when its attempts are used up or an
+    unrepeatable tool had begun.
 
-    `seen_claim` is the claim under which the caller saw it lost; None is returned when it has moved on since.
+    `seen_claim` is the claim under which the caller saw it lost; None is returned when it has moved on since, or when
+    its worker is alive. `stalled`: seconds of silence after which a worker is lost.
     """
     locked = lock(run_id)
     if locked is None:
@@ -159,9 +168,10 @@ def recover(run_id: uuid.UUID, *, seen_claim: int, max_attempts: int, publisher:
     thread, run = locked
     if run.claim != seen_claim or run.status != RunStatus.RUNNING:
         return None
-    jobs.bury(run.job_id)
+    if jobs.bury_lost(run.job_id, stalled=stalled) == "doing":
+        return None
     run.claim += 1
-    if run.attempt >= max_attempts:
+    if run.unrepeatable_tools or run.attempt >= max_attempts:
         _fail_lost(run, publisher)
         defer_next(thread)
         return RunStatus.FAILED
@@ -178,13 +188,9 @@ def recover(run_id: uuid.UUID, *, seen_claim: int, max_attempts: int, publisher:
 def _fail_lost(run: Run, publisher: Publisher) -> None:
     run.status = RunStatus.FAILED
     run.finished_at = now()
-    run.error_code = "WORKER_LOST"
-    run.error_message = f"The server that ran this was lost {run.attempt} times. You can send the message again."
-    data: dict[str, Any] = {
-        "error_code": run.error_code,
-        "error_message": run.error_message,
-        "retryable": True,
-    }
+    ending = interrupted(run.unrepeatable_tools) if run.unrepeatable_tools else attempts_used_up(run.attempt)
+    run.error_code, run.error_message = ending.error_code, ending.error_message
+    data = dict(ending.data)
     if content := answer_so_far(run):
         data["message"] = _store_partial_answer(run, content)
     run.save(update_fields=["claim", "status", "finished_at", "error_code", "error_message", "output_message"])

@@ -1,19 +1,16 @@
-"""The engine's task `execute_run`, and the sweep that mends what was lost."""
+"""The engine's task `execute_run`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import time
-import uuid
 from typing import TYPE_CHECKING, cast
 
 import structlog
 from channels.db import database_sync_to_async
 from django.apps import apps
 from django.conf import settings
-from django.db import connection
 from procrastinate import BaseRetryStrategy, RetryDecision
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted
@@ -22,12 +19,12 @@ from procrastinate.jobs import Job
 from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, event_data
-from agents.plain import plain_object, plain_text
 from agents.request import FoundMessage, RunRequest, RunUser, Turn
-from chat import jobs, runs, threads
+from chat import jobs, threads
 from chat.errors import ErrorCode
 from chat.event_log import Ending, EventLog, HeldRun, RunFenced
 from chat.models import RunStatus
+from chat.run_event import bounded_event
 from chat.run_writer import RunWriter
 
 if TYPE_CHECKING:
@@ -36,9 +33,6 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-KEEP_DELETED_THREADS = datetime.timedelta(hours=1)
-KEEP_ENDED_JOBS_HOURS = 24
-PURGE_BATCH = 50
 FINISH_SECONDS_AFTER_CANCEL = 2.0
 
 
@@ -50,14 +44,18 @@ class HandBack(BaseRetryStrategy):
 
 
 class RunServicesOfUser:
-    """What the tools of one run may ask for: the data of the run's own user, and nothing else."""
+    """What the tools of one held run may ask for: the data of the run's own user, and nothing else."""
 
-    def __init__(self, thread_service: threads.ThreadService, user_id: int) -> None:
+    def __init__(self, thread_service: threads.ThreadService, run: HeldRun) -> None:
         self._thread_service = thread_service
-        self._user_id = user_id
+        self._run = run
+
+    async def begin_unrepeatable(self, tool: str) -> None:
+        await self._thread_service.event_log.begin_unrepeatable(self._run, tool)
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
-        found = await database_sync_to_async(self._thread_service.search_messages)(self._user_id, query, limit=limit)
+        search = database_sync_to_async(self._thread_service.search_messages)
+        found = await search(self._run.user_id, query, limit=limit)
         return [
             FoundMessage(
                 thread_id=str(message.thread_id),
@@ -101,8 +99,12 @@ async def execute_run(context: JobContext, run_id: str) -> None:
             outcome = "cancelled"
             if context.abort_reason() is AbortReason.USER_REQUEST:
                 raise JobAborted from None
-            outcome = "handed_back" if await log.hand_back(run, reason="handed_back") else "taken"
-            raise
+            status = await log.pool.until_reached(lambda: log.hand_back(run, reason="handed_back"))
+            if status is RunStatus.QUEUED:
+                outcome = "handed_back"
+                raise
+            # Nobody is to take up this job again.
+            outcome = "taken" if status is None else status.value
         finally:
             logger.info(
                 "run_ended",
@@ -147,19 +149,21 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
         prompt=question["content"],
         history=tuple(Turn(role=row["role"], content=row["content"]) for row in earlier),
         user=RunUser(id=str(run.user_id), username=""),
-        services=RunServicesOfUser(chat.thread_service, run.user_id),
+        services=RunServicesOfUser(chat.thread_service, run),
     )
     async with contextlib.aclosing(supervisor.execute(request)) as events:
         async for event in events:
             if isinstance(event, AgentCompleted):
-                return Ending(RunStatus.COMPLETED, event.type, plain_object(event_data(event)), usage=event.usage)
+                data = bounded_event(event.type, event.agent, event_data(event)).data
+                return Ending(RunStatus.COMPLETED, event.type, data, usage=event.usage)
             if isinstance(event, AgentError):
+                data = bounded_event(event.type, event.agent, event_data(event)).data
                 return Ending(
                     RunStatus.FAILED,
                     event.type,
-                    plain_object(event_data(event)),
-                    error_code=event.error_code,
-                    error_message=plain_text(event.error_message),
+                    data,
+                    error_code=data["error_code"],
+                    error_message=data["error_message"],
                 )
             await writer.write(event)
     return _failed("The agent ended without an answer.")
@@ -174,57 +178,3 @@ def _failed(message: str) -> Ending:
         error_code=ErrorCode.INTERNAL_ERROR.value,
         error_message=message,
     )
-
-
-# A worker is lost when its heartbeat is old, unless the database was itself away and heartbeats could not be written.
-_LOST: str = """
-    (w.id IS NULL OR (w.last_heartbeat < now() - make_interval(secs => %(stalled)s)
-                      AND pg_postmaster_start_time() < now() - make_interval(secs => %(stalled)s)))
-"""
-_LOST_RUNS: str = (
-    """
-    SELECT r.id, r.claim FROM chat_run r
-    LEFT JOIN procrastinate_jobs j ON j.id = r.job_id LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
-    WHERE r.status = 'running' AND (j.id IS NULL OR j.status <> 'doing' OR """
-    + _LOST
-    + ")"
-)
-_STRANDED_RUNS: str = (
-    """
-    SELECT r.id, r.job_id FROM chat_run r
-    LEFT JOIN procrastinate_jobs j ON j.id = r.job_id LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
-    WHERE r.status = 'queued'
-      AND (j.id IS NULL OR j.status NOT IN ('todo', 'doing') OR (j.status = 'doing' AND """
-    + _LOST
-    + """))
-      AND NOT EXISTS (SELECT 1 FROM chat_run o WHERE o.thread_id = r.thread_id AND o.run_number < r.run_number
-                      AND o.status IN ('queued', 'running', 'awaiting_approval'))"""
-)
-
-
-async def sweep() -> None:
-    """Recover the runs of lost workers, give stranded runs a job, remove deleted threads and old job rows."""
-    await database_sync_to_async(sweep_runs)()
-    await database_sync_to_async(threads.purge_deleted)(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH)
-    await app.job_manager.delete_old_jobs(
-        nb_hours=KEEP_ENDED_JOBS_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
-    )
-
-
-def sweep_runs() -> None:
-    """Safe beside other sweeps: each run is looked at again under its lock."""
-    publisher = cast("ChatConfig", apps.get_app_config("chat")).event_log.publisher
-    for run_id, claim in _rows(_LOST_RUNS):
-        status = runs.recover(run_id, seen_claim=claim, max_attempts=settings.NETRA.run_attempts, publisher=publisher)
-        if status is not None:
-            logger.warning("run_recovered", run_id=str(run_id), status=status)
-    for run_id, job_id in _rows(_STRANDED_RUNS):
-        if runs.requeue(run_id, lost_job_id=job_id):
-            logger.warning("run_requeued", run_id=str(run_id))
-
-
-def _rows(query: str) -> list[tuple[uuid.UUID, int]]:
-    with connection.cursor() as cursor:
-        cursor.execute(query, {"stalled": settings.NETRA.worker_stalled_seconds})
-        rows: list[tuple[uuid.UUID, int]] = cursor.fetchall()
-    return rows

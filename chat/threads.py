@@ -16,9 +16,10 @@ from django.db.models import Count, Q, QuerySet
 
 from chat import runs
 from chat.errors import ChatError, ErrorCode
-from chat.event_log import EventLog, now
-from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, Thread, UserCounters
+from chat.event_log import EventLog
+from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, RunEvent, Thread, UserCounters
 from chat.protocol import MessageAccepted, OpenRun, RunStopped, ThreadNotice, UserMessage, timestamp
+from chat.run_event import now
 
 TITLE_LENGTH = 60
 
@@ -93,6 +94,19 @@ class ThreadService:
         """The newest messages of a user's visible threads that contain `query`, whatever its case."""
         found = Message.objects.filter(user_id=user_id, thread__deleted_at=None, content__icontains=query)
         return list(found.select_related("thread").order_by("-id")[:limit])
+
+    def tool_result(self, user_id: Any, run_id: uuid.UUID, seq: int) -> Any:
+        """What a tool of the user's run gave, as much of it as is kept. Raises ChatError with RUN_NOT_FOUND, also when
+        the run's events were pruned.
+        """
+        visible = RunEvent.objects.filter(run__user_id=user_id, run__thread__deleted_at=None)
+        found = (
+            visible.filter(run_id=run_id, seq=seq, type="tool_completed").values_list("data", "whole_result").first()
+        )
+        if found is None or "result" not in found[0]:
+            raise ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such result")
+        data, whole_result = found
+        return data["result"] if whole_result is None else whole_result
 
     # Writing
 

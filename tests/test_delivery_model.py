@@ -381,9 +381,14 @@ def test_delivery_and_fold_agree_with_the_log_under_any_interleaving() -> None:
     run_machine(DeliveryMachine, max_examples=EXAMPLES)
 
 
+@pytest.mark.timeout(600)
 def test_the_examples_reach_what_they_are_for() -> None:
     class Counted(DeliveryMachine):
         reached: ClassVar[Counter[str]] = Counter()
 
-    run_machine(Counted, max_examples=300, derandomize=True, phases=[Phase.generate])
+    # What the examples of a seed are like changes with every module, since constants are taken from all of them.
+    for number in range(5):
+        run_machine(hypothesis.seed(number)(Counted), max_examples=300, phases=[Phase.generate])
+        if set(+Counted.reached) >= INTERESTING:
+            break
     assert set(+Counted.reached) >= INTERESTING, Counted.reached

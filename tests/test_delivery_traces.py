@@ -78,6 +78,22 @@ def delegation(r: Recording) -> None:
     r.get(run.thinking(2), run.chunk("There are 42 orders."), run.completed())
 
 
+def large_result_and_long_answer(r: Recording) -> None:
+    run = Run(4)
+    r.connect(3)
+    r.get(run.created("Read it all"), run.started(), run.thinking(1), run.tool("call-1", "read", path="book"))
+    truncated = {"bytes": 123456, "href": f"/api/runs/{run.run_id}/events/5/result"}
+    r.get(
+        run.event(
+            "tool_completed", tool_call_id="call-1", tool="read", duration_ms=9, result="It wa", truncated=truncated
+        )
+    )
+    r.get(run.thinking(2), run.chunk("It was "), run.chunk("the best of times."))
+    usage = {"model": "offline", "input_tokens": 1, "output_tokens": 2, "requests": 2}
+    message = {"id": name_id("answer-4"), "role": "assistant", "truncated": {"bytes": 27}}
+    r.get(run.event("agent_completed", message=message, usage=usage, duration_ms=12))
+
+
 def restart(r: Recording) -> None:
     run = Run(9)
     r.connect(8)
@@ -268,6 +284,7 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     delegation,
     restart,
     hand_back,
+    large_result_and_long_answer,
     failure_with_partial_answer,
     cancellation,
     replay_with_duplicates,

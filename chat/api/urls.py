@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from chat.api import sessions, threads
+from chat.api import runs, sessions, threads
 from chat.api.errors import NothingHere
 
 urlpatterns = [
@@ -13,5 +13,6 @@ urlpatterns = [
     path("threads", threads.Threads.as_view()),
     path("threads/<uuid:thread_id>", threads.ThreadDetail.as_view()),
     path("threads/<uuid:thread_id>/messages", threads.ThreadMessages.as_view()),
+    path("runs/<uuid:run_id>/events/<int:seq>/result", runs.ToolResult.as_view()),
     re_path("", NothingHere.as_view()),
 ]

@@ -13,6 +13,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls, DeltaToolCall, DeltaToolCalls, FunctionModel
 
+from agents.errors import RunTaken
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, ToolCompleted, event_data
 from agents.pydantic_agent import AgentLimits, PydanticAgent
 from agents.registry import Agent, AgentRegistry, FunctionAgent
@@ -31,6 +32,13 @@ class FakeServices:
         self.found = list(found)
         self.queries: list[tuple[str, int]] = []
         self.error: Exception | None = None
+        self.unrepeatable: list[str] = []
+        self.taken = False
+
+    async def begin_unrepeatable(self, tool: str) -> None:
+        if self.taken:
+            raise RunTaken
+        self.unrepeatable.append(tool)
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
         self.queries.append((query, limit))

@@ -8,9 +8,10 @@ from channels.db import database_sync_to_async
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from agents.events import Usage
-from chat.event_log import Ending, Event, EventLog, HeldRun, now
+from chat.event_log import Ending, EventLog, HeldRun
 from chat.models import Run, RunEvent, RunStatus
 from chat.protocol import MessageAccepted, UserMessage
+from chat.run_event import Event, now
 from chat.threads import ThreadService
 
 

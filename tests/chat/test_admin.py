@@ -21,8 +21,8 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from chat.admin import MAX_DATA_CHARACTERS
 from chat.apps import ChatConfig
-from chat.event_log import now
 from chat.models import Message, Run, RunEvent, Thread
+from chat.run_event import now
 from chat.threads import ThreadService
 from netra.testing import rebuild
 from tests.chat.holding import post

@@ -18,9 +18,9 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.apps import ChatConfig
-from chat.event_log import now
 from chat.models import Message, Role, Run, RunStatus, Thread, UserCounters
 from chat.protocol import MessageAccepted, UserMessage
+from chat.run_event import now
 from chat.threads import ThreadService
 from netra.testing import rebuild
 

@@ -15,8 +15,9 @@ from psycopg.errors import UniqueViolation
 from pydantic_core import PydanticSerializationError
 
 from chat import runs
-from chat.event_log import Event, EventLog, HeldRun, RunFenced, event_frame, now
+from chat.event_log import EventLog, HeldRun, RunFenced
 from chat.models import Message, Run, RunEvent
+from chat.run_event import Event, event_frame, now
 from chat.threads import ThreadService
 from tests.chat.holding import answered, chunk, claimed, completed, event, events, failed, fresh, posted
 
@@ -171,7 +172,7 @@ async def test_two_holders_at_once_leave_one_writer_and_no_gap(service: ThreadSe
 
     async def take_over() -> HeldRun:
         recover = database_sync_to_async(runs.recover)
-        await recover(lost.id, seen_claim=lost.claim, max_attempts=3, publisher=log.publisher)
+        await recover(lost.id, seen_claim=lost.claim, max_attempts=3, stalled=12, publisher=log.publisher)
         return await claimed(log, str(lost.id))
 
     writing = asyncio.create_task(write(lost, "lost "))

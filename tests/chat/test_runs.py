@@ -11,10 +11,12 @@ from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from chat import runs
-from chat.event_log import EventLog, HeldRun, RunFenced, now
+from chat.event_log import EventLog, HeldRun, RunFenced
 from chat.models import CancelledBy, Message, Run, RunEvent, RunStatus
+from chat.run_event import now
 from chat.runs import IllegalTransition
 from chat.threads import ThreadService
 from tests.chat.holding import answered, chunk, claimed, completed, event, events, failed, fresh, jobs, post, posted
@@ -33,12 +35,14 @@ def cancel(log: EventLog, run_id: str, by: CancelledBy = CancelledBy.USER) -> No
 
 @database_sync_to_async
 def recover(log: EventLog, run_id: str, *, seen_claim: int, max_attempts: int = 3) -> RunStatus | None:
-    return runs.recover(uuid.UUID(run_id), seen_claim=seen_claim, max_attempts=max_attempts, publisher=log.publisher)
+    return runs.recover(
+        uuid.UUID(run_id), seen_claim=seen_claim, max_attempts=max_attempts, stalled=12, publisher=log.publisher
+    )
 
 
 @database_sync_to_async
 def requeue(run_id: str, lost_job_id: int | None) -> bool:
-    return runs.requeue(uuid.UUID(run_id), lost_job_id=lost_job_id)
+    return runs.requeue(uuid.UUID(run_id), lost_job_id=lost_job_id, stalled=12)
 
 
 @database_sync_to_async
@@ -288,6 +292,8 @@ async def test_only_what_is_queued_gets_another_job(service: ThreadService, ann:
 async def test_a_head_whose_job_is_gone_gets_another_once(service: ThreadService, ann: Any) -> None:
     accepted = await posted(service, ann)
     job_id = (await fresh(accepted.run_id)).job_id
+    assert await requeue(accepted.run_id, job_id) is False, "the job waits for a worker"
+    await database_sync_to_async(lambda: ProcrastinateJob.objects.filter(id=job_id).update(status="failed"))()
     assert await requeue(accepted.run_id, job_id) is True
     assert (await fresh(accepted.run_id)).job_id != job_id
     assert await requeue(accepted.run_id, job_id) is False, "somebody else saw the same loss"
@@ -365,7 +371,7 @@ async def test_the_late_writes_of_a_former_holder_are_fenced_off(
         await log.append(held, [chunk("Late")] * 3)
     with pytest.raises(RunFenced):
         await log.finish(held, failed(), pending=[chunk("Late")] * 4)
-    assert await log.hand_back(held, reason="handed_back") is False
+    assert await log.hand_back(held, reason="handed_back") is None
     assert held.last_seq == seq
     assert await events(accepted.run_id) == after
     assert await database_sync_to_async(Message.objects.count)() == messages
@@ -379,7 +385,7 @@ async def test_the_claim_alone_is_a_fence(service: ThreadService, ann: Any) -> N
         await log.append(held, [chunk("Late")])
     with pytest.raises(RunFenced):
         await log.finish(held, completed(), pending=[])
-    assert await log.hand_back(held, reason="handed_back") is False
+    assert await log.hand_back(held, reason="handed_back") is None
     assert await log_types(str(held.id)) == ["message_created"]
 
 

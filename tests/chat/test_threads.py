@@ -19,9 +19,9 @@ from django.db.models import F
 from procrastinate.exceptions import ConnectorException
 
 from chat.errors import ChatError, ErrorCode
-from chat.event_log import now
 from chat.models import Message, Run, RunEvent, Thread, UserCounters
 from chat.publisher import user_group
+from chat.run_event import now
 from chat.threads import TITLE_LENGTH, ThreadService, purge_deleted, title_from
 from tests.chat.conftest import AGENTS
 from tests.chat.holding import answered, chunk, claimed, completed, events, fresh, jobs, post, posted

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectionState } from "../src/protocol/connection";
-import { connectionWords, duration, errorDetail, errorSentence, smallPrint, waitSentence } from "../src/view/wording";
+import { connectionWords, duration, errorDetail, errorSentence, leftOut, smallPrint, waitSentence } from "../src/view/wording";
 
 const state = (given: Partial<ConnectionState>): ConnectionState => ({ phase: "waiting", failures: 0, error: null, code: null, ...given });
 
@@ -10,9 +10,15 @@ test("every error is a sentence, also of a code that the page does not know", ()
   assert.equal(errorSentence("NEW_CODE", "content: must not be empty"), "Content: must not be empty.");
   assert.equal(errorSentence("NEW_CODE", ""), "The server answered NEW_CODE.");
   assert.equal(errorDetail("MODEL_ERROR", "the provider answered 529"), "The provider answered 529.");
+  assert.equal(errorDetail("WORKER_LOST", "the run was interrupted after send had begun"), "The run was interrupted after send had begun.");
   assert.equal(errorDetail("RATE_LIMITED", "x"), null);
   assert.equal(waitSentence(0.4), "Try again in 1 second.");
   assert.equal(waitSentence(2.5), "Try again in 3 seconds.");
+});
+
+test("a shortened result says how much there is", () => {
+  assert.equal(leftOut({ bytes: 123_456, href: "/x" }), "Show all (123 KB)");
+  assert.equal(leftOut({ bytes: 5_000_000, kept_bytes: 1_048_576, href: "/x" }), "Show the first 1.0 MB of 5.0 MB");
 });
 
 test("the connection's words: quiet at first, plain when it lasts", () => {

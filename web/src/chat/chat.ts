@@ -11,7 +11,7 @@ import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { Drafts } from "./drafts";
 import { addressOf, threadInAddress } from "./place";
-import type { Fetch, Me } from "./rest";
+import { type Fetch, loadToolResult, type Me } from "./rest";
 import { ThreadList } from "./thread_list";
 
 export interface Notice {
@@ -76,6 +76,8 @@ export class Chat {
       return new Set(runs.filter((run) => isOpen(run.status)).map((run) => run.thread_id ?? ""));
     });
   }
+
+  readonly toolResult = (href: string): Promise<unknown> => loadToolResult(this.#parts.fetch, href);
 
   start(): void {
     this.delivery.start(this.drafts.readOutbox());

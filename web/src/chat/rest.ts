@@ -62,6 +62,11 @@ export async function loadMessages(fetch: Fetch, threadId: string, before: strin
   return (await fetch({ method: "GET", path: `/api/threads/${threadId}/messages?${query.toString()}` })) as MessagesPage;
 }
 
+/** What a tool gave, whole, by the address in its event. */
+export async function loadToolResult(fetch: Fetch, href: string): Promise<unknown> {
+  return ((await fetch({ method: "GET", path: href })) as { readonly result: unknown }).result;
+}
+
 export async function loadThread(fetch: Fetch, threadId: string): Promise<ThreadSummary> {
   return (await fetch({ method: "GET", path: `/api/threads/${threadId}` })) as ThreadSummary;
 }

@@ -9,6 +9,16 @@ export interface WireMessage {
   readonly parent_id?: string | null;
 }
 
+/** The answer in a terminal event. A long one is not repeated there: it is the text of the run's chunks. */
+export type WireAnswer = WireMessage | { readonly id: string; readonly role: "assistant"; readonly truncated: { readonly bytes: number } };
+
+/** What a shortened result leaves out, and where all of it is; or as much as is kept. */
+export interface Truncated {
+  readonly bytes: number;
+  readonly kept_bytes?: number;
+  readonly href: string;
+}
+
 export interface Usage {
   readonly model: string;
   readonly input_tokens: number;
@@ -27,6 +37,7 @@ export interface RunEventData {
     readonly tool_call_id: string;
     readonly tool: string;
     readonly result?: unknown;
+    readonly truncated?: Truncated;
     readonly error?: string;
     readonly duration_ms: number;
   };
@@ -41,15 +52,15 @@ export interface RunEventData {
   };
   approval_resolved: { readonly tool_call_id: string; readonly approved: boolean; readonly by: string };
   agent_restarted: { readonly attempt: number; readonly reason: string };
-  agent_completed: { readonly message: WireMessage; readonly usage: Usage; readonly duration_ms: number };
+  agent_completed: { readonly message: WireAnswer; readonly usage: Usage; readonly duration_ms: number };
   agent_error: {
     readonly error_code: string;
     readonly error_message: string;
     readonly retryable: boolean;
     readonly correlation_id?: string;
-    readonly message?: WireMessage;
+    readonly message?: WireAnswer;
   };
-  agent_cancelled: { readonly by: "user" | "interrupt" | "deleted"; readonly message?: WireMessage };
+  agent_cancelled: { readonly by: "user" | "interrupt" | "deleted"; readonly message?: WireAnswer };
 }
 
 export type RunEventType = keyof RunEventData;

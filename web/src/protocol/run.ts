@@ -1,5 +1,5 @@
 // One run's events folded into its state. The field names are those of `chat/fold.py`.
-import type { RunEvent, RunStatus, Usage, WireMessage } from "./frames";
+import type { RunEvent, RunStatus, Truncated, Usage, WireAnswer, WireMessage } from "./frames";
 
 export type ThinkingStep = { readonly kind: "thinking"; readonly agent: string; readonly step: number; readonly text: string };
 
@@ -11,6 +11,7 @@ export type ToolStep = {
   readonly arguments: unknown;
   readonly status: "running" | "completed" | "failed";
   readonly result?: unknown;
+  readonly truncated?: Truncated;
   readonly error?: string;
   readonly duration_ms?: number;
 };
@@ -106,7 +107,7 @@ function changeBy(run: RunState, event: RunEvent): Partial<RunState> {
     case "agent_completed":
     case "agent_error":
     case "agent_cancelled":
-      return ending(event);
+      return ending(event, run.text);
     default:
       return { steps: foldStep(run.steps, event) };
   }
@@ -128,8 +129,8 @@ function approvalChange(run: RunState, event: EventOf<"approval_required" | "app
   return decided ? { approvals, status: "queued" } : { approvals };
 }
 
-function ending(event: EventOf<"agent_completed" | "agent_error" | "agent_cancelled">): Partial<RunState> {
-  const message = event.data.message ?? null;
+function ending(event: EventOf<"agent_completed" | "agent_error" | "agent_cancelled">, text: string): Partial<RunState> {
+  const message = event.data.message ? wholeAnswer(event.data.message, text) : null;
   switch (event.type) {
     case "agent_completed":
       return { message, status: "completed", usage: event.data.usage, duration_ms: event.data.duration_ms };
@@ -142,6 +143,11 @@ function ending(event: EventOf<"agent_completed" | "agent_error" | "agent_cancel
     case "agent_cancelled":
       return { message, status: "cancelled", cancelled_by: event.data.by };
   }
+}
+
+/** The content of a truncated answer is the text of the run's chunks. */
+function wholeAnswer(answer: WireAnswer, text: string): WireMessage {
+  return "truncated" in answer ? { id: answer.id, role: answer.role, content: text } : answer;
 }
 
 function foldStep(steps: readonly Step[], event: RunEvent): readonly Step[] {
@@ -186,7 +192,7 @@ function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): re
     arguments: {},
   };
   const status = "error" in event.data ? "failed" : "completed";
-  return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "error", "duration_ms"]) });
+  return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "truncated", "error", "duration_ms"]) });
 }
 
 function subagentEnded(steps: readonly Step[], event: EventOf<"subagent_completed">): readonly Step[] {

@@ -3,23 +3,29 @@ import { useState } from "preact/hooks";
 import type { Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
 import { Icon, type IconName, Spinner } from "./icons";
 import { memo } from "./memo";
+import { ResultValue } from "./result";
+import { Value } from "./value";
 import { duration } from "./wording";
+
+/** Fetches what a tool gave, whole. */
+export type LoadResult = (href: string) => Promise<unknown>;
 
 interface TimelineProps {
   readonly steps: readonly Step[];
   readonly running: boolean;
   /** The answer is being written: the last thought is over. */
   readonly writing: boolean;
+  readonly load: LoadResult;
 }
 
 /** What the agent did on its way to the answer, in the order in which it began. */
-export const Timeline = memo(({ steps, running, writing }: TimelineProps) => {
+export const Timeline = memo(({ steps, running, writing, load }: TimelineProps) => {
   if (steps.length === 0) return null;
   return (
     <ol class="timeline" aria-label="Steps">
       {steps.map((step, place) => (
         <li key={place}>
-          <StepCard step={step} running={running} thinking={running && !writing && place === steps.length - 1} />
+          <StepCard step={step} running={running} load={load} thinking={running && !writing && place === steps.length - 1} />
         </li>
       ))}
     </ol>
@@ -30,14 +36,15 @@ interface StepProps {
   readonly step: Step;
   readonly running: boolean;
   readonly thinking: boolean;
+  readonly load: LoadResult;
 }
 
-const StepCard = memo(({ step, running, thinking }: StepProps) => {
+const StepCard = memo(({ step, running, thinking, load }: StepProps) => {
   switch (step.kind) {
     case "thinking":
       return <Thinking step={step} active={thinking} />;
     case "tool":
-      return <Tool step={step} running={running} />;
+      return <Tool step={step} running={running} load={load} />;
     case "subagent":
       return <Subagent step={step} running={running} />;
   }
@@ -97,14 +104,20 @@ function Thinking({ step, active }: { readonly step: ThinkingStep; readonly acti
   );
 }
 
-function Tool({ step, running }: { readonly step: ToolStep; readonly running: boolean }): VNode {
+interface ToolProps {
+  readonly step: ToolStep;
+  readonly running: boolean;
+  readonly load: LoadResult;
+}
+
+function Tool({ step, running, load }: ToolProps): VNode {
   const status = step.status === "running" && !running ? "interrupted" : step.status;
   const note = status === "interrupted" ? "cut short" : step.duration_ms === undefined ? "" : duration(step.duration_ms);
   return (
     <Card kind="tool" tool={step.tool} status={status} icon="tool" title={step.tool} hint={oneLine(step.arguments)} note={note}>
       <>
         <Value name="Arguments" value={step.arguments} />
-        {"result" in step ? <Value name="Result" value={step.result} /> : null}
+        {"result" in step ? <ResultValue result={step.result} truncated={step.truncated} load={load} /> : null}
         {step.error === undefined ? null : <Value name="Error" value={step.error} />}
       </>
     </Card>
@@ -117,15 +130,6 @@ function Subagent({ step, running }: { readonly step: SubagentStep; readonly run
     <Card kind="subagent" status={status} icon="people" title={step.subagent} note={status === "interrupted" ? "cut short" : ""}>
       {"result" in step ? <Value name="Result" value={step.result} /> : null}
     </Card>
-  );
-}
-
-function Value({ name, value }: { readonly name: string; readonly value: unknown }): VNode {
-  return (
-    <>
-      <p class="value-name">{name}</p>
-      <pre class="value">{typeof value === "string" ? value : JSON.stringify(value, null, 2)}</pre>
-    </>
   );
 }
 

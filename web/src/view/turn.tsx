@@ -86,7 +86,7 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       aria-label="Answer"
       aria-busy={open}
     >
-      <Timeline steps={view.steps} running={view.status === "running"} writing={writing} />
+      <Timeline steps={view.steps} running={view.status === "running"} writing={writing} load={chat.toolResult} />
       {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
       <AnswerText text={view.text} growing={open} latest={latest} />
       {open ? <Activity chat={chat} runId={runId} view={view} writing={writing} /> : <Ending chat={chat} view={view} asked={asked} />}

@@ -1,6 +1,7 @@
 // What the page says: a sentence for each error code, and for what an answer is doing.
 import type { AnswerView } from "../chat/turns";
 import type { ConnectionState } from "../protocol/connection";
+import type { Truncated } from "../protocol/frames";
 
 const SENTENCES: Record<string, string> = {
   UNREACHABLE: "The server cannot be reached.",
@@ -29,10 +30,11 @@ export function errorSentence(code: string, message: string): string {
   return SENTENCES[code] ?? (message === "" ? `The server answered ${code}.` : sentence(message));
 }
 
+const TELLING: ReadonlySet<string> = new Set(["MODEL_ERROR", "INVALID_MESSAGE", "SERVICE_UNAVAILABLE", "WORKER_LOST"]);
+
 /** What the server says beyond the sentence of its code, where that tells more. */
 export function errorDetail(code: string, message: string): string | null {
-  const telling = code === "MODEL_ERROR" || code === "INVALID_MESSAGE" || code === "SERVICE_UNAVAILABLE";
-  return telling && message !== "" && code in SENTENCES ? sentence(message) : null;
+  return TELLING.has(code) && message !== "" && code in SENTENCES ? sentence(message) : null;
 }
 
 function sentence(text: string): string {
@@ -105,4 +107,13 @@ export function smallPrint({ usage, durationMs }: AnswerView): string {
     usage?.cost_usd ? `$${usage.cost_usd.toPrecision(2)}` : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");
+}
+
+/** What the button promises that shows the rest of a result. */
+export function leftOut({ bytes, kept_bytes }: Truncated): string {
+  return kept_bytes === undefined ? `Show all (${size(bytes)})` : `Show the first ${size(kept_bytes)} of ${size(bytes)}`;
+}
+
+function size(bytes: number): string {
+  return bytes < 1_000_000 ? `${Math.round(bytes / 1000)} KB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

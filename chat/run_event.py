@@ -1,0 +1,189 @@
+"""A run event between an agent and the wire: its parts bounded, and its frame. No I/O.
+
+Whatever an agent yields, no event's frame is larger than MAX_EVENT_BYTES; only `message_created`, which no agent makes,
+carries a person's message as it came (docs/protocol.md, section 3).
+"""
+
+from __future__ import annotations
+
+import bisect
+import datetime
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic_core
+
+from agents.plain import plain_text, plain_value
+from chat.delivery import Frame
+from chat.protocol import encode_event
+
+TERMINAL_TYPES = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
+
+MAX_EVENT_BYTES = 128 * 1024
+MAX_TEXT_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 16 * 1024
+MAX_KEPT_BYTES = 1024 * 1024
+PREVIEW_BYTES = 4 * 1024
+MAX_ERROR_BYTES = 4 * 1024
+MAX_NAME = 200
+MAX_AGENT_NAME = 64
+MAX_ERROR_CODE = 40
+
+CUT = "… [cut]"
+NO_JSON = "[a value that is no JSON]"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event before it has a number. `whole_result` is the JSON of a result of which `data` has the beginning."""
+
+    type: str
+    agent: str
+    data: dict[str, Any]
+    created_at: datetime.datetime
+    whole_result: str | None = None
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
+    """The numbered, encoded form of an event."""
+    data = event.data
+    if event.type == "tool_completed" and "truncated" in data:
+        href = f"/api/runs/{run_id}/events/{seq}/result"
+        data = {**data, "truncated": {**data["truncated"], "href": href}}
+    text = encode_event(
+        type=event.type,
+        thread_id=str(thread_id),
+        run_id=str(run_id),
+        run_number=run_number,
+        seq=seq,
+        created_at=event.created_at,
+        agent=event.agent,
+        data=data,
+    )
+    return Frame(seq=seq, text=text, terminal=event.type in TERMINAL_TYPES)
+
+
+def bounded_event(type_: str, agent: str, data: Mapping[str, Any]) -> Event:
+    """What an agent yielded, as the log takes it: plain JSON, and each part within its bound.
+
+    Text is the caller's to divide, by `text_pieces`.
+    """
+    bounded: dict[str, Any] = {}
+    whole_result = None
+    for name, value in data.items():
+        match name:
+            case "text":
+                bounded[name] = plain_text(value)
+            case "result":
+                result, whole_result = _bounded_result(_plain_or_not(value))
+                bounded |= result
+            case "arguments":
+                plain = _plain_or_not(value)
+                bounded[name] = plain if _size(plain) <= MAX_VALUE_BYTES else _cut(_json(plain), PREVIEW_BYTES)
+            case "error":
+                bounded[name] = _cut(value, MAX_VALUE_BYTES)
+            case "error_message":
+                bounded[name] = _cut(value, MAX_ERROR_BYTES)
+            case "error_code":
+                bounded[name] = bounded_name(value, MAX_ERROR_CODE)
+            case _:
+                bounded[name] = _named(value)
+    return Event(type_, bounded_name(agent, MAX_AGENT_NAME), bounded, now(), whole_result)
+
+
+def answer_json(message_id: Any, content: str) -> dict[str, Any]:
+    """The answer in a terminal event. A long one is not repeated there: it is the text of the run's chunks."""
+    message = {"id": str(message_id), "role": "assistant", "content": content}
+    if (size := _size(content)) > MAX_TEXT_BYTES:
+        del message["content"]
+        return {**message, "truncated": {"bytes": size}}
+    return message
+
+
+def text_pieces(text: str) -> Iterator[str]:
+    """The text in pieces of which none takes more than MAX_TEXT_BYTES of JSON."""
+    start = len(piece := beginning(text, MAX_TEXT_BYTES))
+    yield piece
+    while start < len(text):
+        piece = beginning(text[start : start + MAX_TEXT_BYTES], MAX_TEXT_BYTES)
+        start += len(piece)
+        yield piece
+
+
+def beginning(text: str, limit: int) -> str:
+    """As much of a plain text as takes at most `limit` bytes of JSON."""
+    # A character takes at least a byte, and the quotes take two.
+    text = text[: limit - 2]
+    if _size(text) <= limit:
+        return text
+    end = bisect.bisect_right(range(len(text) + 1), limit, key=lambda length: _size(text[:length])) - 1
+    return text[:end]
+
+
+def bounded_name(text: str, limit: int = MAX_NAME) -> str:
+    """A name within its bound; of two that differ, what is left of them differs, too."""
+    text = plain_text(text)
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: limit - len(digest) - 1]}…{digest}"
+
+
+def _size(value: Any) -> int:
+    return len(pydantic_core.to_json(value))
+
+
+def _json(value: Any) -> str:
+    return pydantic_core.to_json(value).decode()
+
+
+def _bounded_result(result: Any) -> tuple[dict[str, Any], str | None]:
+    """What an event says of a result, and the JSON that is kept beside it when that is only the beginning."""
+    size = _size(result)
+    if size <= MAX_VALUE_BYTES:
+        return {"result": result}, None
+    text = result if isinstance(result, str) else _json(result)
+    kept = _json(result) if size <= MAX_KEPT_BYTES else _json(beginning(text, MAX_KEPT_BYTES))
+    truncated = {"bytes": size} if size <= MAX_KEPT_BYTES else {"bytes": size, "kept_bytes": len(kept.encode())}
+    return {"result": beginning(text, PREVIEW_BYTES), "truncated": truncated}, kept
+
+
+def _cut(text: str, limit: int) -> str:
+    text = plain_text(text)
+    kept = beginning(text, limit)
+    return text if kept == text else beginning(text, limit - _size(CUT)) + CUT
+
+
+def _named(value: Any) -> Any:
+    """A field that has no bound of its own: names, numbers, and objects of these."""
+    if isinstance(value, str):
+        return bounded_name(value)
+    if isinstance(value, Mapping):
+        return {name: _named(item) for name, item in value.items()}
+    return _plain_or_not(value)
+
+
+def _plain_or_not(value: Any) -> Any:
+    try:
+        return _as_stored(plain_value(value))
+    except ValueError:
+        return NO_JSON
+
+
+def _as_stored(value: Any) -> Any:
+    """A JSON value as JSONB gives it back: numbers have no exponent there, so a large one has many digits."""
+    match value:
+        case float() if abs(value) >= 1e16:
+            return int(value)
+        case dict():
+            return {name: _as_stored(item) for name, item in value.items()}
+        case list():
+            return [_as_stored(item) for item in value]
+        case _:
+            return value

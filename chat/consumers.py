@@ -22,12 +22,13 @@ from chat.backoff import delays
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery, Frame
 from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
-from chat.event_log import now
 from chat.handshake import Authentication
 from chat.limits import CommandLimit
 from chat.pool import UNREACHABLE, on_any_thread
 from chat.protocol import Ack, AnyCommand, Ping, Resume, StopRun, UserMessage
 from chat.publisher import user_group
+from chat.reachability import first_line
+from chat.run_event import now
 
 if TYPE_CHECKING:
     from chat.apps import ChatConfig
@@ -157,6 +158,7 @@ class ChatConsumer(AsyncConsumer):
             threads_version=snapshot.threads_version,
             window_timeout=settings.NETRA.ws_window_timeout,
             check_positions=self.services.connections.check_soon,
+            answered=self.answered,
             send=self.send_text,
             close=self.close,
         )
@@ -176,7 +178,7 @@ class ChatConsumer(AsyncConsumer):
             async with asyncio.timeout(LAYER_TIMEOUT):
                 await self.joined.wait()
         except TimeoutError:
-            self.log.warning("channel_layer_unavailable")
+            self.log.debug("channel_layer_unavailable")
             return False
         return True
 
@@ -231,8 +233,8 @@ class ChatConsumer(AsyncConsumer):
     # Commands
 
     def websocket_receive(self, message: dict[str, Any]) -> None:
-        if self.connection is None:
-            return  # refused; what still comes is not read
+        if self.connection is None or self.connection.draining:
+            return  # refused, or sent away: what still comes is not read
         self.limit.spend()
         text = message.get("text")
         if text is None:
@@ -272,6 +274,10 @@ class ChatConsumer(AsyncConsumer):
         while not self.waiting.empty():
             command = self.waiting.get_nowait()
             await self.answering(lambda c=command: self.execute(c), ref=command.ref)  # type: ignore[misc]
+
+    async def answered(self) -> None:
+        while self.working is not None and not self.working.done():
+            await asyncio.wait([self.working])
 
     async def execute(self, command: AnyCommand) -> None:
         assert self.connection is not None  # noqa: S101 - commands come after the connection
@@ -389,7 +395,3 @@ def unavailable_now() -> ChatError:
         details={"missing": ["database"]},
         retry_after=2.0,
     )
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
-import structlog
 from asgiref.sync import sync_to_async
 from django.db import connection as django_connection
 from django.db import connections
+from django.db.utils import Error as DjangoDatabaseError
+from procrastinate.exceptions import ConnectorException
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from chat.backoff import delays
+from chat.postgres_connection import BoundedAsyncConnection
+from chat.reachability import Reachability
 
-logger = structlog.get_logger(__name__)
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[DictRow]
 
@@ -27,6 +29,19 @@ CHECKOUT_TIMEOUT = 3.0
 RECONNECT_TIMEOUT = 2.0
 MAX_SIZE = 8
 UNREACHABLE = (psycopg.OperationalError, PoolTimeout)
+# Of SQLSTATE: connection exceptions, insufficient resources, operator intervention, errors of the system.
+CLASSES_OF_LOSS = ("08", "53", "57", "58")
+QUERY_CANCELED = "57014"
+
+
+def database_is_away(error: BaseException) -> bool:
+    """Whether an error means that the database is not there, however Django or Procrastinate wrapped it."""
+    if isinstance(error, ConnectorException | DjangoDatabaseError) and error.__cause__ is not None:
+        error = error.__cause__
+    if not isinstance(error, psycopg.OperationalError) or isinstance(error, PoolClosed):
+        return False
+    state = error.sqlstate
+    return state is None or (state[:2] in CLASSES_OF_LOSS and state != QUERY_CANCELED)
 
 
 async def on_any_thread(work: Callable[[], T]) -> T:
@@ -45,12 +60,16 @@ async def on_any_thread(work: Callable[[], T]) -> T:
 
 
 class DatabasePool:
-    """Opened lazily on the running loop, closed with `close()`. Connections are in autocommit mode."""
+    """Opened lazily on the running loop, closed with `close()`. Connections are in autocommit mode.
+
+    `reachability` is what this process knows of its database: who reaches it by another way shares it.
+    """
 
     def __init__(self) -> None:
+        self.reachability = Reachability("database", is_loss=database_is_away)
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._opening = asyncio.Lock()
-        self._reachable = True
+        self._drained_after = float("-inf")
 
     async def _open(self) -> AsyncConnectionPool[Connection]:
         async with self._opening:
@@ -60,6 +79,7 @@ class DatabasePool:
                 parameters.pop("context", None)
                 pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
                     kwargs={**parameters, "autocommit": True, "row_factory": dict_row},
+                    connection_class=BoundedAsyncConnection,
                     min_size=1,
                     max_size=MAX_SIZE,
                     timeout=CHECKOUT_TIMEOUT,
@@ -75,8 +95,20 @@ class DatabasePool:
     async def connection(self) -> AsyncIterator[Connection]:
         """Raises psycopg.OperationalError when the database cannot be reached."""
         pool = self._pool or await self._open()
-        async with pool.connection() as connection:
-            yield connection
+        try:
+            with self.reachability.watching():
+                async with pool.connection() as connection:
+                    yield connection
+        except UNREACHABLE:
+            await self._drain(pool)
+            raise
+
+    async def _drain(self, pool: AsyncConnectionPool[Connection]) -> None:
+        """Once for each loss: every idle connection is dead then, and is not to be met one by one."""
+        reachability = self.reachability
+        if not reachability.available and self._drained_after < reachability.changed_at and not pool.closed:
+            self._drained_after = reachability.changed_at
+            await pool.drain()
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -88,22 +120,7 @@ class DatabasePool:
         """Repeat `work` with backoff until the database answers. `work` must be safe to repeat after a lost answer."""
         for delay in delays(first=0.05, longest=2.0):
             try:
-                result = await work()
-            except UNREACHABLE as error:
-                await self._note_loss(error)
+                return await work()
+            except UNREACHABLE:
                 await asyncio.sleep(delay)
-            else:
-                if not self._reachable:
-                    self._reachable = True
-                    logger.info("database_back")
-                return result
         raise AssertionError("delays() never ends")
-
-    async def _note_loss(self, error: Exception) -> None:
-        if self._reachable:
-            self._reachable = False
-            logger.warning("database_lost", cause=str(error).strip().partition("\n")[0])
-        if self._pool is not None:
-            # After a restart every idle connection is dead: replace them all rather than meet them one by one.
-            with contextlib.suppress(*UNREACHABLE):
-                await self._pool.check()

@@ -1,7 +1,7 @@
 """The one place that tells connections to look: wake-ups and notices to the group of a user, after the commit.
 
-Every layer is treated as lossy (docs/protocol.md, section 5.4), so a send that fails is no error of its caller: it
-is logged when it begins and when it ends, and connections find what they missed by their position check.
+Every layer is treated as lossy (docs/protocol.md, section 5.4), so a send that fails is no error of its caller: the
+log says when sends begin to fail and when they end, and connections find what they missed by their position check.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import asyncio
 import contextlib
 import contextvars
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import structlog
 from asgiref.sync import SyncToAsync, async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 
+from chat.backoff import delays
 from chat.delivery import Frame
-
-logger = structlog.get_logger(__name__)
+from chat.reachability import Reachability
+from chat.redis_layer import RedisLayer
 
 SEND_TIMEOUT = 1.0
-PAUSE_AFTER_FAILURE = 0.5
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 4.0
 # Larger wake-ups carry numbers only; the connections read such events from the log.
 MAX_WAKE_UP_CHARACTERS = 256 * 1024
 
@@ -47,32 +48,51 @@ def wake_up(run_id: str, run_number: int, frames: Sequence[Frame]) -> dict[str, 
     }
 
 
+class Attempts:
+    """When to send to a server: while it is away only now and then, ever more rarely, and one at a time."""
+
+    def __init__(self, server: Reachability) -> None:
+        self.server = server
+        self._pauses: Iterator[float] | None = None
+        self._next_at = 0.0
+
+    def due(self) -> bool:
+        if self.server.available:
+            self._pauses = None
+            return True
+        now = time.monotonic()
+        if self._pauses is None:
+            self._pauses = delays(first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
+        elif now < self._next_at:
+            return False
+        self._next_at = now + SEND_TIMEOUT + next(self._pauses)
+        return True
+
+
 class Publisher:
-    """Sends to user groups. `available` is False while the last send failed."""
+    """Sends to user groups, each by the way to its server."""
 
     def __init__(self) -> None:
-        self.available = True
-        self._silent_until = 0.0
+        self._layer = Reachability("channel_layer")
+        self._attempts: dict[Reachability, Attempts] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     async def send(self, user_id: int | str, message: dict[str, Any]) -> None:
-        if time.monotonic() < self._silent_until:
-            return
         layer = get_channel_layer()
         if layer is None:
             return
-        try:
+        group = user_group(user_id)
+        attempts = self._attempts_at(layer, group)
+        if not attempts.due():
+            return
+        # Each layer raises errors of its own libraries.
+        with contextlib.suppress(Exception), attempts.server.watching():
             async with asyncio.timeout(SEND_TIMEOUT):
-                await layer.group_send(user_group(user_id), message)
-        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-            self._silent_until = time.monotonic() + PAUSE_AFTER_FAILURE
-            if self.available:
-                self.available = False
-                logger.warning("channel_layer_lost", cause=repr(error))
-        else:
-            if not self.available:
-                self.available = True
-                logger.info("channel_layer_back")
+                await layer.group_send(group, message)
+
+    def _attempts_at(self, layer: Any, group: str) -> Attempts:
+        server: Reachability = layer.server_of(group) if isinstance(layer, RedisLayer) else self._layer
+        return self._attempts.setdefault(server, Attempts(server))
 
     def send_on_commit(self, user_id: int | str, message: dict[str, Any]) -> None:
         """For code in a transaction, on a thread: sends once the transaction has committed, and not otherwise.

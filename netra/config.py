@@ -19,8 +19,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from netra import redis_url
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SECRET_LENGTH = 32
+
+ServerName = Literal["daphne", "uvicorn"]
+SERVERS: tuple[ServerName, ...] = get_args(ServerName)
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
@@ -33,7 +38,7 @@ def default_data_dir() -> Path:
 class Config(BaseSettings):
     """Every setting of Netra. Environment names are the field names with `NETRA_` before them.
 
-    `DATABASE_URL` and `REDIS_URL` carry their usual names. Raises `pydantic.ValidationError`.
+    `DATABASE_URL`, `REDIS_URL` and `ASGI_SERVER` carry their usual names. Raises `pydantic.ValidationError`.
     """
 
     model_config = SettingsConfigDict(
@@ -65,8 +70,9 @@ class Config(BaseSettings):
     redis_url: CommaSeparated = Field(
         default=(),
         validation_alias="REDIS_URL",
-        description="Redis as `redis://host:6379/0`, several separated by commas. Needed as soon as there is more than "
-        "one process.",
+        description="Redis as `redis://host:6379/0`; several servers, separated by commas, share the users. "
+        "`redis+sentinel://user:password@host1:26379,host2:26379/name/0` asks these Sentinels for the master `name`; "
+        "`?sentinel_password=` is for them. With `rediss` it is TLS. Needed as soon as there is more than one process.",
     )
     allowed_hosts: CommaSeparated = Field(
         default=(),
@@ -77,8 +83,33 @@ class Config(BaseSettings):
         default=(),
         description="Other sites whose pages may connect, as `https://chat.example.org`, separated by commas.",
     )
+    trusted_proxy: bool = Field(
+        default=False,
+        description="Whether every request comes through a proxy that sets `X-Forwarded-Proto`, whatever the client "
+        "said in it. Only then is it believed that a request was HTTPS.",
+    )
     database_start_timeout: float = Field(
         default=30.0, gt=0, le=600, description="Seconds to wait at start-up for a database that does not answer."
+    )
+    database_timeout: float = Field(
+        default=10.0,
+        ge=1,
+        le=600,
+        description="Seconds after which a statement without an answer is given up and its connection closed. "
+        "Migrations take the time that they need.",
+    )
+
+    asgi_server: ServerName = Field(
+        default="daphne",
+        validation_alias="ASGI_SERVER",
+        description="The server that `manage.py serve` runs.",
+    )
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="Seconds that requests and sockets have to end when the server is told to. What is not sent by "
+        "then is dropped.",
     )
 
     access_token_minutes: float = Field(default=10.0, gt=0, le=60, description="How long an access token is valid.")
@@ -122,9 +153,15 @@ class Config(BaseSettings):
         gt=0,
         description="Silence after which a worker is taken for lost; more than twice its heartbeat.",
     )
-    sweep_seconds: float = Field(default=15.0, gt=0, description="How often the runs of lost workers are looked for.")
+    sweep_seconds: float = Field(default=5.0, gt=0, description="How often the runs of lost workers are looked for.")
     run_timeout: float = Field(default=600.0, gt=0, description="Seconds that one run may take.")
     run_attempts: int = Field(default=3, ge=1, description="How often a run is begun when its workers are lost.")
+    event_retention: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        description="Days after which the events of an ended run are removed, its messages staying; 0 keeps them.",
+    )
     event_window_ms: int = Field(
         default=40, ge=0, le=1000, description="How long pieces of text are gathered into one event."
     )
@@ -138,10 +175,15 @@ class Config(BaseSettings):
         default=40.0, ge=0, description="How fast the offline model speaks; 0 is without pause."
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", "redis_url", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("redis_url", mode="before")
+    @classmethod
+    def _split_addresses(cls, value: Any) -> Any:
+        return redis_url.split(value) if isinstance(value, str) else value
 
     @field_validator("data_dir")
     @classmethod
@@ -170,13 +212,7 @@ class Config(BaseSettings):
     @classmethod
     def _redis_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            try:
-                parts = urlsplit(url)
-                known = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
-            except ValueError:
-                known = False
-            if not known:
-                raise ValueError("must look like redis://host:6379/0 (several separated by commas)")
+            redis_url.channels_host(url)
         return value
 
     @field_validator("allowed_hosts")
@@ -255,7 +291,8 @@ def explain(error: ValidationError) -> str:
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
-    return {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}.get(name.lower(), f"NETRA_{name.upper()}")
+    alias = Config.model_fields[name.lower()].validation_alias if name.lower() in Config.model_fields else None
+    return str(alias) if alias else f"NETRA_{name.upper()}"
 
 
 def stop(sentence: str) -> NoReturn:

@@ -9,8 +9,10 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from chat.postgres_connection import BoundedConnection
 from netra import config, telemetry
 from netra.postgres import EmbeddedPostgres
+from netra.redis_url import channels_host
 
 NETRA = config.load()
 BASE_DIR = config.PROJECT_ROOT
@@ -18,7 +20,10 @@ BASE_DIR = config.PROJECT_ROOT
 DEBUG = NETRA.debug
 SECRET_KEY = NETRA.effective_secret_key
 DEVELOPMENT = NETRA.environment == "development"
-ALLOWED_HOSTS = list(NETRA.allowed_hosts) or ["localhost", "127.0.0.1", "[::1]", "testserver"]
+# Health checks of this machine and of a proxy ask for localhost, whatever the public name is.
+ALLOWED_HOSTS = [*NETRA.allowed_hosts, "localhost"]
+if not NETRA.allowed_hosts:
+    ALLOWED_HOSTS += ["127.0.0.1", "[::1]", "testserver"]
 CSRF_TRUSTED_ORIGINS = list(NETRA.allowed_origins)
 
 INSTALLED_APPS = [
@@ -72,7 +77,18 @@ def _database() -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
-            "pool": {"min_size": 1, "max_size": 16, "timeout": 3, "reconnect_timeout": 2},
+            # A peer that is gone without a word is noticed in seconds. Of no effect on the socket of a machine.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 5000,
+            "pool": {
+                "connection_class": BoundedConnection,
+                "min_size": 1,
+                "max_size": 16,
+                "timeout": 3,
+                "reconnect_timeout": 2,
+            },
         },
     }
     if NETRA.database_url is None:
@@ -96,8 +112,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Every layer is treated as lossy: what it drops, delivery reads from the log. Capacity makes that rare.
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": url, "socket_timeout": None} for url in NETRA.redis_url]},
+        "BACKEND": "chat.redis_layer.RedisLayer",
+        "CONFIG": {"hosts": [channels_host(url) for url in NETRA.redis_url]},
     }
     if NETRA.redis_url
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
@@ -143,6 +159,7 @@ WHITENOISE_MAX_AGE = 0
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if NETRA.trusted_proxy else None
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -8,107 +8,41 @@ What the stock parts lack, each with the test that shows it (tests/test_worker.p
   starts a worker that ended anew;
 * without periodic tasks the deferrer ends at once, and with it the watch over the other side tasks:
   `SupervisedWorker` keeps it waiting instead;
-* a job whose fetch was committed but whose answer was lost stays `doing`: `SupervisedWorker.give_back_unheld`.
+* a job whose fetch was committed but whose answer was lost stays `doing`: `SupervisedWorker.give_back_unheld`;
+* a worker that slept, was taken for lost and wakes up has no row any more, so it could fetch nothing, and goes on with
+  what is no longer its own: `FencedJobManager` makes the row again, `SupervisedWorker.abandon_taken` ends the rest;
+* a stop waits without end for a database that is away: `Engine` gives up when the grace period is long over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, LiteralString
+from collections.abc import Awaitable, Callable, Sequence
 
-import psycopg
 import structlog
-from procrastinate import connector, exceptions, jobs, manager, psycopg_connector, worker
+from procrastinate import jobs, worker
 from procrastinate.contrib.django import app as django_app
 from procrastinate.contrib.django.utils import connector_params
+from procrastinate.job_context import AbortReason
 
 from chat.backoff import delays
+from chat.pool import database_is_away
+from chat.reachability import Reachability, first_line
 from netra.config import Config
+from netra.worker_database import (
+    FIRST_RETRY_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    FencedJobManager,
+    PatientConnector,
+    wait_for,
+)
 
 logger = structlog.get_logger(__name__)
 
 SECOND_WAKE_UP_SECONDS = 0.01
 POLL_SECONDS = 0.2
-FIRST_RETRY_SECONDS = 0.05
-LONGEST_RETRY_SECONDS = 2.0
-
-_FINISH: LiteralString = """
-    UPDATE procrastinate_jobs
-    SET status = %(status)s::procrastinate_job_status, abort_requested = false, attempts = attempts + 1
-    WHERE id = %(job)s AND status = 'doing' AND worker_id = %(worker)s AND attempts = %(attempts)s
-"""
-_RETRY: LiteralString = """
-    UPDATE procrastinate_jobs
-    SET status = (CASE WHEN abort_requested THEN 'failed' ELSE 'todo' END)::procrastinate_job_status,
-        attempts = attempts + 1, scheduled_at = %(retry_at)s
-    WHERE id = %(job)s AND status = 'doing' AND worker_id = %(worker)s AND attempts = %(attempts)s
-"""
-_UNHELD: LiteralString = """
-    SELECT id, status, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts, worker_id
-    FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(worker)s AND NOT id = ANY(%(held)s::bigint[])
-"""
-
-
-class FencedJobManager(manager.JobManager):
-    """A worker ends or returns a job only while it still holds it: same worker, same attempt, still `doing`."""
-
-    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:  # noqa: ARG002
-        await self.connector.execute_query_async(_FINISH, status=status.value, **_holding(job))
-
-    async def retry_job(
-        self,
-        job: jobs.Job,
-        retry_at: datetime.datetime | None = None,
-        priority: int | None = None,  # noqa: ARG002 - a run's job keeps its place
-        queue: str | None = None,  # noqa: ARG002
-        lock: str | None = None,  # noqa: ARG002
-    ) -> None:
-        await self.connector.execute_query_async(_RETRY, retry_at=retry_at, **_holding(job))
-
-    async def unheld_jobs(self, worker_id: int, held: Sequence[int]) -> list[jobs.Job]:
-        """The jobs that the database says a worker executes, but for those that it does."""
-        rows = await self.connector.execute_query_all_async(_UNHELD, worker=worker_id, held=list(held))
-        return [jobs.Job.from_row(row) for row in rows]
-
-
-def _holding(job: jobs.Job) -> dict[str, Any]:
-    return {"job": job.id, "worker": job.worker_id, "attempts": job.attempts}
-
-
-class PatientConnector(psycopg_connector.PsycopgConnector):
-    """Waits, with backoff, while the database is away, instead of ending the worker and its runs."""
-
-    async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        await _until_reached(lambda: super(PatientConnector, self).execute_query_async(query, **arguments))
-
-    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
-        one = super().execute_query_one_async
-        row: dict[str, Any] = await _until_reached(lambda: one(query, **arguments))
-        return row
-
-    async def execute_query_all_async(self, query: LiteralString, **arguments: Any) -> list[dict[str, Any]]:
-        every = super().execute_query_all_async
-        rows: list[dict[str, Any]] = await _until_reached(lambda: every(query, **arguments))
-        return rows
-
-    async def listen_notify(self, on_notification: connector.Notify, channels: Iterable[str]) -> None:
-        listen = super().listen_notify
-        channels = list(channels)
-        await _until_reached(lambda: listen(on_notification, channels))
-
-
-async def _until_reached(work: Callable[[], Awaitable[Any]]) -> Any:
-    for delay in delays(first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS):
-        try:
-            return await work()
-        except exceptions.ConnectorException as error:
-            if not isinstance(error.__cause__, psycopg.OperationalError):
-                raise
-            await asyncio.sleep(delay)
-    raise AssertionError("delays() never ends")
+# What a stop takes beyond the grace period: to hand runs back, and, when the database is away, to believe it.
+HAND_BACK_SECONDS = 5.0
 
 
 class SupervisedWorker(worker.Worker):
@@ -140,28 +74,68 @@ class SupervisedWorker(worker.Worker):
             await self.job_manager.retry_job(found[job_id])
         self._seen_unheld = frozenset(found)
 
+    async def abandon_taken(self) -> None:
+        """End the tasks of jobs that are somebody else's now. Called regularly.
+
+        Their writes are fenced off anyway; but a task that waits for its model writes nothing.
+        """
+        claimed = {context.job.id for context in self._running_jobs.values() if context.job.id is not None}
+        if self.worker_id is None or not claimed:
+            return
+        taken = claimed - await self.job_manager.held_jobs(self.worker_id, claimed)
+        for task, context in list(self._running_jobs.items()):
+            if context.job.id in taken and context.job.id not in self._job_ids_to_abort:
+                logger.warning("job_abandoned", job_id=context.job.id)
+                self._abort_job(task, context, AbortReason.USER_REQUEST)
+
+    def hand_back(self) -> None:
+        """End the grace period of a stop."""
+        for task, context in list(self._running_jobs.items()):
+            if context.job.id not in self._job_ids_to_abort:
+                self._abort_job(task, context, AbortReason.SHUTDOWN)
+
+    def drop(self) -> None:
+        """Leave the running jobs to those who find a worker lost."""
+        for task in list(self._running_jobs):
+            task.cancel()
+
 
 class Engine:
     """A worker, restarted when it ends by itself, and a sweep beside it every `sweep_seconds`.
 
-    `run` lasts until `stop`; then running jobs get the grace period and the rest is handed back.
+    `run` lasts until `stop`; then running jobs get the grace period and the rest is handed back. A second `stop` ends
+    the grace period. `database` is what the process knows of its database.
     """
 
     def __init__(
-        self, config: Config, *, sweep: Callable[[], Awaitable[None]], queues: Sequence[str] | None = None
+        self,
+        config: Config,
+        *,
+        sweep: Callable[[], Awaitable[None]],
+        queues: Sequence[str] | None = None,
+        database: Reachability | None = None,
     ) -> None:
         self._config = config
         self._sweep = sweep
         self._queues = list(queues) if queues else None
+        self._database = database or Reachability("database", is_loss=database_is_away)
         self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._connector: PatientConnector | None = None
         self._worker: SupervisedWorker | None = None
         self.started = asyncio.Event()
 
     def stop(self) -> None:
         """Fetch no more jobs, and end `run` when the running ones have ended or were handed back."""
-        self._stopping.set()
-        if self._worker is not None:
-            self._worker.stop()  # type: ignore[no-untyped-call]
+        if not self._stopping.is_set():
+            self._stopping.set()
+            logger.info("worker_stopping")
+            if self._worker is not None:
+                self._worker.stop()  # type: ignore[no-untyped-call]
+        elif not self._hurried.is_set():
+            self._hurried.set()
+            if self._worker is not None:
+                self._worker.hand_back()
 
     async def run(self) -> None:
         sweeper = asyncio.create_task(self._sweep_regularly(), name="sweep")
@@ -169,18 +143,56 @@ class Engine:
             for delay in delays(first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS):
                 if self._stopping.is_set():
                     break
-                try:
-                    await self._run_worker()
-                except Exception:  # whatever ended it, its successor begins
-                    logger.exception("worker_ended")
-                await self._pause(delay)
+                working = asyncio.create_task(self._run_worker(), name="worker")
+                await self._until_ended(working)
+                await wait_for(self._stopping, delay)
         finally:
             sweeper.cancel()
-            await asyncio.wait([sweeper])
+            await asyncio.wait([sweeper], timeout=HAND_BACK_SECONDS)
+
+    async def _until_ended(self, working: asyncio.Task[None]) -> None:
+        """However the worker ends. After a stop it has the grace period, and then what a hand-back takes."""
+        try:
+            await _first(working, self._stopping)
+            if self._worker is not None and self._worker.worker_id is not None:
+                grace = self._config.worker_shutdown_seconds + HAND_BACK_SECONDS
+                await _first(working, self._hurried, timeout=grace)
+                if self._hurried.is_set():
+                    await asyncio.wait([working], timeout=HAND_BACK_SECONDS)
+            if not working.done():
+                self._give_up(working)
+                await asyncio.wait([working], timeout=HAND_BACK_SECONDS)
+        except asyncio.CancelledError:
+            working.cancel()
+            await asyncio.wait([working])
+            raise
+
+    def _give_up(self, working: asyncio.Task[None]) -> None:
+        if self._connector is not None:
+            self._connector.give_up()
+        if self._worker is None or self._worker.worker_id is None:
+            working.cancel()
+        else:
+            logger.warning("worker_gave_up")
+            self._worker.drop()
 
     async def _run_worker(self) -> None:
-        patient = PatientConnector(
-            kwargs=connector_params(), min_size=1, max_size=4, timeout=3.0, reconnect_timeout=2.0
+        try:
+            with self._database.watching():
+                await self._work()
+        except Exception as error:
+            # Whatever ended it, its successor begins.
+            if not database_is_away(error):
+                logger.exception("worker_ended")
+
+    async def _work(self) -> None:
+        self._connector = patient = PatientConnector(
+            database=self._database,
+            kwargs=connector_params(),
+            min_size=1,
+            max_size=4,
+            timeout=3.0,
+            reconnect_timeout=2.0,
         )
         app = django_app.with_connector(patient)
         fenced = app.job_manager = FencedJobManager(patient)
@@ -211,18 +223,22 @@ class Engine:
         failed_before = False
         while True:
             try:
-                await self._sweep()
+                with self._database.watching():
+                    await self._sweep()
                 if self._worker is not None:
+                    await self._worker.abandon_taken()
                     await self._worker.give_back_unheld()
             except Exception as error:  # noqa: BLE001 - the next sweep tries again
-                if not failed_before:
-                    logger.warning("sweep_failed", cause=str(error).strip().partition("\n")[0])
+                if not failed_before and not database_is_away(error):
+                    logger.warning("sweep_failed", cause=first_line(error))
                 failed_before = True
             else:
                 failed_before = False
             await asyncio.sleep(self._config.sweep_seconds)
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+
+async def _first(task: asyncio.Task[None], event: asyncio.Event, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as asyncio.wait
+    """Wait for the end of the task or for the event, whichever comes first."""
+    waiting = asyncio.create_task(event.wait(), name="wait for a stop")
+    await asyncio.wait([task, waiting], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()

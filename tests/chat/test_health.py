@@ -17,6 +17,7 @@ from django.test import AsyncClient
 
 from agents.apps import AgentsConfig
 from chat.apps import ChatConfig
+from netra.redis_url import channels_host
 from netra.testing import Netra, eventually, receive, send
 
 READY, HEALTH = "/health/ready", "/health"
@@ -37,8 +38,8 @@ def without_model(configure: Callable[..., None]) -> None:
 def without_layer(settings: Any) -> None:
     settings.CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [{"address": "redis://127.0.0.1:1/0", "socket_timeout": None}]},
+            "BACKEND": "chat.redis_layer.RedisLayer",
+            "CONFIG": {"hosts": [channels_host("redis://127.0.0.1:1/0")]},
         }
     }
 
@@ -146,6 +147,14 @@ async def test_without_its_thread_service_it_is_not_ready(netra: Netra) -> None:
     status, body = await ready()
     assert (status, body["missing"]) == (503, ["thread_service"])
     assert body["services"] == EVERYTHING | {"thread_service": "missing", "worker": "degraded"}
+
+
+@pytest.mark.usefixtures("without_worker")
+async def test_while_it_goes_away_it_is_not_ready(netra: Netra) -> None:
+    netra.chat.connections.drain(0)
+    assert await ready() == (503, {"status": "draining"})
+    netra.chat.connections.open()
+    assert (await ready())[0] == 200
 
 
 @pytest.mark.usefixtures("without_model", "without_worker")

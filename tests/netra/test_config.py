@@ -74,10 +74,19 @@ READ: list[tuple[str, str, Any]] = [
     ("redis_url", "redis://r:6379/0", ("redis://r:6379/0",)),
     ("redis_url", " redis://r/0, rediss://u:p@s:6380/1 ,", ("redis://r/0", "rediss://u:p@s:6380/1")),
     ("redis_url", "unix:///run/redis.sock", ("unix:///run/redis.sock",)),
+    (
+        "redis_url",
+        "redis+sentinel://u:p@a:1,b/m/2, redis://r,rediss+sentinel://c/m,",
+        ("redis+sentinel://u:p@a:1,b/m/2", "redis://r", "rediss+sentinel://c/m"),
+    ),
     ("allowed_hosts", "a.example, .b.example,[::1]", ("a.example", ".b.example", "[::1]")),
     ("allowed_hosts", "*", ("*",)),
     ("allowed_origins", "https://a.example,http://b:8080", ("https://a.example", "http://b:8080")),
+    ("trusted_proxy", "true", True),
     ("database_start_timeout", "1.5", 1.5),
+    ("asgi_server", "uvicorn", "uvicorn"),
+    ("drain_seconds", "2.5", 2.5),
+    ("database_timeout", "30", 30.0),
     ("access_token_minutes", "5", 5.0),
     ("refresh_token_days", "0.5", 0.5),
     ("ws_reject", "handshake", "handshake"),
@@ -99,6 +108,7 @@ READ: list[tuple[str, str, Any]] = [
     ("sweep_seconds", "1", 1.0),
     ("run_timeout", "1", 1.0),
     ("run_attempts", "1", 1),
+    ("event_retention", "0.5", 0.5),
     ("event_window_ms", "0", 0),
     ("model", "openai:gpt-5", "openai:gpt-5"),
     ("offline_tokens_per_second", "0", 0.0),
@@ -158,6 +168,17 @@ REFUSED = [
     ("redis_url", "redis://:hunter2@r:port/0"),
     ("redis_url", "redis://:hunter2/x@r:6379/0"),
     ("redis_url", "redis://[::1"),
+    ("redis_url", "redis://:hunter2@r/zero"),
+    ("redis_url", "redis://a:6379,b:6379"),
+    ("redis_url", "unix://"),
+    ("redis_url", "redis+sentinel://:hunter2@a:26379"),
+    ("redis_url", "redis+sentinel://:hunter2@a:26379/"),
+    ("redis_url", "redis+sentinel://:hunter2@a:port/master"),
+    ("redis_url", "redis+sentinel://:hunter2@a,,b/master"),
+    ("redis_url", "redis+sentinel://:hunter2@/master"),
+    ("redis_url", "redis+sentinel://:hunter2@a/master/zero"),
+    ("redis_url", "redis+sentinel://a/master?password=hunter2"),
+    ("redis_url", "redis+sentinel://[::1/master"),
     ("allowed_hosts", "https://a.example"),
     ("allowed_hosts", "a.example:443"),
     ("allowed_hosts", "a.example/path"),
@@ -165,6 +186,7 @@ REFUSED = [
     ("allowed_origins", "https://a.example/"),
     ("allowed_origins", "ws://a.example"),
     ("allowed_origins", "https://"),
+    ("database_timeout", "0.5"),
     ("database_start_timeout", "0"),
     ("database_start_timeout", "601"),
     ("access_token_minutes", "0"),
@@ -294,7 +316,8 @@ def test_the_databases_address_reaches_django_whole(data_dir: Path) -> None:
     script = """
 import json, netra.settings as s
 found = s.DATABASES["default"]
-print(json.dumps({name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")} | found["OPTIONS"]))
+wanted = {name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}
+print(json.dumps(wanted | found["OPTIONS"], default=str))
 """
     url = "postgresql://u%40x:p%2F%40%3A@db.example:5433/my%20base?sslmode=require&connect_timeout=7"
     found = json.loads(run("-c", script, NETRA_DATA_DIR=str(data_dir), DATABASE_URL=url).stdout)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
+from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from procrastinate import exceptions
 from procrastinate.contrib.django import app as django_app
@@ -22,7 +23,8 @@ from procrastinate.psycopg_connector import PsycopgConnector
 
 from netra import worker
 from netra.testing import eventually
-from netra.worker import Engine, FencedJobManager, PatientConnector, SupervisedWorker
+from netra.worker import Engine, SupervisedWorker
+from netra.worker_database import FencedJobManager, PatientConnector
 
 QUEUE = "tests"
 
@@ -289,3 +291,105 @@ async def test_a_sweep_that_fails_is_tried_again(settings: Any) -> None:
         await again.wait()
     engine.stop()
     await running
+
+
+async def pruned(manager: FencedJobManager) -> int:
+    """A worker that was taken for lost, and whose row was removed."""
+    worker_id = await manager.register_worker()
+    await manager.unregister_worker(worker_id)
+    return worker_id
+
+
+async def test_a_worker_that_was_taken_for_lost_fetches_jobs_again() -> None:
+    job_id = await defer()
+    async with worker_app() as app:
+        manager = FencedJobManager(app.connector)
+        worker_id = await pruned(manager)
+        job = await manager.fetch_job([QUEUE], worker_id)
+        assert job is not None
+        assert job.id == job_id
+        assert await manager.held_jobs(worker_id, [job_id, job_id + 1]) == {job_id}
+
+
+async def test_the_stock_manager_lets_it_fail() -> None:
+    """The reason for the second registration; when this fails, it can go."""
+    await defer()
+    async with worker_app() as app:
+        worker_id = await pruned(FencedJobManager(app.connector))
+        with pytest.raises(exceptions.ConnectorException):
+            await JobManager(app.connector).fetch_job([QUEUE], worker_id)
+
+
+async def test_a_heartbeat_registers_a_worker_that_was_taken_for_lost_again() -> None:
+    async with worker_app() as app:
+        manager = FencedJobManager(app.connector)
+        worker_id = await pruned(manager)
+        await manager.update_heartbeat(worker_id)
+        assert await manager.prune_stalled_workers(3600) == []
+        rows = await app.connector.execute_query_all_async("SELECT id FROM procrastinate_workers")
+        assert [row["id"] for row in rows] == [worker_id]
+
+
+async def test_workers_that_were_silent_while_the_database_was_away_are_not_removed() -> None:
+    """It began a moment ago: nobody could say so long that he is alive."""
+    async with worker_app() as app:
+        manager = FencedJobManager(app.connector)
+        worker_id = await manager.register_worker()
+        row = await app.connector.execute_query_one_async(
+            "SELECT extract(epoch FROM now() - pg_postmaster_start_time())::float AS age"
+        )
+        await app.connector.execute_query_async(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - make_interval(secs => %(age)s)",
+            age=row["age"] + 7200,
+        )
+        assert await manager.prune_stalled_workers(row["age"] + 3600) == []
+        assert await JobManager(app.connector).prune_stalled_workers(row["age"] + 3600) == [worker_id]
+
+
+async def test_the_task_of_a_job_that_is_somebody_elses_now_is_ended() -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def last() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    job_id = await defer("tests.last")
+    async with worker_app() as app:
+        app.tasks["tests.last"] = app.task(name="tests.last", queue=QUEUE)(last)
+        app.job_manager = manager = FencedJobManager(app.connector)
+        supervised = SupervisedWorker(app=app, queues=[QUEUE], install_signal_handlers=False)
+        supervised.job_manager = manager
+        running = asyncio.create_task(supervised.run())  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(10):
+            await began.wait()
+            await supervised.abandon_taken()
+            assert not ended.is_set()
+            await app.connector.execute_query_async(
+                "UPDATE procrastinate_jobs SET status = 'failed' WHERE id = %(job)s", job=job_id
+            )
+            await supervised.abandon_taken()
+            await ended.wait()
+            supervised.stop()  # type: ignore[no-untyped-call]
+            await running
+    assert await status_of(job_id) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--concurrency", "0"),
+        ("--concurrency", "-1"),
+        ("--concurrency", "many"),
+        ("--shutdown-seconds", "-1"),
+        ("--shutdown-seconds", "soon"),
+        ("--shutdown-seconds", "inf"),
+        ("--queue", "nobodys"),
+        ("--queue", ""),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_sentence_that_names_it(option: str, value: str) -> None:
+    with pytest.raises(CommandError, match=rf"^{option}: [^\n]+\.$"):
+        call_command("worker", f"{option}={value}")

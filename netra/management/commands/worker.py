@@ -7,36 +7,55 @@ import signal
 from typing import Any, cast
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from pydantic import ValidationError
 
 from chat.apps import ChatConfig
-from chat.tasks import sweep
+from chat.jobs import RUN_QUEUE
+from chat.sweep import sweep
 from netra import config, database
 from netra.worker import Engine
 
+SETTINGS = {"concurrency": "worker_concurrency", "shutdown_seconds": "worker_shutdown_seconds"}
+
 
 class Command(BaseCommand):
-    help = "Execute runs. SIGTERM gives running ones a grace period and hands the rest back."
+    help = (
+        "Execute runs. SIGTERM gives running ones a grace period and hands the rest back; a second one ends the wait."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--concurrency", type=int, help="runs at the same time")
-        parser.add_argument("--shutdown-seconds", type=float, help="grace period for running ones")
+        parser.add_argument("--concurrency", metavar="NUMBER", help="runs at the same time")
+        parser.add_argument("--shutdown-seconds", metavar="SECONDS", help="grace period for running ones")
         parser.add_argument("--queue", action="append", dest="queues", help="take jobs of this queue only (repeatable)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        configuration = config.load()
-        changes = {
-            f"worker_{name}": options[name] for name in ("concurrency", "shutdown_seconds") if options[name] is not None
-        }
+        configuration = self._configuration(options)
+        queues = options["queues"]
+        if unknown := set(queues or ()) - {RUN_QUEUE}:
+            raise CommandError(f"--queue: there is no queue {min(unknown)!r}; runs wait in {RUN_QUEUE!r}.")
         database.wait_until_ready(configuration)
-        asyncio.run(self._run(configuration.model_copy(update=changes), options["queues"]))
+        asyncio.run(self._run(configuration, queues))
+
+    def _configuration(self, options: dict[str, Any]) -> config.Config:
+        """The settings of this process with the options for theirs. Raises CommandError, naming the option."""
+        config.load()
+        given = {setting: options[name] for name, setting in SETTINGS.items() if options[name] is not None}
+        try:
+            return config.Config(**given)
+        except ValidationError as error:
+            sentence = config.explain(error)
+            for name, setting in SETTINGS.items():
+                sentence = sentence.replace(config.variable(setting), f"--{name.replace('_', '-')}")
+            raise CommandError(sentence) from None
 
     async def _run(self, configuration: config.Config, queues: list[str] | None) -> None:
-        engine = Engine(configuration, sweep=sweep, queues=queues)
+        pool = cast("ChatConfig", apps.get_app_config("chat")).event_log.pool
+        engine = Engine(configuration, sweep=sweep, queues=queues, database=pool.reachability)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, engine.stop)
         try:
             await engine.run()
         finally:
-            await cast("ChatConfig", apps.get_app_config("chat")).event_log.pool.close()
+            await pool.close()

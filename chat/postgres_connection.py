@@ -1,0 +1,105 @@
+"""Connections to PostgreSQL on which no statement waits for ever.
+
+A peer that is gone is noticed by the kernel (keepalive and user timeout of TCP: netra/settings.py). One that keeps the
+connection and is silent, such as a proxy that hangs, is noticed here only: PostgreSQL's own time limits are kept by
+the server, which does not answer then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+from collections.abc import AsyncGenerator, Iterator
+from typing import TypeVar
+
+import psycopg
+from django.conf import settings
+from psycopg.abc import PQGen
+from psycopg.errors import _WaitTimeout
+from psycopg.rows import Row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+V = TypeVar("V")
+
+WAKE_UP_SECONDS = 0.1
+CANCEL_SECONDS = 1.0
+
+_unhurried = contextvars.ContextVar("unhurried", default=False)
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """For statements that may take hours, such as those of a migration."""
+    token = _unhurried.set(True)
+    try:
+        yield
+    finally:
+        _unhurried.reset(token)
+
+
+def _limit() -> float:
+    seconds: float = settings.NETRA.database_timeout
+    return math.inf if _unhurried.get() else seconds
+
+
+def _not_answered(seconds: float) -> psycopg.OperationalError:
+    return psycopg.OperationalError(f"the database did not answer within {seconds:g} seconds")
+
+
+class BoundedConnection(psycopg.Connection[Row]):
+    """Gives up, and closes itself, when a statement gets no answer in `database_timeout` seconds.
+
+    The statement may or may not have been executed. Raises psycopg.OperationalError.
+    """
+
+    def wait(self, gen: PQGen[V], interval: float = WAKE_UP_SECONDS, timeout: float | None = None) -> V:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        limit = _limit()
+        try:
+            return super().wait(gen, interval, limit)
+        except _WaitTimeout:
+            self._give_up()
+            raise _not_answered(limit) from None
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self.cancel_safe(timeout=CANCEL_SECONDS)  # lest a server that is only slow goes on for nobody
+        self.pgconn.finish()
+        pool = getattr(self, "_pool", None)
+        if isinstance(pool, ConnectionPool):
+            # The other connections are likely to end in the same silence.
+            pool.drain()
+
+
+class BoundedAsyncConnection(psycopg.AsyncConnection[Row]):
+    """The same for asyncio. A listener may wait for ever: silence is no fault of its peer."""
+
+    async def wait(
+        self,
+        gen: PQGen[V],
+        interval: float = WAKE_UP_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's signature
+    ) -> V:
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        limit = _limit()
+        try:
+            return await super().wait(gen, interval, limit)
+        except _WaitTimeout:
+            await self._give_up()
+            raise _not_answered(limit) from None
+
+    async def _give_up(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            await self.cancel_safe(timeout=CANCEL_SECONDS)
+        self.pgconn.finish()
+        pool = getattr(self, "_pool", None)
+        if isinstance(pool, AsyncConnectionPool):
+            await pool.drain()
+
+    def notifies(
+        self, *, timeout: float | None = None, stop_after: int | None = None
+    ) -> AsyncGenerator[psycopg.Notify, None]:
+        return super().notifies(timeout=math.inf if timeout is None else timeout, stop_after=stop_after)

@@ -7,6 +7,7 @@ because delivery admits no more than the window.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from chat.delivery import Delivery, Frame, LogRead, PositionCheck, RunPosition
 from chat.errors import CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.event_log import EventLog
 from chat.pool import UNREACHABLE
-from chat.protocol import Ack, ErrorMessage, ServerFrame, SnapshotRequired, error_frame
+from chat.protocol import Ack, ErrorMessage, ServerDraining, ServerFrame, SnapshotRequired, error_frame
 
 logger = structlog.get_logger(__name__)
 
+# A page of the log: what the window admits of it is kept, the rest read again, so it is bounded in both.
 READ_LIMIT = 500
+READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,10 @@ class _Close:
 
 
 class Connection:
-    """What one open socket has yet to be sent. `send` and `close` write to the socket."""
+    """What one open socket has yet to be sent. `send` and `close` write to the socket.
+
+    `answered` returns when the commands that were taken from the socket have their replies.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class Connection:
         threads_version: int,
         window_timeout: float,
         check_positions: Callable[[], None],
+        answered: Callable[[], Awaitable[None]],
         send: Callable[[str], Awaitable[None]],
         close: Callable[[CloseCode, str | None], Awaitable[None]],
     ) -> None:
@@ -55,10 +62,13 @@ class Connection:
         self._event_log = event_log
         self._window_timeout = window_timeout
         self._check_positions = check_positions
+        self._answered = answered
         self._send = send
         self._close = close
         self._outbox: deque[str | _Close] = deque()
+        self.draining = False
         self._closing = False
+        self._drainer: asyncio.Task[None] | None = None
         self._sender: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -102,13 +112,26 @@ class Connection:
         """After `delivery.resume`: read what the client asked for."""
         self._continue()
 
-    def close(self, code: CloseCode, last_frame: ErrorMessage | None = None) -> None:
+    def drain(self, last_frame: ServerDraining, *, patience: float) -> None:
+        """The server goes away: answer the commands that were taken, say so, and close."""
+        if not self.draining:
+            self.draining = True
+            self._drainer = self._start(self._drain(last_frame, patience), "drain")
+
+    async def _drain(self, last_frame: ServerDraining, patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._answered()
+        self.close(CloseCode.DRAINING, last_frame)
+
+    def close(self, code: CloseCode, last_frame: ErrorMessage | ServerDraining | None = None) -> None:
         """Send what is in the outbox, and the reason if there is one, then close the socket."""
         if not self._closing:
             if last_frame is not None:
                 self._push([last_frame.encode()])
             self._closing = True
-            self._outbox.append(_Close(code, last_frame.error_code if last_frame else None))
+            reason = last_frame.error_code if isinstance(last_frame, ErrorMessage) else None
+            self._outbox.append(_Close(code, reason))
             self._start_sender()
 
     def _close_for(self, error: ConnectionRefused) -> None:
@@ -123,7 +146,7 @@ class Connection:
         """The socket is gone."""
         self._closing = True
         self._outbox.clear()
-        for task in (self._sender, self._reader):
+        for task in (self._sender, self._reader, self._drainer):
             if task is not None:
                 task.cancel()
         if self._stalled is not None:
@@ -195,7 +218,9 @@ class Connection:
     async def _read_page(self, read: LogRead) -> list[Frame]:
         for delay in delays(first=0.1, longest=2.0):
             try:
-                return await self._event_log.read_after(read.run_id, read.after_seq, limit=READ_LIMIT)
+                return await self._event_log.read_after(
+                    read.run_id, read.after_seq, limit=READ_LIMIT, max_bytes=READ_BYTES
+                )
             except UNREACHABLE:
                 await asyncio.sleep(delay)
         raise AssertionError("delays() never ends")

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from chat.connection import Connection
-from chat.errors import CloseCode, ConnectionRefused, ErrorCode
+from chat.errors import ConnectionRefused, ErrorCode
 from chat.event_log import EventLog
 from chat.pool import UNREACHABLE
 from chat.protocol import ServerDraining
@@ -37,6 +37,7 @@ class Connections:
         self._checking: asyncio.Task[None] | None = None
         self._check_wanted = asyncio.Event()
         self.draining = False
+        self._patience = 0.0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -65,6 +66,8 @@ class Connections:
             self._checking = asyncio.get_running_loop().create_task(
                 self._check_regularly(), name="position check", context=contextvars.Context()
             )
+        if self.draining:
+            self._send_away(connection)
 
     def remove(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -75,14 +78,18 @@ class Connections:
         """Take connections (again)."""
         self.draining = False
 
-    async def drain(self) -> None:
-        """Tell every connection that the server goes away, and close it."""
+    def drain(self, patience: float) -> None:
+        """Tell every connection that the server goes away, and close it; also one whose handshake is under way.
+
+        A command that was taken is answered first, if that takes no longer than `patience` seconds.
+        """
         self.draining = True
-        frame = ServerDraining(reconnect_after_ms=RECONNECT_AFTER_MS)
+        self._patience = patience
         for connection in list(self._open):
-            connection.reply(frame)
-            connection.close(CloseCode.DRAINING)
-        await asyncio.gather(*(connection.sent_all() for connection in list(self._open)))
+            self._send_away(connection)
+
+    def _send_away(self, connection: Connection) -> None:
+        connection.drain(ServerDraining(reconnect_after_ms=RECONNECT_AFTER_MS), patience=self._patience)
 
     def check_soon(self) -> None:
         """Make the next position check at once."""
@@ -99,8 +106,7 @@ class Connections:
             self._check_wanted.clear()
             try:
                 await self.check_positions()
-            except UNREACHABLE as error:
-                logger.debug("position_check_failed", cause=str(error))
+            except UNREACHABLE:  # which the pool has said
                 await asyncio.sleep(self._check_seconds)
             except Exception:
                 logger.exception("position_check_failed")

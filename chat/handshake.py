@@ -14,8 +14,8 @@ from django.conf import settings
 from django.http.request import validate_host
 
 from chat.errors import ConnectionRefused, ErrorCode
-from chat.event_log import now
 from chat.protocol import SUBPROTOCOLS, ConnectionEstablished, timestamp
+from chat.run_event import now
 from chat.threads import UserSnapshot
 
 CREDENTIAL_PREFIX = "jwt."

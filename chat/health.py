@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 
 from chat.errors import service_unavailable
+from chat.redis_layer import RedisLayer
 from chat.threads import ThreadService
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from chat.apps import ChatConfig
 
 LAYER_TIMEOUT = 1.0
+DATABASE_TIMEOUT = 4.0
 STARTED_AT = time.monotonic()
 
 
@@ -59,7 +61,10 @@ async def channel_layer_alive() -> bool:
         return False
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
-            await layer.group_send("health", {"type": "health.probe"})
+            if isinstance(layer, RedisLayer):
+                await layer.probe()
+            else:
+                await layer.group_send("health", {"type": "health.probe"})
     except Exception:  # noqa: BLE001 - each layer raises errors of its own libraries
         return False
     return True
@@ -78,16 +83,21 @@ async def health(_request: HttpRequest) -> JsonResponse:
 
 
 async def ready(_request: HttpRequest) -> JsonResponse:
-    """`/health/ready`: 503 without database, supervisor or thread service; `degraded` without layer or worker."""
+    """`/health/ready`: 503 without database, supervisor or thread service, and for a server that goes away; `degraded`
+    without layer or worker.
+    """
     chat = cast("ChatConfig", apps.get_app_config("chat"))
+    if chat.connections.draining:
+        return JsonResponse({"status": "draining"}, status=503)
     missing = missing_services(chat)
     services: dict[str, Any] = {
         name: "missing" if name in missing else "ready" for name in ("agent_supervisor", "thread_service")
     }
     try:
-        services["worker"] = "ready" if await sync_to_async(worker_alive)() else "degraded"
+        async with asyncio.timeout(DATABASE_TIMEOUT):
+            services["worker"] = "ready" if await sync_to_async(worker_alive)() else "degraded"
         services["database"] = "ready"
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError, TimeoutError):
         services["worker"] = "degraded"
         services["database"] = "missing"
         missing.append("database")

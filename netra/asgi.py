@@ -12,7 +12,10 @@ import atexit
 import contextlib
 import contextvars
 import os
+from collections.abc import Iterator
 from typing import Any, cast
+
+import structlog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
 
@@ -31,10 +34,36 @@ from django.apps import apps
 from chat.apps import ChatConfig
 from chat.auth import JWTAuthMiddleware
 from chat.consumers import ChatConsumer
-from chat.tasks import sweep
+from chat.sweep import sweep
 from netra.worker import Engine
 
+logger = structlog.get_logger(__name__)
 SOCKET_PATHS = ("/ws", "/ws/")
+# The part of the drain after which a socket whose command still waits is closed without its answer.
+PATIENCE_WITH_COMMANDS = 0.6
+
+
+class Calls:
+    """How many requests and sockets are under way."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        self.number += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self.number -= 1
+            if not self.number:
+                self._none.set()
+
+    async def ended(self) -> None:
+        await self._none.wait()
 
 
 class Application:
@@ -45,6 +74,7 @@ class Application:
         self._chat = chat
         self._config = configuration
         self._started = False
+        self._calls = Calls()
         self._engine: Engine | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -54,12 +84,13 @@ class Application:
             return
         if not self._started:
             self.start()
-        if scope["type"] == "http":
-            await _http(scope, receive, send)
-        elif scope["path"] in SOCKET_PATHS:
-            await self._sockets(scope, receive, send)
-        else:
-            await send({"type": "websocket.close"})
+        with self._calls.counted():
+            if scope["type"] == "http":
+                await _http(scope, receive, send)
+            elif scope["path"] in SOCKET_PATHS:
+                await self._sockets(scope, receive, send)
+            else:
+                await send({"type": "websocket.close"})
 
     def start(self) -> None:
         """Open for connections, and start the embedded worker, if this process has one and it does not run yet.
@@ -70,19 +101,30 @@ class Application:
         self._chat.connections.open()
         if self._running is not None or self._config.worker != "embedded":
             return
-        self._engine = Engine(self._config, sweep=sweep)
+        self._engine = Engine(self._config, sweep=sweep, database=self._chat.event_log.pool.reachability)
         self._running = asyncio.get_running_loop().create_task(
             self._engine.run(), name="embedded worker", context=contextvars.Context()
         )
 
     async def stop(self) -> None:
-        """Close the sockets with a word, hand running runs back, and close the pool."""
-        await self._chat.connections.drain()
+        """Close the sockets with a word and let requests end, hand running runs back, and close the pool."""
+        await asyncio.gather(self._drain(), self._stop_worker())
+        await self._chat.event_log.pool.close()
+
+    async def _drain(self) -> None:
+        seconds = self._config.drain_seconds
+        self._chat.connections.drain(seconds * PATIENCE_WITH_COMMANDS)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._calls.ended()
+        except TimeoutError:
+            logger.warning("drain_incomplete", calls=self._calls.number)
+
+    async def _stop_worker(self) -> None:
         if self._engine is not None and self._running is not None:
             self._engine.stop()
             await asyncio.wait([self._running])
             self._running = None
-        await self._chat.event_log.pool.close()
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         while True:

@@ -1,95 +1,131 @@
-"""daphne, run from our own code: with signal handlers that drain before they end it."""
+"""What the servers of `manage.py serve` have in common: their limits, and how they end.
+
+A signal begins the end: listen no more, stop the application in order, then the server. All of it is bounded.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
+import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
-from daphne.server import Server, reactor
 
 logger = structlog.get_logger(__name__)
 
-# As uvicorn's default: below it a frame too large is answered with a code, above it the server closes with 1009.
+# Below it a frame too large is answered with a code, above it the server closes with 1009.
 MAX_FRAME_BYTES = 16 * 1024 * 1024
+# A socket that has been silent this long is pinged, and dropped when it does not answer.
+PING_SECONDS, PING_TIMEOUT = 20.0, 30.0
+# How long a client has to answer a close frame. What is still on its way to a slow one is dropped then.
+CLOSE_SECONDS = 10.0
+# What the application has sent, the system takes within this time, or never.
+FLUSH_SECONDS = 1.0
+# How long the server and the threads of the process have to end once the application has stopped.
+END_SECONDS = 4.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Application(Protocol):
     """An ASGI application that is started and stopped with its server."""
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None: ...
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
     def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
 
-class DrainingServer(Server):  # type: ignore[misc]  # daphne has no types
-    """Serves until a signal; then listens no more, lets the application stop in order, and ends."""
+class Server(Protocol):
+    """Serves until a signal. `opened` tells whether it ever listened."""
 
-    def __init__(self, application: Application, *, host: str, port: int) -> None:
-        super().__init__(
-            application=application,
-            endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],
-            signal_handlers=False,
-            server_name="netra",
-            websocket_max_message_size=MAX_FRAME_BYTES,
-            websocket_max_frame_size=MAX_FRAME_BYTES,
-            verbosity=0,
-        )
-        self.opened = False
-        self._served = application
-        self._ports: list[Any] = []
-        self._stopping: asyncio.Task[None] | None = None
-        self._on_open: Callable[[], None] = lambda: None
+    opened: bool
 
-    def run(self, *, on_open: Callable[[], None]) -> None:
+    def run_to_end(self, *, on_open: Callable[[], None]) -> None:
         """Block until the server has ended. `on_open` is called once it listens."""
-        self._on_open = on_open
-        super().run()
 
-    def listen_success(self, port: Any) -> None:
-        super().listen_success(port)
-        # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
-        self.ws_factory.failByDrop = False
-        self._ports.append(port)
-        # Twisted calls this before its loop runs, and reports nothing of what fails in such a call.
-        reactor.callLater(0, self._open)
 
-    def listen_error(self, failure: Any) -> None:
-        logger.error("listen_failed", cause=failure.getErrorMessage())
-        self.stop()
+def build(name: str, application: Application, *, host: str, port: int) -> Server:
+    """The server of this name. Only one of them is imported: each brings a library of its own."""
+    if name == "uvicorn":
+        from netra.uvicorn_server import UvicornServer
 
-    def _open(self) -> None:
+        return UvicornServer(application, host=host, port=port)
+    from netra.daphne_server import DaphneServer
+
+    return DaphneServer(application, host=host, port=port)
+
+
+class Ending:
+    """The one way in which a server ends. `stop_listening` and `end` are the server's own part in it."""
+
+    def __init__(
+        self, application: Application, *, stop_listening: Callable[[], None], end: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._application = application
+        self._stop_listening = stop_listening
+        self._end = end
+        self._task: asyncio.Task[None] | None = None
+
+    def await_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            loop.add_signal_handler(number, self._begin_to_stop)
-        try:
-            self._served.start()
-            self._on_open()
-        except Exception:
-            logger.exception("start_failed")
-            self._begin_to_stop()
-        else:
-            self.opened = True
+            loop.add_signal_handler(number, self._signalled)
 
-    def _begin_to_stop(self) -> None:
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(
-                self._stop_in_order(), name="stop server", context=contextvars.Context()
+    def _signalled(self) -> None:
+        """A second signal ends the process at once, whatever it does, as one without handlers."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        self.begin()
+
+    def begin(self) -> None:
+        if self._task is None:
+            # What ends the server must not inherit the context of a request.
+            self._task = asyncio.get_running_loop().create_task(
+                self._in_order(), name="stop server", context=contextvars.Context()
             )
 
-    async def _stop_in_order(self) -> None:
+    async def _in_order(self) -> None:
         logger.info("server_stopping")
         try:
-            for port in self._ports:
-                port.stopListening()
-            await self._served.stop()
+            self._stop_listening()
+            await self._application.stop()
         except Exception:
             logger.exception("stop_failed")
         finally:
-            reactor.stop()
+            _abandon_threads_after(END_SECONDS)
+            await self._end()
+
+
+async def poll(condition: Callable[[], object], *, seconds: float) -> None:
+    """Wait until it holds, at most so long: for what servers do not tell."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition() and loop.time() < deadline:  # noqa: ASYNC110 - nothing could set an event
+        await asyncio.sleep(0.01)
+
+
+def _abandon_threads_after(seconds: float) -> None:
+    """A process ends when its threads have: one that waits for a database must not hold it.
+
+    Functions of `atexit` run after the threads, so these have all their time.
+    """
+
+    def abandon() -> None:
+        logger.warning("threads_abandoned")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, abandon)
+    timer.daemon = True
+    timer.start()
+    atexit.register(timer.cancel)

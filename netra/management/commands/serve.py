@@ -12,22 +12,23 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand, CommandParser
 
-from netra import config, database
+from netra import config, database, serving
 
 DEMO_USER = "demo"
 
 
 class Command(BaseCommand):
-    help = "Serve Netra with daphne: migrate, make the demo user in development, open for traffic."
+    help = "Serve Netra: migrate, make the demo user in development, open for traffic."
     # A missing database must not keep the checks from naming what else is wrong.
     requires_system_checks = ["__all__"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=8000, help="port to listen on")
+        parser.add_argument("--server", choices=config.SERVERS, help="the server; otherwise it is ASGI_SERVER's")
         parser.add_argument("--no-migrate", action="store_true", help="leave the database's schema as it is")
 
-    def handle(self, *_args: Any, host: str, port: int, no_migrate: bool, **_options: Any) -> None:
+    def handle(self, *_args: Any, host: str, port: int, server: str | None, no_migrate: bool, **_options: Any) -> None:
         configuration = config.load()
         if not 0 < port < 65536:
             raise CommandError(f"--port: {port} is not a port.")
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         if not no_migrate:
             call_command("migrate", verbosity=0, interactive=False)
         password = self._demo_user() if settings.DEVELOPMENT else None
-        self._serve(host, port, password)
+        self._serve(server or configuration.asgi_server, host, port, password)
 
     def _demo_user(self) -> str | None:
         """Make the demo user when there is no user at all. Returns a password that was made here, to be shown once."""
@@ -53,13 +54,12 @@ class Command(BaseCommand):
         users.objects.create_superuser(**{users.USERNAME_FIELD: DEMO_USER, "password": password, "email": ""})
         return None if given else password
 
-    def _serve(self, host: str, port: int, password: str | None) -> None:
-        # Importing daphne's server installs the reactor: not before this process is to serve.
+    def _serve(self, name: str, host: str, port: int, password: str | None) -> None:
+        # It opens the database and needs Django: not before this process is to serve.
         from netra.asgi import application
-        from netra.serving import DrainingServer
 
-        server = DrainingServer(application, host=host, port=port)
-        server.run(on_open=lambda: self._announce(host, port, password))
+        server = serving.build(name, application, host=host, port=port)
+        server.run_to_end(on_open=lambda: self._announce(host, port, password))
         if not server.opened:
             raise CommandError(f"Port {port} of {host} is not free, or not allowed: choose another with --port.")
 

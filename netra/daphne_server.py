@@ -1,0 +1,96 @@
+"""daphne, run from our own code: with signal handlers that drain before they end it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from daphne.server import Server, reactor
+from twisted.internet.defer import Deferred
+
+from netra.serving import (
+    CLOSE_SECONDS,
+    FLUSH_SECONDS,
+    MAX_FRAME_BYTES,
+    PING_SECONDS,
+    PING_TIMEOUT,
+    Application,
+    Ending,
+    poll,
+)
+
+logger = structlog.get_logger(__name__)
+
+
+class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
+    """Serves until a signal; then drains and ends (netra.serving.Ending)."""
+
+    def __init__(self, application: Application, *, host: str, port: int) -> None:
+        super().__init__(
+            application=application,
+            endpoints=[f"tcp:port={port}:interface={host.replace(':', chr(92) + ':')}"],
+            signal_handlers=False,
+            server_name="netra",
+            websocket_max_message_size=MAX_FRAME_BYTES,
+            websocket_max_frame_size=MAX_FRAME_BYTES,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_TIMEOUT,
+            verbosity=0,
+        )
+        self.opened = False
+        self._served = application
+        self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
+        self._ports: list[Any] = []
+        self._on_open: Callable[[], None] = lambda: None
+
+    def run_to_end(self, *, on_open: Callable[[], None]) -> None:
+        self._on_open = on_open
+        self.run()
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
+        self.ws_factory.failByDrop = False
+        self.ws_factory.closeHandshakeTimeout = CLOSE_SECONDS
+        self._ports.append(port)
+        # Twisted calls this before its loop runs, and reports nothing of what fails in such a call.
+        reactor.callLater(0, self._open)
+
+    def listen_error(self, failure: Any) -> None:
+        logger.error("listen_failed", cause=failure.getErrorMessage())
+        self.stop()
+
+    def _open(self) -> None:
+        self._ending.await_signals()
+        try:
+            self._served.start()
+            self._on_open()
+        except Exception:
+            logger.exception("start_failed")
+            self._ending.begin()
+        else:
+            self.opened = True
+
+    def _stop_listening(self) -> None:
+        for port in self._ports:
+            port.stopListening()
+
+    async def _end(self) -> None:
+        # The application's calls have ended; what they wrote may still be on its way to the system.
+        await poll(lambda: not reactor.getWriters(), seconds=FLUSH_SECONDS)
+        reactor.stop()
+
+    def kill_all_applications(self) -> Deferred[Any]:
+        """Cancel what the drain has left over. daphne's own raises for a connection that never had an application."""
+        calls = [details.get("application_instance") for details in self.connections.values()]
+        open_calls = [call for call in calls if call is not None and not call.done()]
+        for call in open_calls:
+            call.cancel()
+        return Deferred.fromFuture(asyncio.ensure_future(_ended(open_calls)))
+
+
+async def _ended(calls: list[asyncio.Future[Any]]) -> None:
+    if calls:
+        await asyncio.wait(calls, timeout=FLUSH_SECONDS)

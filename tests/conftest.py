@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +8,9 @@ from typing import Any
 import pytest
 
 from netra.postgres import EmbeddedPostgres
+from netra.redis_url import channels_host
 from tests.environment import DATA_DIR
+from tests.live import LiveRedis
 
 pytest_plugins = ["netra.testing"]
 
@@ -24,33 +22,11 @@ def django_db_modify_db_settings() -> Iterator[None]:
         yield
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A real Redis on a free port."""
-    program = shutil.which("redis-server")
-    assert program, "redis-server is not installed: `make test` installs it"
-    port = free_port()
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline, "redis-server does not answer"
-            time.sleep(0.02)
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait(timeout=10)
+    with LiveRedis() as redis:
+        yield redis.url
 
 
 @pytest.fixture(params=["in process", "redis"])
@@ -61,8 +37,8 @@ def layer(request: pytest.FixtureRequest, settings: Any) -> str:
         url = request.getfixturevalue("redis_url")
         settings.CHANNEL_LAYERS = {
             "default": {
-                "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-                "CONFIG": {"hosts": [{"address": url, "socket_timeout": None}]},
+                "BACKEND": "chat.redis_layer.RedisLayer",
+                "CONFIG": {"hosts": [channels_host(url)]},
             }
         }
     return name

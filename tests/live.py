@@ -17,6 +17,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,6 @@ from websockets.typing import Origin, Subprotocol
 from chat.fold import ClientState
 from netra.config import Config
 from netra.postgres import EmbeddedPostgres
-from tests.conftest import free_port
 
 Form = Literal["serve", "daphne", "uvicorn"]
 Frame = dict[str, Any]
@@ -54,44 +54,16 @@ SECRET_KEY = "the secret key of every server that a test starts"
 PASSWORD = "a password of tests"
 
 
-class LiveServer:
-    """One server on a port and a data folder of its own, started and stopped as often as wanted.
+class LiveProcess:
+    """A program, started, paused, stopped and killed as often as wanted."""
 
-    Further arguments are settings by their names in `netra.config.Config`.
-    """
+    running: ClassVar[list[LiveProcess]] = []
 
-    running: ClassVar[list[LiveServer]] = []
-
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        form: Form = "serve",
-        application: str = "netra.asgi:application",
-        ready: bool = True,
-        **settings: object,
-    ) -> None:
-        self.form = form
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.url = f"http://{HOST}:{self.port}"
-        self.log_file = data_dir / f"{form}-{self.port}.log"
-        self._application = application
-        self._ready = ready
-        self._settings: dict[str, object] = {"secret_key": SECRET_KEY, "offline_tokens_per_second": 0}
-        self.configure(**settings)
+    def __init__(self, name: str, log_file: Path) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._launched_at = 0
         self._process: subprocess.Popen[bytes] | None = None
-
-    def configure(self, **settings: object) -> None:
-        """Change settings for the next start."""
-        assert settings.keys() <= Config.model_fields.keys(), settings
-        self._settings |= settings
-
-    # The process
-
-    def manage(self, *command: str) -> None:
-        """Run `manage.py` with the server's settings."""
-        subprocess.run([sys.executable, "manage.py", *command], cwd=REPOSITORY, env=self._environment(), check=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -105,15 +77,30 @@ class LiveServer:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None, "the server was not started"
+        assert self._process is not None, f"{self.name} was not started"
         return self._process
 
+    @property
+    def is_launched(self) -> bool:
+        """Whether it was started and its end was not waited for."""
+        return self._process is not None
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
-        """Return when the server is ready, or, where it is never to be ready, when it answers."""
-        assert self._process is None, "the server runs already"
+        """Return when it is ready."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Begin to start."""
+        assert self._process is None, f"{self.name} runs already"
         with self.log_file.open("ab") as log:
+            self._launched_at = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, *self._command()],
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -122,15 +109,17 @@ class LiveServer:
                 start_new_session=True,
             )
         self.running.append(self)
+
+    def wait_until_ready(self) -> None:
         try:
-            until(self._is_ready if self._ready else self._answers, START_SECONDS, what=f"{self.form} to be ready")
+            until(self._is_ready_or_ended, START_SECONDS, what=f"{self.name} to be ready")
         except BaseException:
             self.kill()
             sys.stderr.write(self.log_text()[-4000:])
             raise
 
     def stop(self) -> int:
-        """End the server with SIGTERM, and return its exit status."""
+        """End it with SIGTERM, and return its exit status."""
         self.process.terminate()
         return self.wait()
 
@@ -138,8 +127,14 @@ class LiveServer:
         self.process.kill()
         self.wait()
 
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def wait(self) -> int:
-        """Wait for the end of the server, and return its exit status."""
+        """Wait for its end, and return its exit status."""
         try:
             status = self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -149,33 +144,51 @@ class LiveServer:
         self.running.remove(self)
         return status
 
-    def _command(self) -> list[str]:
-        port = str(self.port)
-        if self.form == "serve":
-            return ["manage.py", "serve", "--host", HOST, "--port", port]
-        if self.form == "daphne":
-            return ["-m", "daphne", "-b", HOST, "-p", port, self._application]
-        return ["-m", "uvicorn", "--host", HOST, "--port", port, self._application]
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's settings; and compiled modules are kept, so that the next start is faster."""
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        settings = {_variable(name): str(value) for name, value in self._settings.items()}
-        return inherited | {"NETRA_DATA_DIR": str(self.data_dir)} | settings
-
-    def _answers(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"{self.form} ended with status {self.process.returncode}")
-        try:
-            return self.http("GET", "/health").status == 200
-        except OSError:
-            return False
+    def _command(self) -> Sequence[str]:
+        raise NotImplementedError
 
     def _is_ready(self) -> bool:
-        return self._answers() and cast("bool", self.http("GET", "/health/ready").body["status"] == "ready")
+        raise NotImplementedError
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the caller's settings."""
+        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+
+    def _is_ready_or_ended(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended with status {self.process.returncode}")
+        return self._is_ready()
 
     def log_text(self) -> str:
         return self.log_file.read_text(errors="replace")
+
+    def log_since_launch(self) -> str:
+        return self.log_file.read_bytes()[self._launched_at :].decode(errors="replace")
+
+
+class NetraProcess(LiveProcess):
+    """One of Netra's own. Further arguments are settings by their names in `netra.config.Config`."""
+
+    def __init__(self, name: str, data_dir: Path, **settings: object) -> None:
+        super().__init__(name, data_dir / f"{name}.log")
+        self.data_dir = data_dir
+        self.inherited: Mapping[str, str] | None = None
+        self._settings: dict[str, object] = {"secret_key": SECRET_KEY, "offline_tokens_per_second": 0}
+        self.configure(**settings)
+
+    def configure(self, **settings: object) -> None:
+        """Change settings for the next start."""
+        assert settings.keys() <= Config.model_fields.keys(), settings
+        self._settings |= settings
+
+    def manage(self, *command: str) -> None:
+        """Run `manage.py` with the process's settings."""
+        subprocess.run([sys.executable, "manage.py", *command], cwd=REPOSITORY, env=self._environment(), check=True)
+
+    def _environment(self) -> dict[str, str]:
+        """Compiled modules are kept, so that the next start is faster."""
+        settings = {_variable(name): str(value) for name, value in self._settings.items()}
+        return dict(self.inherited or super()._environment()) | {"NETRA_DATA_DIR": str(self.data_dir)} | settings
 
     def traceback(self) -> str:
         """The first traceback in the log and what stands around it; empty when there is none.
@@ -185,6 +198,57 @@ class LiveServer:
         text = re.sub(r"Invalid UTF-8 sequence.*?UnicodeDecodeError", "", self.log_text(), flags=re.DOTALL)
         found = re.search(r'(.*\n){0,3}.*(Traceback|"exception":)(.*\n?){0,60}', text)
         return found[0] if found else ""
+
+
+class LiveWorker(NetraProcess):
+    """`manage.py worker`."""
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "manage.py", "worker"]
+
+    def _is_ready(self) -> bool:
+        return "worker_started" in self.log_since_launch()
+
+
+class LiveServer(NetraProcess):
+    """One server on a port and a data folder of its own, started and stopped as often as wanted."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        name: str = "",
+        form: Form = "serve",
+        application: str = "netra.asgi:application",
+        ready: bool = True,
+        options: Sequence[str] = (),
+        **settings: object,
+    ) -> None:
+        self.form = form
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self._application = application
+        self._ready = ready
+        self._options = options
+        super().__init__(name or f"{form}-{self.port}", data_dir, **settings)
+
+    def _command(self) -> list[str]:
+        port = str(self.port)
+        if self.form == "serve":
+            return [sys.executable, "manage.py", "serve", "--host", HOST, "--port", port, *self._options]
+        if self.form == "daphne":
+            return [sys.executable, "-m", "daphne", "-b", HOST, "-p", port, self._application]
+        return [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", port, self._application]
+
+    def _is_ready(self) -> bool:
+        """Where the server is never to be ready, whether it answers. Workers elsewhere are not waited for."""
+        try:
+            if not self._ready:
+                return self.http("GET", "/health").status == 200
+            answer = self.http("GET", "/health/ready")
+            return answer.status == 200 and (self._settings.get("worker") == "external" or _is_whole(answer))
+        except OSError:
+            return False
 
     # Users
 
@@ -197,19 +261,8 @@ class LiveServer:
         return self.add_users(1, name, is_active=is_active)[0]
 
     def add_users(self, number: int, name: str = "user", *, is_active: bool = True) -> list[Account]:
-        """Users who can sign in. Their names begin with `name` and are their own."""
-        hashed = _password_hash()
-        query = """INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff,
-                                          is_active, date_joined)
-                   VALUES (%s, false, %s, '', '', '', false, %s, now()) RETURNING id"""
-        accounts = []
         with self.database() as connection:
-            for _ in range(number):
-                username = f"{name}-{uuid.uuid4().hex[:12]}"
-                row = connection.execute(query, (hashed, username, is_active)).fetchone()
-                assert row is not None
-                accounts.append(Account(row[0], username, PASSWORD, hashed))
-        return accounts
+            return add_users(connection, number, name, is_active=is_active)
 
     # Talking to it
 
@@ -289,6 +342,23 @@ class Account:
         return jwt.encode(self.claims(**changes), signing_key(), "HS256")
 
 
+def add_users(
+    connection: psycopg.Connection[Any], number: int, name: str = "user", *, is_active: bool = True
+) -> list[Account]:
+    """Users who can sign in. Their names begin with `name` and are their own."""
+    hashed = _password_hash()
+    query = """INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff,
+                                      is_active, date_joined)
+               VALUES (%s, false, %s, '', '', '', false, %s, now()) RETURNING id"""
+    accounts = []
+    for _ in range(number):
+        username = f"{name}-{uuid.uuid4().hex[:12]}"
+        row = connection.execute(query, (hashed, username, is_active)).fetchone()
+        assert row is not None
+        accounts.append(Account(row[0], username, PASSWORD, hashed))
+    return accounts
+
+
 # HTTP -------------------------------------------------------------------------------------------------------
 
 
@@ -315,6 +385,10 @@ def request(base_url: str, method: str, path: str, *, token: str | None = None, 
         text = response.read().decode()
         is_json = "json" in response.headers.get("Content-Type", "")
         return Answer(response.status, response.headers, json.loads(text) if is_json else text)
+
+
+def _is_whole(answer: Answer) -> bool:
+    return cast("bool", answer.body["status"] == "ready")
 
 
 def sign_in(base_url: str, username: str, password: str) -> dict[str, Any]:
@@ -416,8 +490,12 @@ async def dial(
     path: str = "/ws",
     state: ClientState | None = None,
     acks: bool = True,
+    max_queue: int | None = 16,
 ) -> AsyncIterator[Client]:
-    """A socket whose handshake was accepted. `token` goes into the Authorization header."""
+    """A socket whose handshake was accepted. `token` goes into the Authorization header.
+
+    It is read while no more than `max_queue` frames wait for `receive`; a longer queue delays its end by ten seconds.
+    """
     given = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **(headers or {})}
     async with open_socket(
         "ws" + base_url.removeprefix("http").rstrip("/") + path,
@@ -426,6 +504,7 @@ async def dial(
         origin=Origin(origin) if origin else None,
         open_timeout=PATIENCE_SECONDS,
         max_size=None,
+        max_queue=max_queue,
         compression=None,
         proxy=None,
     ) as socket:
@@ -435,10 +514,10 @@ async def dial(
 
 @contextlib.asynccontextmanager
 async def connected(
-    base_url: str, token: str, *, state: ClientState | None = None, acks: bool = True
+    base_url: str, token: str, *, state: ClientState | None = None, acks: bool = True, max_queue: int | None = 16
 ) -> AsyncIterator[Client]:
     """A socket that has received `connection_established` before all else, and has resumed from `state`."""
-    async with dial(base_url, token=token, state=state, acks=acks) as client:
+    async with dial(base_url, token=token, state=state, acks=acks, max_queue=max_queue) as client:
         client.established = await client.receive()
         assert client.established["type"] == "connection_established", client.established
         if state is not None and (resume := state.resume("resume")) is not None:
@@ -454,6 +533,19 @@ async def refusal(base_url: str, **options: Any) -> tuple[Frame, int]:
     return client.frames[0], code
 
 
+def assert_whole(events: list[Frame]) -> None:
+    """Every event once, in order, and the answer is what was said since the last restart."""
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "agent_completed"
+    restarts = [event["seq"] for event in events if event["type"] == "agent_restarted"]
+    said = "".join(
+        event["data"]["text"]
+        for event in events
+        if event["type"] == "agent_response_chunk" and event["seq"] > max(restarts, default=0)
+    )
+    assert events[-1]["data"]["message"]["content"] == said
+
+
 def assert_state_is_what_rest_shows(server: LiveServer, account: Account, state: ClientState) -> None:
     """The oracle: of each run, the client's state is what REST shows, its answer once and whole."""
     for run_id, run in state.runs.items():
@@ -462,50 +554,48 @@ def assert_state_is_what_rest_shows(server: LiveServer, account: Account, state:
         assert (of_run["run_number"], of_run["status"]) == (run["run_number"], run["status"])
         assert (of_run["attempt"], of_run["last_seq"]) == (run["attempt"], run["last_seq"])
         said = [entry["content"] for entry in shown["messages"] if entry["run_id"] == run_id]
+        told = [message["content"] for message in (run["question"], run["message"]) if message is not None]
+        assert said == told
         assert run["question"] is not None
-        assert run["message"] is not None
-        assert said == [run["question"]["content"], run["message"]["content"]]
-        assert run["message"]["content"] == run["text"]
+        assert told[1:] == ([run["text"]] if run["text"] or run["status"] == "completed" else [])
 
 
 # Redis ------------------------------------------------------------------------------------------------------
 
 
-class LiveRedis:
-    """A Redis of one test, on a port of its own, which it keeps when started again."""
+class LiveRedis(LiveProcess):
+    """A Redis of its own, on a port that it keeps when started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_file: Path = Path(os.devnull)) -> None:
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("redis", log_file)
 
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL,
-        )
-        until(self._answers, what="redis-server to answer")
+    def _command(self) -> list[str]:
+        nothing_on_disk = ["--save", "", "--appendonly", "no", "--repl-diskless-load", "swapdb"]
+        return ["redis-server", "--port", str(self.port), "--bind", HOST, *nothing_on_disk]
 
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait(PATIENCE_SECONDS)
-            self._process = None
+    def _is_ready(self) -> bool:
+        return accepts(self.port)
 
-    def _answers(self) -> bool:
-        try:
-            with contextlib.closing(http.client.HTTPConnection(HOST, self.port, timeout=1)) as probe:
-                probe.connect()
-        except OSError:
-            return False
-        return True
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=1)) as probe:
+            probe.connect()
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
 def live_redis() -> Iterator[LiveRedis]:
-    redis = LiveRedis()
-    redis.start()
-    try:
+    with LiveRedis() as redis:
         yield redis
-    finally:
-        redis.kill()

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from netra.config import SERVERS, ServerName
 from netra.postgres import EmbeddedPostgres
-from tests.live import Form, LiveServer, processes_of, until
+from tests.live import Form, LiveProcess, LiveServer, processes_of, until
 
 ALLOWED_ORIGIN = "https://chat.example.org"
 FORMS: tuple[Form, ...] = ("serve", "uvicorn")
@@ -90,6 +91,13 @@ def form(request: pytest.FixtureRequest) -> Form:
     return chosen
 
 
+@pytest.fixture(params=SERVERS)
+def asgi_server(request: pytest.FixtureRequest) -> ServerName:
+    """What `manage.py serve` runs: each of them."""
+    chosen: ServerName = request.param
+    return chosen
+
+
 @pytest.fixture
 def server(form: Form, request: pytest.FixtureRequest) -> LiveServer:
     """Each of the shared servers."""
@@ -102,7 +110,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """What the servers wrote during a failed test is shown with it."""
     report = yield
     if report.failed:
-        report.sections += [
-            (f"log of {server.form} on port {server.port}", server.log_text()[-6000:]) for server in LiveServer.running
-        ]
+        report.sections += [(f"log of {process.name}", process.log_text()[-6000:]) for process in LiveProcess.running]
     return report

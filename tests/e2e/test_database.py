@@ -9,12 +9,24 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netra.postgres import EmbeddedPostgres
+from tests.cluster import Link
 from tests.e2e.conftest import new_data_dir
-from tests.live import Account, Client, LiveServer, assert_state_is_what_rest_shows, eventually, refusal
+from tests.live import (
+    HOST,
+    Account,
+    Client,
+    LiveServer,
+    LiveWorker,
+    assert_state_is_what_rest_shows,
+    eventually,
+    live_redis,
+    refusal,
+)
 
 TOKENS_PER_SECOND = 25  # an answer to "help" takes some seconds
 
@@ -23,6 +35,7 @@ class Database:
     """A PostgreSQL that the test starts and stops. The server knows no more of it than its address."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._postgres = EmbeddedPostgres(folder)
         self.url = self._postgres.dsn
         self._pid_file = folder / "postgres" / "data" / "postmaster.pid"
@@ -158,3 +171,75 @@ def test_a_database_that_never_comes_ends_the_start_with_one_sentence(server: Li
     last_line = server.log_text().rstrip().splitlines()[-1]
     assert last_line.startswith("netra: DATABASE_URL: the database did not answer within 1 seconds")
     assert not server.traceback()
+
+
+async def test_a_database_that_hangs_blocks_nobody_for_long(database: Database, data_dir: Path) -> None:
+    """It keeps its connections and takes new ones, and answers nothing: as behind a proxy that hangs."""
+    of = EmbeddedPostgres(database.folder).connection_params
+    address = f"unix@{of['host']}/.s.PGSQL.{of['port']}"
+    with Link("link", data_dir, address) as link, contextlib.ExitStack() as stack:
+        server = stack.enter_context(
+            LiveServer(
+                data_dir,
+                database_url=f"postgresql://{of['user']}@{HOST}:{link.port}/{of['dbname']}",
+                database_timeout=2,
+                offline_tokens_per_second=TOKENS_PER_SECOND,
+            )
+        )
+        stack.callback(link.go_on)
+        account = server.add_user()
+        async with server.connect(account) as client:
+            run_id = await ask_for_a_long_answer(client)
+            link.pause()
+            await asyncio.gather(
+                commands_are_refused_and_the_socket_lives(client, run_id),
+                who_comes_is_told_in_time(server, account),
+                asyncio.to_thread(http_says_what_is_missing, server, account),
+            )
+            link.go_on()
+            events = await client.events(run_id)
+            assert events[-1]["type"] == "agent_completed"
+            await eventually(lambda: is_ready(server), what="the server to be ready again")
+            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
+            assert_state_is_what_rest_shows(server, account, client.state)
+        assert not server.traceback(), server.traceback()
+
+
+async def test_the_log_of_each_process_says_once_that_it_is_gone_and_once_that_it_is_back(
+    database: Database, data_dir: Path
+) -> None:
+    settings: dict[str, Any] = {"database_url": database.url, "worker": "external", "offline_tokens_per_second": 10}
+    with (
+        live_redis() as redis,
+        LiveServer(data_dir, redis_url=redis.url, **settings) as server,
+        LiveWorker("worker", data_dir, redis_url=redis.url, **settings) as worker,
+    ):
+        both = (server, worker)
+        account = server.add_user()
+
+        async def says(event: str) -> None:
+            for process in both:
+                await eventually(lambda p=process: event in p.log_text(), what=f"{event} of {process.name}")  # type: ignore[misc]
+
+        async with server.connect(account) as client:
+            run_id = await ask_for_a_long_answer(client)
+            await asyncio.to_thread(database.stop)
+            await says("database_lost")
+            refused = await client.request(type="user_message", content="What is 6 * 7?")
+            assert refused["error_code"] == "SERVICE_UNAVAILABLE"
+            await asyncio.to_thread(database.start)
+            await says("database_back")
+            assert (await client.events(run_id))[-1]["type"] == "agent_completed"
+
+            redis.kill()
+            await client.ask("What is 6 * 7?")
+            await says("channel_layer_lost")
+            redis.start()
+            while not all("channel_layer_back" in process.log_text() for process in both):
+                await client.ask("What is 6 * 7?")
+        for process in both:
+            warnings = [line for line in process.log_text().splitlines() if "[warning" in line or "[error" in line]
+            said = [line for line in process.log_text().splitlines() if "_lost " in line or "_back " in line]
+            assert len(said) == 4, said
+            assert len(warnings) <= 3, warnings
+            assert not process.traceback(), process.traceback()

@@ -15,9 +15,9 @@ from chat.fold import ClientState
 from tests.live import (
     HOST,
     Client,
-    Frame,
     LiveServer,
     assert_state_is_what_rest_shows,
+    assert_whole,
     eventually,
     live_redis,
     processes_of,
@@ -45,19 +45,6 @@ async def ask_for_a_long_answer(client: Client) -> str:
     run_id: str = (await client.post("help"))["run_id"]
     await client.events(run_id, to=["agent_response_chunk"])
     return run_id
-
-
-def assert_whole(events: list[Frame]) -> None:
-    """Every event once, in order, and the answer is what was said since the last restart."""
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert events[-1]["type"] == "agent_completed"
-    restarts = [event["seq"] for event in events if event["type"] == "agent_restarted"]
-    said = "".join(
-        event["data"]["text"]
-        for event in events
-        if event["type"] == "agent_response_chunk" and event["seq"] > max(restarts, default=0)
-    )
-    assert events[-1]["data"]["message"]["content"] == said
 
 
 async def test_kill_9_of_the_server_leaves_no_process_and_the_next_start_completes_the_run(server: LiveServer) -> None:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import shutil
+import json
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser import answers, ask, chromium, plain, profile, shown, sign_in
 from tests.e2e.conftest import new_data_dir
-from tests.live import HOST, PASSWORD, Account, LiveServer
+from tests.live import HOST, Account, LiveServer
 
 T = TypeVar("T")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
-COMPLETED = '[data-testid="message"][data-role="assistant"][data-status="completed"]'
 
 
 class Cable:
@@ -82,11 +76,8 @@ class Cable:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "Chromium is not installed: `make test` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +103,8 @@ def account(server: LiveServer) -> Account:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser profile of its own. Any error on the console fails the test: a violation of the policy is one."""
-    context = browser.new_context(viewport={"width": 1100, "height": 760})
-    problems: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        expected = "net::ERR_" in message.text or "WebSocket connection" in message.text or "401" in message.text
-        if message.type in ("error", "warning") and not expected:
-            problems.append(message.text)
-
-    context.on("console", note)
-    context.on("weberror", lambda error: problems.append(str(error.error)))
-    yield context
-    context.close()
-    assert problems == []
+    with profile(browser) as context:
+        yield context
 
 
 @pytest.fixture
@@ -133,23 +112,6 @@ def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
     page = context.new_page()
     sign_in(page, cable.url, account)
     return page
-
-
-def sign_in(page: Page, url: str, account: Account) -> None:
-    page.goto(url)
-    page.get_by_test_id("username").fill(account.username)
-    page.get_by_test_id("password").fill(PASSWORD)
-    page.get_by_test_id("sign-in").click()
-    expect(page.get_by_test_id("composer")).to_be_visible()
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_test_id("composer").fill(text)
-    page.keyboard.press("Enter")
-
-
-def answers(page: Page) -> Locator:
-    return page.locator(COMPLETED)
 
 
 def stored_answers(server: LiveServer, account: Account) -> list[str]:
@@ -260,11 +222,24 @@ def test_what_is_hostile_in_a_message_is_shown_as_text(page: Page) -> None:
     assert page.locator('a[href^="javascript"]').count() == 0
 
 
-def shown(page: Page) -> str:
-    """The letters and digits of the answer on the page."""
-    return re.sub(r"\W", "", page.get_by_test_id("answer").inner_text())
-
-
-def plain(markdown: str) -> str:
-    """The letters and digits of Markdown, without the language names of its fences, as `shown` has them."""
-    return re.sub(r"\W", "", re.sub(r"```\w+\n", "", markdown))
+def test_a_large_result_is_shown_from_its_beginning_and_whole_on_demand(
+    page: Page, server: LiveServer, account: Account
+) -> None:
+    ask(page, QUESTION)
+    expect(answers(page)).to_have_count(1)
+    whole = {"rows": [f"row {number}" for number in range(3000)]}
+    data = {"result": '{"rows":["row 0","ro', "truncated": {"bytes": 34_891}}
+    with server.database() as connection:
+        connection.execute(
+            """UPDATE chat_runevent SET data = data || %s::jsonb, whole_result = %s::jsonb
+               WHERE type = 'tool_completed' AND data->>'tool' = 'calculate'
+                 AND run_id IN (SELECT id FROM chat_run WHERE user_id = %s)""",
+            (json.dumps(data), json.dumps(whole), account.id),
+        )
+    page.reload()
+    step = page.locator('[data-testid="step"][data-tool="calculate"]')
+    step.locator(".step-head").click()
+    expect(step).to_contain_text('{"rows":["row 0","ro…')
+    step.get_by_text("Show all (35 KB)").click()
+    expect(step).to_contain_text('"row 2999"')
+    expect(step.get_by_test_id("show-result")).to_have_count(0)

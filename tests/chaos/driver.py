@@ -1,0 +1,191 @@
+"""Clients, faults and a verdict on one cluster. `make chaos MINUTES=20 SEED=1`, or `python -m tests.chaos --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.checker import Verdict, check
+from tests.chaos.client import ChaosClient, Habits
+from tests.chaos.faults import FaultInjector, roll
+from tests.chaos.record import ClientRecord, LoggedRun, read_log
+from tests.cluster import Cluster
+from tests.live import Account, eventually, until
+
+HEARTBEAT_SECONDS = 3.0
+STALLED_SECONDS = 12.0
+SETTLE_SECONDS = 240.0
+CLIENTS_PER_USER = 2
+SETTINGS: dict[str, Any] = {
+    "worker_heartbeat_seconds": HEARTBEAT_SECONDS,
+    "worker_stalled_seconds": STALLED_SECONDS,
+    "sweep_seconds": 5,
+    "run_attempts": 20,
+    "max_open_runs": 50,
+    "max_connections": 50,
+    "user_messages_per_minute": 600,
+    "ws_window_bytes": 32_768,
+    "offline_tokens_per_second": 25,
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was done, what was seen, and the verdict on it."""
+
+    verdict: Verdict
+    faults: Counter[str]
+    log: dict[str, LoggedRun]
+    clients: list[ClientRecord]
+    drains: int
+    seconds: float
+    errors: Counter[str] = field(default_factory=Counter)
+    closes: Counter[str] = field(default_factory=Counter)
+
+    def report(self) -> str:
+        runs, events = len(self.log), sum(len(run.events) for run in self.log.values())
+        received = sum(len(connection.events) for client in self.clients for connection in client.connections)
+        restarted = sum(event.type == "agent_restarted" for run in self.log.values() for event in run.events)
+        statuses = Counter(run.status for run in self.log.values())
+        connections = sum(len(client.connections) for client in self.clients)
+        told = _list(self.errors) or "no error"
+        lines = [
+            f"{self.seconds:.0f} s, {len(self.clients)} clients, {connections} connections",
+            f"{runs} runs ({_list(statuses)}), {restarted} begun anew, {events} events, {received} received",
+            f"faults: {sum(self.faults.values())} ({_list(self.faults)})",
+            f"told to clients: {told}; {self.drains} times server_draining; closes: {_list(self.closes)}",
+            _list(self.verdict.counts),
+            f"completed of those that were not stopped: {100 * self.verdict.completed_share:.2f} %",
+            *self.verdict.examples,
+            "CLEAN" if self.verdict.is_clean else "NOT CLEAN",
+        ]
+        return "\n".join(lines)
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in sorted(counts.items()))
+
+
+async def unleash(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: str,
+    clients: int = 100,
+    web: int = 2,
+    workers: int = 2,
+    between_faults: float = 6.0,
+    between_messages: float = 25.0,
+) -> Outcome:
+    """Chaos for `seconds`; then what is left must end well."""
+    with Cluster(folder, web=web, workers=workers, links=True, **SETTINGS) as cluster:
+        injector = FaultInjector(
+            cluster, seed=f"{seed} faults", between=between_faults, stalled_seconds=STALLED_SECONDS
+        )
+        urls = [*(server.url for server in cluster.web), cluster.url]
+        habits = Habits(between_messages=between_messages)
+        company = Company(clients, urls, seed, habits)
+        return await _act(cluster, company, lambda: injector.run(seconds), injector.struck)
+
+
+async def restart_in_turn(
+    folder: Path, *, seed: str, clients: int = 100, rounds: int = 1, between_messages: float = 15.0
+) -> Outcome:
+    """A rolling restart of everything, while steady clients come through the proxy."""
+    struck: Counter[str] = Counter()
+
+    async def roll_all() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(5)
+            await roll(cluster)
+            struck["rolling restart"] += 1
+        await asyncio.sleep(5)
+
+    with Cluster(folder, **SETTINGS) as cluster:
+        habits = Habits(between_messages=between_messages, stays=1e9, reads_slowly=0, drops_in_replay=0, stops=0)
+        return await _act(cluster, Company(clients, [cluster.url], seed, habits), roll_all, struck)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """So many clients, at these addresses."""
+
+    number: int
+    urls: Sequence[str]
+    seed: str
+    habits: Habits
+
+    def assemble(self, accounts: Sequence[Account]) -> list[ChaosClient]:
+        return [
+            ChaosClient(
+                accounts[place % len(accounts)], self.urls, seed=f"{self.seed} client {place}", habits=self.habits
+            )
+            for place in range(self.number)
+        ]
+
+
+async def _act(
+    cluster: Cluster, company: Company, faults: Callable[[], Awaitable[None]], struck: Counter[str]
+) -> Outcome:
+    began = time.monotonic()
+    accounts = cluster.add_users(max(1, company.number // CLIENTS_PER_USER))
+    clients = company.assemble(accounts)
+    async with asyncio.TaskGroup() as living:
+        for client in clients:
+            living.create_task(client.live())
+        await faults()
+        for client in clients:
+            client.calm()
+        await _settle(cluster, accounts, clients)
+        for client in clients:
+            client.leave()
+    with cluster.database() as connection:
+        log = read_log(connection, [account.id for account in accounts])
+    records = [client.record for client in clients]
+    connections = [connection for record in records for connection in record.connections]
+    return Outcome(
+        verdict=check(log, records, jobs_left=_open_jobs(cluster)),
+        faults=struck,
+        log=log,
+        clients=records,
+        drains=sum(client.drains for client in clients),
+        seconds=time.monotonic() - began,
+        errors=Counter(error for connection in connections for error in connection.errors),
+        closes=Counter(str(connection.close_code) for connection in connections),
+    )
+
+
+async def _settle(cluster: Cluster, accounts: Sequence[Account], clients: Sequence[ChaosClient]) -> None:
+    """Wait until every run has ended and every client has seen it; the checker tells what has not come that far."""
+    try:
+        await asyncio.to_thread(
+            until,
+            lambda: not any(client.record.unanswered for client in clients) and not _open_jobs(cluster),
+            SETTLE_SECONDS,
+            what="every message to be answered and every run to end",
+        )
+        with cluster.database() as connection:
+            log = read_log(connection, [account.id for account in accounts])
+        ends: dict[int, dict[str, tuple[int, int]]] = {}
+        for run in log.values():
+            ends.setdefault(run.user_id, {})[run.run_id] = (run.run_number, run.last_seq)
+        for client in clients:
+            of_user = ends.get(client.record.user_id, {})
+            await eventually(lambda c=client, e=of_user: c.has_caught_up(e), what="a client to catch up")  # type: ignore[misc]
+    except AssertionError as error:
+        print(f"not settled: {error}", flush=True)
+
+
+def _open_jobs(cluster: Cluster) -> int:
+    """Jobs and runs that have not ended."""
+    query = """SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))
+                    + (SELECT count(*) FROM chat_run WHERE status IN ('queued', 'running', 'awaiting_approval'))"""
+    with cluster.database() as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help run cluster test nightly chaos check format lock web clean venv packages packages-dev node system
 
 PYTHON := "$$VENV/bin/python"
-CHECKED := netra chat agents tests manage.py
+CHECKED := netra chat agents bench tests manage.py
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1 @/p' Makefile | while IFS=@ read -r target text; do \

@@ -125,7 +125,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 async def measure(server: Any, account: Any) -> Figures:
-    from tests.live import connected
+    from tests.clients import connected
 
     pid, token = server.process.pid, account.token()
 
@@ -204,9 +204,10 @@ def main() -> None:
         data_dir = Path(folder)
         data_dir.chmod(0o755)
         os.environ |= {"NETRA_DATA_DIR": folder, "DJANGO_SETTINGS_MODULE": "netra.settings"}
-        from tests.live import LiveServer, live_redis
+        from tests.live import LiveServer
+        from tests.processes import LiveRedis
 
-        redis = stack.enter_context(live_redis())
+        redis = stack.enter_context(LiveRedis())
         os.environ["REDIS_URL"] = redis.url
         from netra.postgres import EmbeddedPostgres
 

@@ -25,18 +25,9 @@ import psycopg
 from netra.config import load
 from netra.postgres import EmbeddedPostgres
 from tests import deployment
-from tests.live import (
-    HOST,
-    Account,
-    LiveProcess,
-    LiveRedis,
-    LiveServer,
-    LiveWorker,
-    NetraProcess,
-    accepts,
-    add_users,
-    free_port,
-)
+from tests.clients import Account, add_users
+from tests.live import LiveServer, LiveWorker, NetraProcess
+from tests.processes import HOST, LiveProcess, LiveRedis, accepts, free_port
 
 RESTART_SECONDS = 0.5
 _LINK = """\

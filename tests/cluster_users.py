@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from tests.clients import Account, Client, Frame, connected
 from tests.cluster import Cluster
-from tests.live import Account, Client, Frame, connected
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
 from tests.environment import DATA_DIR
-from tests.live import LiveRedis
+from tests.processes import LiveRedis
 
 pytest_plugins = ["netra.testing"]
 

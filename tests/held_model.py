@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from tests.live import HOST, until
+from tests.processes import HOST, until
 
 BEGINNING = "One moment. "
 LOOK_SECONDS = 0.02

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
+from tests.clients import Client
 from tests.cluster import Cluster
-from tests.live import Client, LiveProcess, LiveWorker, eventually
+from tests.live import LiveWorker
+from tests.processes import LiveProcess, eventually
 
 ENDED_JOBS = {"succeeded", "failed", "cancelled", "aborted"}
 

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from chat.fold import ENDED, ClientState, ProtocolViolation
 from tests.chaos.record import ClientRecord, ConnectionRecord, ReceivedEvent, digest
-from tests.live import Account
+from tests.clients import Account
 
 QUESTIONS = (
     "help",

@@ -14,8 +14,9 @@ from tests.chaos.checker import Verdict, check
 from tests.chaos.client import ChaosClient, Habits
 from tests.chaos.faults import FaultInjector, roll
 from tests.chaos.record import ClientRecord, LoggedRun, read_log
+from tests.clients import Account
 from tests.cluster import Cluster
-from tests.live import Account, eventually, until
+from tests.processes import eventually, until
 
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 12.0

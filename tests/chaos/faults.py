@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster import Cluster
-from tests.live import LiveProcess
+from tests.processes import LiveProcess
 
 
 @dataclass(frozen=True, slots=True)

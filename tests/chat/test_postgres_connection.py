@@ -28,7 +28,7 @@ from netra import worker_database
 from netra.worker_database import PatientConnector
 from tests.chat.holding import chunk, claimed, completed, events, posted
 from tests.cluster import Link
-from tests.live import HOST, eventually
+from tests.processes import HOST, eventually
 
 TIMEOUT = 1.0
 

@@ -18,7 +18,7 @@ from chat.publisher import Publisher, user_group
 from chat.redis_layer import RedisLayer
 from netra.redis_url import channels_host
 from tests.cluster import Link
-from tests.live import HOST, LiveRedis, eventually, live_redis
+from tests.processes import HOST, LiveRedis, eventually
 
 MESSAGE = {"type": "run.events"}
 SECONDS = 10.0
@@ -40,13 +40,13 @@ async def make() -> AsyncIterator[Make]:
 
 @pytest.fixture
 def redis() -> Iterator[LiveRedis]:
-    with live_redis() as redis:
+    with LiveRedis() as redis:
         yield redis
 
 
 @pytest.fixture
 def other() -> Iterator[LiveRedis]:
-    with live_redis() as redis:
+    with LiveRedis() as redis:
         yield redis
 
 

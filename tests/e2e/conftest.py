@@ -15,7 +15,8 @@ import pytest
 
 from netra.config import SERVERS, ServerName
 from netra.postgres import EmbeddedPostgres
-from tests.live import Form, LiveProcess, LiveServer, processes_of, until
+from tests.live import Form, LiveServer
+from tests.processes import LiveProcess, processes_of, until
 
 ALLOWED_ORIGIN = "https://chat.example.org"
 FORMS: tuple[Form, ...] = ("serve", "uvicorn")

@@ -17,7 +17,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.live import LiveServer, sign_in, signing_key
+from tests.clients import sign_in, signing_key
+from tests.live import LiveServer
 
 SERVERS_OWN_USERS = 4
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from netra.postgres import EmbeddedPostgres
+from tests.clients import Client, Frame, dial
 from tests.e2e.conftest import FORMS, new_data_dir, starting
-from tests.live import Client, Frame, LiveServer, dial
+from tests.live import LiveServer
 
 MAX_BYTES = 65_536
 SOME_ID = "5f0c1f0e-3c5e-4a53-9d0c-3d6f3c1a9a11"

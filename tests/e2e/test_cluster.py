@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import answers, ask, chromium, plain, profile, shown, sign_in
+from tests.clients import Frame, assert_state_is_what_rest_shows, assert_whole
 from tests.cluster import Cluster
 from tests.cluster_users import clients_at, one_at_each, request_all
 from tests.e2e.conftest import new_data_dir
 from tests.held_model import BEGINNING, HeldModel, answer_to
-from tests.live import Frame, assert_state_is_what_rest_shows, assert_whole
 from tests.whereabouts import begin_on, job_statuses, jobs_have_ended, outcome_on, run_status
 
 SLOW = 20  # tokens a second: an answer to "help" takes five seconds

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clients import Client, assert_state_is_what_rest_shows, assert_whole
 from tests.cluster import Cluster, Link
 from tests.cluster_users import one_at_each
 from tests.e2e.conftest import new_data_dir
-from tests.live import HOST, Client, LiveServer, LiveWorker, assert_state_is_what_rest_shows, assert_whole, eventually
+from tests.live import LiveServer, LiveWorker
+from tests.processes import HOST, eventually
 from tests.whereabouts import begin_on, jobs_have_ended, outcome_on, paused, run_status, told_of
 
 SLOW = 12  # tokens a second: an answer to "help" takes eight seconds

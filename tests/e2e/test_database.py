@@ -14,19 +14,11 @@ from typing import Any
 import pytest
 
 from netra.postgres import EmbeddedPostgres
+from tests.clients import Account, Client, assert_state_is_what_rest_shows, refusal
 from tests.cluster import Link
 from tests.e2e.conftest import new_data_dir
-from tests.live import (
-    HOST,
-    Account,
-    Client,
-    LiveServer,
-    LiveWorker,
-    assert_state_is_what_rest_shows,
-    eventually,
-    live_redis,
-    refusal,
-)
+from tests.live import LiveServer, LiveWorker
+from tests.processes import HOST, LiveRedis, eventually
 
 TOKENS_PER_SECOND = 25  # an answer to "help" takes some seconds
 
@@ -210,7 +202,7 @@ async def test_the_log_of_each_process_says_once_that_it_is_gone_and_once_that_i
 ) -> None:
     settings: dict[str, Any] = {"database_url": database.url, "worker": "external", "offline_tokens_per_second": 10}
     with (
-        live_redis() as redis,
+        LiveRedis() as redis,
         LiveServer(data_dir, redis_url=redis.url, **settings) as server,
         LiveWorker("worker", data_dir, redis_url=redis.url, **settings) as worker,
     ):

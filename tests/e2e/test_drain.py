@@ -23,8 +23,10 @@ import pytest
 from websockets.asyncio.client import connect as open_socket
 
 from netra.config import ServerName
+from tests.clients import Account, Client, request
 from tests.e2e.conftest import Start
-from tests.live import HOST, Account, Client, LiveServer, eventually, request
+from tests.live import LiveServer
+from tests.processes import HOST, eventually
 
 LONG = 300.0
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))"

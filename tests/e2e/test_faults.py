@@ -12,16 +12,9 @@ import pytest
 from websockets.asyncio.client import connect as open_socket
 
 from chat.fold import ClientState
-from tests.live import (
-    HOST,
-    Client,
-    LiveServer,
-    assert_state_is_what_rest_shows,
-    assert_whole,
-    eventually,
-    live_redis,
-    processes_of,
-)
+from tests.clients import Client, assert_state_is_what_rest_shows, assert_whole
+from tests.live import LiveServer
+from tests.processes import HOST, LiveRedis, eventually, processes_of
 
 SLOW = 25  # tokens a second: an answer to "help" takes several seconds
 RESTLESS: dict[str, Any] = {
@@ -127,7 +120,7 @@ async def test_a_dropped_socket_resumes_where_it_was(server: LiveServer) -> None
 
 
 async def test_without_redis_events_come_from_the_log(data_dir: Path) -> None:
-    with live_redis() as redis, LiveServer(data_dir, redis_url=redis.url, **RESTLESS) as server:
+    with LiveRedis() as redis, LiveServer(data_dir, redis_url=redis.url, **RESTLESS) as server:
         account = server.add_user()
         async with server.connect(account) as client:
             run_id = await ask_for_a_long_answer(client)

@@ -20,18 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.clients import Account, Client, dial, refusal, sign_in, signing_key
 from tests.e2e.conftest import ALLOWED_ORIGIN, FORMS, Start, starting
-from tests.live import (
-    HOST,
-    Account,
-    Client,
-    Form,
-    LiveServer,
-    dial,
-    refusal,
-    sign_in,
-    signing_key,
-)
+from tests.live import Form, LiveServer
+from tests.processes import HOST
 
 NO_TOKEN = {
     "type": "error_message",

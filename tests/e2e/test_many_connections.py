@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live import Account, Client, LiveServer, connected
+from tests.clients import Account, Client, connected
+from tests.live import LiveServer
 
 CONNECTIONS = 200
 CONNECTIONS_PER_USER = 4

@@ -13,8 +13,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser import answers, ask, chromium, plain, profile, shown, sign_in
+from tests.clients import Account
 from tests.e2e.conftest import new_data_dir
-from tests.live import HOST, Account, LiveServer
+from tests.live import LiveServer
+from tests.processes import HOST
 
 T = TypeVar("T")
 

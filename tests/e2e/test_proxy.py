@@ -23,8 +23,9 @@ from websockets.typing import Origin, Subprotocol
 from netra.postgres import EmbeddedPostgres
 from tests import deployment
 from tests.certificates import write_certificate
+from tests.clients import SECRET_KEY, Account, Client, add_users
 from tests.e2e.conftest import new_data_dir
-from tests.live import HOST, PATIENCE_SECONDS, SECRET_KEY, Account, Client, LiveProcess, add_users, free_port, until
+from tests.processes import HOST, PATIENCE_SECONDS, LiveProcess, free_port, until
 
 NAME = "chat.example.org"
 

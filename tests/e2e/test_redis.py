@@ -11,20 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.live import (
-    HOST,
-    Account,
-    Client,
-    LiveProcess,
-    LiveRedis,
-    LiveServer,
-    accepts,
-    assert_state_is_what_rest_shows,
-    eventually,
-    free_port,
-    live_redis,
-    until,
-)
+from tests.clients import Account, Client, assert_state_is_what_rest_shows
+from tests.live import LiveServer
+from tests.processes import HOST, LiveProcess, LiveRedis, accepts, eventually, free_port, until
 
 # What arrives within a test then came by a wake-up, and not by the check that makes up for lost ones.
 NEVER = 3600.0
@@ -55,7 +44,7 @@ async def clients_of(stack: AsyncExitStack, server: LiveServer, accounts: list[A
 @pytest.fixture
 def shards() -> Iterator[list[LiveRedis]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(live_redis()) for _ in range(2)]
+        yield [stack.enter_context(LiveRedis()) for _ in range(2)]
 
 
 def layer_of(client: Client) -> str:
@@ -187,7 +176,7 @@ def published(redis: LiveRedis) -> int:
 async def test_a_redis_that_hangs_delays_nobody(data_dir: Path) -> None:
     """It keeps its connections and takes new ones, and answers nothing."""
     with ExitStack() as stack:
-        redis = stack.enter_context(live_redis())
+        redis = stack.enter_context(LiveRedis())
         server = stack.enter_context(LiveServer(data_dir, redis_url=redis.url))
         stack.callback(redis.go_on)
         account = server.add_user()

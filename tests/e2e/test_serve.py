@@ -12,8 +12,10 @@ from websockets.exceptions import ConnectionClosed
 
 from netra.config import SERVERS, ServerName
 from netra.serving import MAX_FRAME_BYTES
+from tests.clients import sign_in
 from tests.e2e.conftest import Start
-from tests.live import REPOSITORY, LiveServer, sign_in, until
+from tests.live import LiveServer
+from tests.processes import REPOSITORY, until
 
 PASSWORD_LINE = re.compile(r"Sign in as demo with the password (\S+) \(shown only this once\)")
 

@@ -17,7 +17,12 @@ import uvicorn
 from websockets.asyncio.client import connect as open_socket
 
 from netra.config import ServerName
-from tests.live import HOST, TERMINAL, Account, Client, Frame, LiveServer, LiveWorker
+from tests.clients import TERMINAL, Account, Client, Frame
+from tests.live import LiveServer, LiveWorker
+from tests.processes import HOST
+
+# They move 60 MB, on a machine that may have much else to do.
+pytestmark = pytest.mark.timeout(400)
 
 MUCH = "Talk much."
 PIECES = 250
@@ -152,7 +157,7 @@ async def test_a_client_that_reads_nothing_costs_less_than_four_megabytes_while_
             client.socket.transport.pause_reading()
             waiting = write_run(server, slow)
             growth = 0
-            for _ in range(20):
+            for _ in range(10):
                 # Others are answered as ever.
                 assert "42" in (await other.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
                 growth = max(growth, memory(server) - before)

@@ -10,8 +10,10 @@ from typing import Any, Self
 import pytest
 
 from netra.postgres import EmbeddedPostgres
+from tests.clients import Client, Frame
 from tests.e2e.conftest import new_data_dir
-from tests.live import Client, Frame, LiveServer, LiveWorker, NetraProcess, eventually
+from tests.live import LiveServer, LiveWorker, NetraProcess
+from tests.processes import eventually
 
 SLOW: dict[str, Any] = {"worker": "external", "offline_tokens_per_second": 10}
 QUICK_TO_MISS: dict[str, Any] = {"worker_heartbeat_seconds": 1.0, "worker_stalled_seconds": 4.0, "sweep_seconds": 1.0}

@@ -207,6 +207,8 @@ REFUSED = [
     ("commands_per_minute", "-1"),
     ("worker", "none"),
     ("worker_concurrency", "0"),
+    ("asgi_server", "gunicorn"),
+    ("drain_seconds", "-1"),
     ("worker_shutdown_seconds", "-1"),
     ("worker_heartbeat_seconds", "0"),
     ("worker_stalled_seconds", "0"),

@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from netra.config import PROJECT_ROOT
-from tests.live import HOST, SECRET_KEY, Account, LiveServer, connected, dial, refusal, until
+from tests.clients import SECRET_KEY, Account, connected, dial, refusal
+from tests.live import LiveServer
+from tests.processes import HOST, until
 
 WRONG = "wrong-hunter2-password"
 

@@ -14,8 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.clients import Client, Frame, connected, dial, refusal, request
 from tests.e2e.staging_test_config import Credentials, StagingTestConfig
-from tests.live import Client, Frame, connected, dial, refusal, request
 
 # Starting a server does not count as a test's time. How long a test may take is the command line's to say.
 pytestmark = pytest.mark.timeout(func_only=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -198,6 +200,8 @@ def report(found: dict[str, list[Figures]]) -> None:
 
 
 def main() -> None:
+    # Told to end, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="netra-bench-") as folder, ExitStack() as stack:

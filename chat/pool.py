@@ -123,4 +123,8 @@ class DatabasePool:
                 return await work()
             except UNREACHABLE:
                 await asyncio.sleep(delay)
+            except DjangoDatabaseError as error:
+                if not database_is_away(error):
+                    raise
+                await asyncio.sleep(delay)
         raise AssertionError("delays() never ends")

@@ -54,8 +54,10 @@ class RunServicesOfUser:
         await self._thread_service.event_log.begin_unrepeatable(self._run, tool)
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
+        """Waits while the database is away, as the run does; the tool's own time limit bounds it."""
         search = database_sync_to_async(self._thread_service.search_messages)
-        found = await search(self._run.user_id, query, limit=limit)
+        pool = self._thread_service.event_log.pool
+        found = await pool.until_reached(lambda: search(self._run.user_id, query, limit=limit))
         return [
             FoundMessage(
                 thread_id=str(message.thread_id),

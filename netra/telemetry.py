@@ -6,6 +6,7 @@ import logging
 import logging.config
 import uuid
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import structlog
 from asgiref.sync import markcoroutinefunction
@@ -23,6 +24,13 @@ QUIET = (
     "urllib3",
     "django.channels.server",
 )
+
+
+class ToldElsewhere(logging.Filter):
+    """Leaves out answers with 503: who finds a service missing says so once, and health checks ask every second."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def configure_logging(*, human: bool, level: str = "INFO") -> None:
@@ -60,12 +68,13 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
                 }
             },
+            "filters": {"told_elsewhere": {"()": ToldElsewhere}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 **{name: {"level": "WARNING"} for name in QUIET},
                 # What is refused is logged where it is refused, with its code.
-                "django.request": {"level": "ERROR"},
+                "django.request": {"level": "ERROR", "filters": ["told_elsewhere"]},
                 # What is away is logged once, by who waits for it, and not at each attempt.
                 "psycopg.pool": {"level": "ERROR"},
                 "channels_redis": {"level": "CRITICAL"},

@@ -20,9 +20,11 @@ from procrastinate.contrib.django.utils import connector_params
 from psycopg_pool import ConnectionPool
 
 from chat.event_log import EventLog
+from chat.models import Message
 from chat.pool import DatabasePool
 from chat.postgres_connection import BoundedAsyncConnection, BoundedConnection, unhurried
 from chat.publisher import Publisher
+from chat.tasks import RunServicesOfUser
 from chat.threads import ThreadService
 from netra import worker_database
 from netra.worker_database import PatientConnector
@@ -100,6 +102,27 @@ def test_one_silent_connection_takes_the_idle_ones_of_its_pool_with_it(link: Lin
         pool.wait()
         with pool.connection() as working:
             working.execute("SELECT 1")
+
+
+class CountedThreads(ThreadService):
+    """Counts how often it was asked."""
+
+    searches = 0
+
+    def search_messages(self, user_id: Any, query: str, *, limit: int) -> list[Message]:
+        self.searches += 1
+        return super().search_messages(user_id, query, limit=limit)
+
+
+async def test_a_tool_that_asks_the_database_waits_for_it(link: Link, log: EventLog) -> None:
+    threads = CountedThreads(event_log=log, agents=["assistant"], max_open_runs=5)
+    user = await database_sync_to_async(get_user_model().objects.create_user)("ann")
+    run = await claimed(log, (await posted(threads, user, "What time is it in Tokyo?")).run_id)
+    await asyncio.to_thread(link.kill)
+    searching = asyncio.create_task(RunServicesOfUser(threads, run).search_messages("tokyo", 5))
+    await eventually(lambda: threads.searches > 1, what="the search to be repeated")
+    await asyncio.to_thread(link.start)
+    assert [found.excerpt for found in await searching] == ["What time is it in Tokyo?"]
 
 
 def test_a_slow_statement_that_was_given_up_does_not_go_on(link: Link) -> None:

@@ -219,6 +219,8 @@ async def test_the_log_of_each_process_says_once_that_it_is_gone_and_once_that_i
             await says("database_lost")
             refused = await client.request(type="user_message", content="What is 6 * 7?")
             assert refused["error_code"] == "SERVICE_UNAVAILABLE"
+            for _ in range(3):  # as a proxy asks every second
+                assert not await asyncio.to_thread(is_ready, server)
             await asyncio.to_thread(database.start)
             await says("database_back")
             assert (await client.events(run_id))[-1]["type"] == "agent_completed"

@@ -49,7 +49,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
     with pytest.raises(ValidationError) as refused:
         read(monkeypatch, **environment)
     sentence = explain(refused.value)
-    assert re.fullmatch(r"(NETRA_[A-Z_]+|DATABASE_URL|REDIS_URL)\b[^\n]*\.", sentence), sentence
+    assert re.fullmatch(r"(NETRA_[A-Z_]+|DATABASE_URL|REDIS_URL|ASGI_SERVER)\b[^\n]*\.", sentence), sentence
     return sentence
 
 

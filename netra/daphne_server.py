@@ -40,7 +40,6 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
             verbosity=0,
         )
         self.opened = False
-        self._served = application
         self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
         self._ports: list[Any] = []
         self._on_open: Callable[[], None] = lambda: None
@@ -63,15 +62,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         self.stop()
 
     def _open(self) -> None:
-        self._ending.await_signals()
-        try:
-            self._served.start()
-            self._on_open()
-        except Exception:
-            logger.exception("start_failed")
-            self._ending.begin()
-        else:
-            self.opened = True
+        self.opened = self._ending.open(self._on_open)
 
     def _stop_listening(self) -> None:
         for port in self._ports:

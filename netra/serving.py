@@ -73,10 +73,19 @@ class Ending:
         self._end = end
         self._task: asyncio.Task[None] | None = None
 
-    def await_signals(self) -> None:
+    def open(self, on_open: Callable[[], None]) -> bool:
+        """Heed signals, start the application and say so. False when that failed: then the end begins."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
+        try:
+            self._application.start()
+            on_open()
+        except Exception:
+            logger.exception("start_failed")
+            self.begin()
+            return False
+        return True
 
     def _signalled(self) -> None:
         """A second signal ends the process at once, whatever it does, as one without handlers."""

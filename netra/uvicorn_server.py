@@ -7,13 +7,10 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import structlog
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from netra.serving import FLUSH_SECONDS, MAX_FRAME_BYTES, PING_SECONDS, PING_TIMEOUT, Application, Ending, poll
-
-logger = structlog.get_logger(__name__)
 
 
 class PingedSocket(WebSocketsSansIOProtocol):
@@ -51,7 +48,6 @@ class UvicornServer(uvicorn.Server):
             )
         )
         self.opened = False
-        self._served = application
         self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
         self._on_open: Callable[[], None] = lambda: None
 
@@ -70,15 +66,7 @@ class UvicornServer(uvicorn.Server):
         except SystemExit:  # the port cannot be had, as uvicorn has logged
             self.should_exit = True
             return
-        self._ending.await_signals()
-        try:
-            self._served.start()
-            self._on_open()
-        except Exception:
-            logger.exception("start_failed")
-            self._ending.begin()
-        else:
-            self.opened = True
+        self.opened = self._ending.open(self._on_open)
 
     def _stop_listening(self) -> None:
         for server in self.servers:

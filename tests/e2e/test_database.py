@@ -86,13 +86,16 @@ async def test_a_database_that_is_away_costs_its_users_time_and_nothing_else(
                 asyncio.to_thread(http_says_what_is_missing, server, account),
             )
             await asyncio.to_thread(database.start)
-            events = await client.events(run_id)
-            assert events[-1]["type"] == "agent_completed"
-            assert not [event for event in events if event["type"] == "agent_restarted"]
-            await eventually(lambda: is_ready(server), what="the server to be ready again")
-            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
-            assert_state_is_what_rest_shows(server, account, client.state)
+            await all_goes_on(server, account, client, run_id)
+            assert not [event for event in client.events_of(run_id) if event["type"] == "agent_restarted"]
         assert not server.traceback(), server.traceback()
+
+
+async def all_goes_on(server: LiveServer, account: Account, client: Client, run_id: str) -> None:
+    assert (await client.events(run_id))[-1]["type"] == "agent_completed"
+    await eventually(lambda: is_ready(server), what="the server to be ready again")
+    assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
+    assert_state_is_what_rest_shows(server, account, client.state)
 
 
 async def commands_are_refused_and_the_socket_lives(client: Client, run_id: str) -> None:
@@ -131,11 +134,7 @@ async def test_a_database_that_is_killed_costs_its_users_time_and_nothing_else(
         async with server.connect(account) as client:
             run_id = await ask_for_a_long_answer(client)
             database.kill()
-            events = await client.events(run_id)
-            assert events[-1]["type"] == "agent_completed"
-            await eventually(lambda: is_ready(server), what="the server to be ready again")
-            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
-            assert_state_is_what_rest_shows(server, account, client.state)
+            await all_goes_on(server, account, client, run_id)
         assert not server.traceback(), server.traceback()
 
 
@@ -189,11 +188,7 @@ async def test_a_database_that_hangs_blocks_nobody_for_long(database: Database, 
                 asyncio.to_thread(http_says_what_is_missing, server, account),
             )
             link.go_on()
-            events = await client.events(run_id)
-            assert events[-1]["type"] == "agent_completed"
-            await eventually(lambda: is_ready(server), what="the server to be ready again")
-            assert "42" in (await client.ask("What is 6 * 7?"))[-1]["data"]["message"]["content"]
-            assert_state_is_what_rest_shows(server, account, client.state)
+            await all_goes_on(server, account, client, run_id)
         assert not server.traceback(), server.traceback()
 
 

@@ -174,6 +174,7 @@ async def netra(transactional_db: None, request: pytest.FixtureRequest) -> Async
             await layer.flush()
         await sync_to_async(_clear_jobs)()
         await sync_to_async(connections.close_all)()
+        rebuild()  # without the agents of this test
 
 
 def _clear_jobs() -> None:

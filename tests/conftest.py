@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
@@ -20,6 +21,21 @@ def django_db_modify_db_settings() -> Iterator[None]:
     """PostgreSQL runs while tests need a database."""
     with EmbeddedPostgres(DATA_DIR):
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test database is dropped at the end; who is still connected to it then is named, and does not keep it."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT state, query, pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                 AND NOT pid = ANY(%s)""",
+            [[held.info.backend_pid for held in connection.pool._pool if not held.closed]],  # type: ignore[attr-defined]
+        )
+        for state, query, _ in cursor.fetchall():
+            print(f"\nA session was left {state}, its last statement: {query[:200]}")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ async def test_a_rolling_restart_is_not_seen_but_as_a_reconnect(folder: Path) ->
     outcome = await restart_in_turn(folder, seed="ci", clients=30, between_messages=4)
     print(outcome.report())
     assert outcome.verdict.is_clean, outcome.report()
-    assert not outcome.errors, outcome.report()
+    # The only answer but acceptance: to a message that was not to wait.
+    assert outcome.errors.keys() <= {"RUN_ACTIVE"}, outcome.report()
     assert outcome.closes.keys() <= {"4412", "1000"}, outcome.report()
     assert outcome.drains >= len(outcome.clients), outcome.report()
 

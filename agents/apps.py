@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core import checks
 
 from agents.errors import ModelUnusable
-from agents.roster import build_registry
+from agents.model import Models
+from agents.roster import ROSTER, build_registry
 from agents.supervisor import AgentSupervisor
 
 
@@ -27,7 +28,8 @@ class AgentsConfig(AppConfig):
         """Construct only: no I/O, no tasks, since this also runs for `migrate`."""
         config = settings.NETRA
         try:
-            registry = build_registry(config.model, tokens_per_second=config.offline_tokens_per_second)
+            models = Models(default=config.model, tokens_per_second=config.offline_tokens_per_second)
+            registry = build_registry(ROSTER, models)
         except ModelUnusable as error:
             self.supervisor, self.problem = None, str(error)
         else:

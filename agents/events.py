@@ -77,6 +77,64 @@ class AgentResponseChunk:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SubagentStarted:
+    """The agent's tool call `parent_tool_call_id` asks another agent, whose events carry its own name."""
+
+    agent: str
+    subagent: str
+    parent_tool_call_id: str
+    type: Literal["subagent_started"] = "subagent_started"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubagentCompleted:
+    """The other agent ended, with its answer as `result`, or with an `error`."""
+
+    agent: str
+    subagent: str
+    parent_tool_call_id: str
+    result: str | None = None
+    error: str | None = None
+    type: Literal["subagent_completed"] = "subagent_completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContextReduced:
+    """What the model is asked with was cut to its context: counts of messages, tokens estimated."""
+
+    agent: str
+    limit_tokens: int
+    estimated_tokens: int
+    kept_messages: int
+    dropped_messages: int
+    shortened_results: int
+    type: Literal["context_reduced"] = "context_reduced"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PendingApproval:
+    """A tool call that begins only when a person allows it. `agent` is who asks for it."""
+
+    agent: str
+    tool_call_id: str
+    tool: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentPaused:
+    """The run waits for a person. `state`, plain JSON, is what it goes on from (`RunRequest.resumption`).
+
+    It is not an event of the wire: the chat application makes `approval_required` of each approval.
+    """
+
+    agent: str
+    approvals: tuple[PendingApproval, ...]
+    state: dict[str, Any]
+    type: Literal["agent_paused"] = "agent_paused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AgentCompleted:
     """The run succeeded. The answer is the concatenation of its chunks."""
 
@@ -99,8 +157,19 @@ class AgentError:
 
 
 AgentEvent = (
-    AgentStarted | AgentThinking | ToolExecuting | ToolCompleted | AgentResponseChunk | AgentCompleted | AgentError
+    AgentStarted
+    | AgentThinking
+    | ToolExecuting
+    | ToolCompleted
+    | SubagentStarted
+    | SubagentCompleted
+    | ContextReduced
+    | AgentResponseChunk
+    | AgentPaused
+    | AgentCompleted
+    | AgentError
 )
+TerminalEvent = AgentPaused | AgentCompleted | AgentError
 
 
 def event_data(event: AgentEvent) -> dict[str, Any]:

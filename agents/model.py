@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic_ai.models import Model, infer_model
@@ -17,6 +19,52 @@ OFFLINE = "offline"
 _OPENAI = ("openai", "openai-chat", "openai-responses")
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([\w-]+)\]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenModel:
+    """An agent's model. `name` is what people see; `context_tokens` is what one request may hold at most."""
+
+    name: str
+    model: Model
+    context_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelLimits:
+    """What bounds one model request, in seconds and tokens.
+
+    `silence_seconds` is how long a connection may send nothing.
+    """
+
+    silence_seconds: float = 300.0
+    context_tokens: int = 128_000
+
+
+class Models:
+    """The models of the agents, as configuration names them."""
+
+    def __init__(
+        self,
+        *,
+        default: str | None = None,
+        by_agent: Mapping[str, str] | None = None,
+        limits: ModelLimits | None = None,
+        tokens_per_second: float = 0.0,
+    ) -> None:
+        self.default = default
+        self.by_agent = dict(by_agent or {})
+        self.limits = limits or ModelLimits()
+        self.tokens_per_second = tokens_per_second
+
+    def choose(self, agent: str, preferred: str | None = None) -> ChosenModel:
+        """The model of an agent: what configuration says for it, else `preferred`, else the default.
+
+        Raises ModelUnusable.
+        """
+        named = self.by_agent.get(agent) or preferred or self.default
+        name, model = build_model(named, tokens_per_second=self.tokens_per_second)
+        return ChosenModel(name=name, model=model, context_tokens=self.limits.context_tokens)
 
 
 def build_model(name: str | None, *, tokens_per_second: float) -> tuple[str, Model]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pydantic_ai
-from pydantic_ai import Agent, AgentRunResultEvent, Tool
+from pydantic_ai import Agent, AgentRunResultEvent
 from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.messages import (
     AgentStreamEvent,
@@ -28,11 +27,10 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
-from pydantic_ai.settings import ModelSettings
-from pydantic_ai.toolsets import FunctionToolset
+from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
 
+from agents.definition import AgentDefinition
 from agents.events import (
     AgentCompleted,
     AgentEvent,
@@ -42,6 +40,7 @@ from agents.events import (
     ToolExecuting,
     Usage,
 )
+from agents.model import ChosenModel
 from agents.model_errors import model_error
 from agents.plain import plain_object, plain_text, plain_value
 from agents.request import RunRequest, Turn
@@ -52,53 +51,36 @@ from agents.toolset import GuardedToolset, WholeResult
 pydantic_ai.BANNER_ENABLED = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AgentLimits:
-    """What bounds one run besides the supervisor's time-out.
-
-    `model_silence_seconds` is how long a provider's connection may send nothing.
-    """
-
-    model_requests: int = 25
-    model_silence_seconds: float = 300.0
-    tool_seconds: float = 30.0
-    tool_result_characters: int = 16_384
-
-
 class PydanticAgent:
-    """An agent of `agents.registry.Agent` made of a model, instructions and tools."""
+    """An agent of `agents.registry.Agent` made of a definition and a model. `toolsets` come beside its own tools."""
 
     def __init__(
         self,
+        definition: AgentDefinition,
+        chosen: ChosenModel,
         *,
-        name: str,
-        description: str,
-        model: Model,
-        model_name: str,
-        instructions: str,
-        tools: Sequence[Tool[ToolContext]] = (),
-        limits: AgentLimits | None = None,
+        toolsets: Sequence[AbstractToolset[ToolContext]] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.name = name
-        self.description = description
-        self.model_name = model_name
-        self._limits = limits or AgentLimits()
+        self.definition = definition
+        self.name = definition.name
+        self.description = definition.description
+        self.model_name = chosen.name
+        self._limits = definition.limits
         self._clock = clock
         toolset = GuardedToolset(
-            FunctionToolset(tools),
+            CombinedToolset([FunctionToolset(definition.tools), *toolsets]),
             timeout=self._limits.tool_seconds,
             result_limit=self._limits.tool_result_characters,
         )
         self._agent = Agent(
-            model,
-            name=name,
+            chosen.model,
+            name=self.name,
             deps_type=ToolContext,
-            instructions=instructions,
+            instructions=definition.instructions,
             toolsets=[toolset],
             # The limit of model requests bounds repeated tool mistakes; none of them ends the run by itself.
             retries={"tools": self._limits.model_requests, "output": 2},
-            model_settings=ModelSettings(timeout=self._limits.model_silence_seconds),
         )
 
     async def run(self, request: RunRequest) -> AsyncIterator[AgentEvent]:

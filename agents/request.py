@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from agents.account import ModelRequestRecord, UsageQuery, UsageRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,15 @@ class FoundMessage:
     created_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """Something that the user wants agents to remember. `id` counts per server and names it for `forget`."""
+
+    id: int
+    content: str
+    created_at: datetime
+
+
 class RunServices(Protocol):
     """What tools need from outside. Its maker restricts it to the run's user; no tool names a user."""
 
@@ -48,6 +60,42 @@ class RunServices(Protocol):
         """
         ...
 
+    async def record_model_request(self, record: ModelRequestRecord) -> None:
+        """Enter a model request in the account. When this returns it is stored, or will be."""
+        ...
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        """Sums over the user's own model requests. Raises ToolError when others' are asked for and may not be."""
+        ...
+
+    async def remember(self, content: str) -> Note:
+        """Store a note; the same text again is the same note. Raises ToolError when there are too many."""
+        ...
+
+    async def recall(self, query: str, limit: int) -> list[Note]:
+        """The user's notes with all words of `query` (all notes when it is empty), newest first."""
+        ...
+
+    async def forget(self, note_id: int) -> Note | None:
+        """Remove a note of the user; None when there is none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What the person answered to a request for approval."""
+
+    approved: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumption:
+    """Where a paused run goes on: the state that it paused with, and the answers by `tool_call_id`."""
+
+    state: Mapping[str, Any]
+    decisions: Mapping[str, Decision]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
@@ -61,3 +109,4 @@ class RunRequest:
     user: RunUser
     services: RunServices
     history: tuple[Turn, ...] = ()
+    resumption: Resumption | None = None

@@ -24,9 +24,14 @@ from agents.events import (
     AgentCompleted,
     AgentError,
     AgentEvent,
+    AgentPaused,
     AgentResponseChunk,
     AgentStarted,
     AgentThinking,
+    ContextReduced,
+    SubagentCompleted,
+    SubagentStarted,
+    TerminalEvent,
     ToolCompleted,
     ToolExecuting,
 )
@@ -135,19 +140,25 @@ class _Run:
         if isinstance(stream, AgentError):
             yield stream
             return
-        terminal: AgentCompleted | AgentError | None = None
+        terminal: TerminalEvent | None = None
         try:
             while terminal is None:
                 event = await self._next(stream)
                 match event:
-                    case AgentCompleted() | AgentError():
+                    case AgentPaused() | AgentCompleted() | AgentError():
                         terminal = event
                         continue
                     case ToolExecuting():
                         self._open_calls[event.tool_call_id] = (event, self._loop.time())
                     case ToolCompleted():
                         self._open_calls.pop(event.tool_call_id, None)
-                    case AgentThinking() | AgentResponseChunk():
+                    case (
+                        AgentThinking()
+                        | AgentResponseChunk()
+                        | SubagentStarted()
+                        | SubagentCompleted()
+                        | ContextReduced()
+                    ):
                         pass
                     case _:
                         terminal = self._broke_contract(f"it yielded {type(event).__name__}")
@@ -220,9 +231,11 @@ class _Run:
                 error="the run ended before the tool did",
             )
 
-    def _ended(self, event: AgentCompleted | AgentError) -> AgentCompleted | AgentError:
+    def _ended(self, event: TerminalEvent) -> TerminalEvent:
         """The terminal event as it leaves; one log line says how the run ended."""
-        if isinstance(event, AgentCompleted):
+        if isinstance(event, AgentPaused):
+            self._log.info("agent_run_paused", duration_ms=self._duration_ms(), approvals=len(event.approvals))
+        elif isinstance(event, AgentCompleted):
             event = dataclasses.replace(event, duration_ms=self._duration_ms())
             self._log.info(
                 "agent_run_completed",

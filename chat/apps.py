@@ -8,6 +8,7 @@ from django.core import checks
 
 if TYPE_CHECKING:
     from agents.apps import AgentsConfig
+    from chat.account import Account
     from chat.connections import Connections
     from chat.event_log import EventLog
     from chat.limits import MessageLimit
@@ -20,10 +21,12 @@ class ChatConfig(AppConfig):
     name = "chat"
     thread_service: ThreadService | None = None
     event_log: EventLog
+    account: Account
     connections: Connections
     message_limit: MessageLimit
 
     def ready(self) -> None:
+        from chat.account import Account
         from chat.connections import Connections
         from chat.event_log import EventLog
         from chat.limits import MessageLimit
@@ -31,7 +34,9 @@ class ChatConfig(AppConfig):
         from chat.publisher import Publisher
 
         config = settings.NETRA
-        self.event_log = EventLog(DatabasePool(), Publisher())
+        pool = DatabasePool()
+        self.event_log = EventLog(pool, Publisher())
+        self.account = Account(pool)
         self.connections = Connections(
             self.event_log,
             max_per_user=config.max_connections,

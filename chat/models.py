@@ -32,6 +32,23 @@ class CancelledBy(models.TextChoices):
     DELETED = "deleted"
 
 
+class TitleOrigin(models.TextChoices):
+    """Who gave a thread its title. One from the question is replaced when there is an answer."""
+
+    NONE = ""
+    QUESTION = "question"
+    EXCHANGE = "exchange"
+    USER = "user"
+
+
+class ApprovedBy(models.TextChoices):
+    """What resolved a request for approval."""
+
+    USER = "user"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
 class UserCounters(models.Model):
     """The numbers that count per user. Its row lock is the lock under which a user's messages are accepted."""
 
@@ -54,6 +71,9 @@ class Thread(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="threads")
     title = models.CharField(max_length=200, blank=True)
+    title_origin = models.CharField(
+        max_length=8, choices=TitleOrigin, default=TitleOrigin.NONE, db_default="", blank=True
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField(help_text="When its person last wrote in it.")
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -131,6 +151,12 @@ class Run(models.Model):
     unrepeatable_tools = models.TextField(
         default="", db_default="", blank=True, help_text="Tools that began and must not begin again: no repetition."
     )
+    paused_state = models.JSONField(
+        null=True, blank=True, editable=False, help_text="What the agent goes on from after an approval."
+    )
+    paused_seq = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="The last event that `paused_state` has taken in."
+    )
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -182,3 +208,109 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"
+
+
+class Approval(models.Model):
+    """A tool call that waits, or waited, for a person. What is approved is what stands here, never what a client sends.
+
+    `approved` and `by` are set once, together.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="approvals", db_index=False)
+    tool_call_id = models.CharField(max_length=200)
+    agent = models.CharField(max_length=64)
+    tool = models.CharField(max_length=200)
+    arguments = models.JSONField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    approved = models.BooleanField(null=True, blank=True)
+    by = models.CharField(max_length=9, choices=ApprovedBy, blank=True)
+    reason = models.TextField(blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "tool_call_id"], name="approval_once_per_call"),
+            models.CheckConstraint(
+                condition=Q(approved=None, by="", resolved_at=None)
+                | Q(approved__isnull=False, by__in=ApprovedBy.values, resolved_at__isnull=False),
+                name="approval_resolved_as_a_whole",
+            ),
+        ]
+        indexes = [models.Index(fields=["expires_at"], condition=Q(approved=None), name="approval_open_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.tool} ({self.by or 'open'})"
+
+
+class ModelRequest(models.Model):
+    """One request to a model, however it ended: the account of what people's runs cost. It outlives its thread.
+
+    `cost_usd` is null when no price is known; `input_tokens` include the cached ones.
+    """
+
+    class Outcome(models.TextChoices):
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="model_requests", db_index=False
+    )
+    thread = models.ForeignKey(Thread, on_delete=models.SET_NULL, null=True, blank=True, related_name="model_requests")
+    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="model_requests")
+    agent = models.CharField(max_length=64)
+    model = models.CharField(max_length=200)
+    provider = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome)
+    error = models.CharField(max_length=200, blank=True)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cache_read_tokens = models.PositiveBigIntegerField(default=0)
+    cache_write_tokens = models.PositiveBigIntegerField(default=0)
+    estimated = models.BooleanField(default=False, help_text="The provider did not tell the tokens.")
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True, blank=True)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    duration_ms = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["user", "started_at"], name="model_request_by_user"),
+            models.Index(fields=["started_at"], name="model_request_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} ({self.outcome})"
+
+
+class Note(models.Model):
+    """What a person asked agents to remember."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notes", db_index=False)
+    content = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "-created_at"], name="note_by_user")]
+
+    def __str__(self) -> str:
+        return self.content[:60]
+
+
+class McpServer(models.Model):
+    """What a worker last saw of a configured MCP server."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    state = models.CharField(max_length=12)
+    tools = models.JSONField(default=list)
+    error = models.TextField(blank=True)
+    changed_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "MCP server"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.state})"

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from channels.db import database_sync_to_async
 from django.apps import apps
 from django.conf import settings
 from procrastinate import BaseRetryStrategy, RetryDecision
@@ -19,12 +18,13 @@ from procrastinate.jobs import Job
 from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, event_data
-from agents.request import FoundMessage, RunRequest, RunUser, Turn
-from chat import jobs, threads
+from agents.request import RunRequest, RunUser, Turn
+from chat import jobs
 from chat.errors import ErrorCode
 from chat.event_log import Ending, EventLog, HeldRun, RunFenced
 from chat.models import RunStatus
 from chat.run_event import bounded_event
+from chat.run_services import RunServicesOfUser
 from chat.run_writer import RunWriter
 
 if TYPE_CHECKING:
@@ -41,41 +41,6 @@ class HandBack(BaseRetryStrategy):
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002
         return RetryDecision(retry_in={"seconds": 0}) if isinstance(exception, asyncio.CancelledError) else None
-
-
-class RunServicesOfUser:
-    """What the tools of one held run may ask for: the data of the run's own user, and nothing else."""
-
-    def __init__(self, thread_service: threads.ThreadService, run: HeldRun) -> None:
-        self._thread_service = thread_service
-        self._run = run
-
-    async def begin_unrepeatable(self, tool: str) -> None:
-        await self._thread_service.event_log.begin_unrepeatable(self._run, tool)
-
-    async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
-        """Waits while the database is away, as the run does; the tool's own time limit bounds it."""
-        search = database_sync_to_async(self._thread_service.search_messages)
-        pool = self._thread_service.event_log.pool
-        found = await pool.until_reached(lambda: search(self._run.user_id, query, limit=limit))
-        return [
-            FoundMessage(
-                thread_id=str(message.thread_id),
-                thread_title=message.thread.title,
-                role=message.role,
-                excerpt=excerpt(message.content, query),
-                created_at=message.created_at,
-            )
-            for message in found
-        ]
-
-
-def excerpt(content: str, query: str, *, length: int = 160) -> str:
-    """The part of a text around the first place where the query stands in it."""
-    place = max(content.lower().find(query.lower()), 0)
-    start = max(0, min(place - length // 3, len(content) - length))
-    cut = " ".join(content[start : start + length].split())
-    return f"{'…' if start else ''}{cut}{'…' if start + length < len(content) else ''}"
 
 
 @app.task(name=jobs.RUN_TASK, queue=jobs.RUN_QUEUE, pass_context=True, retry=HandBack())
@@ -151,7 +116,7 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
         prompt=question["content"],
         history=tuple(Turn(role=row["role"], content=row["content"]) for row in earlier),
         user=RunUser(id=str(run.user_id), username=""),
-        services=RunServicesOfUser(chat.thread_service, run),
+        services=RunServicesOfUser(chat.thread_service, chat.account, run),
     )
     async with contextlib.aclosing(supervisor.execute(request)) as events:
         async for event in events:

@@ -13,11 +13,14 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls, DeltaToolCall, DeltaToolCalls, FunctionModel
 
+from agents.account import ModelRequestRecord, UsageQuery, UsageRow
+from agents.definition import AgentDefinition, AgentLimits
 from agents.errors import RunTaken
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, ToolCompleted, event_data
-from agents.pydantic_agent import AgentLimits, PydanticAgent
+from agents.model import ChosenModel
+from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry, FunctionAgent
-from agents.request import FoundMessage, RunRequest, RunUser, Turn
+from agents.request import FoundMessage, Note, RunRequest, RunUser, Turn
 from agents.supervisor import AgentSupervisor
 from agents.tools import ToolContext
 
@@ -34,6 +37,10 @@ class FakeServices:
         self.error: Exception | None = None
         self.unrepeatable: list[str] = []
         self.taken = False
+        self.recorded: list[ModelRequestRecord] = []
+        self.rows: list[UsageRow] = []
+        self.usage_queries: list[UsageQuery] = []
+        self.notes: list[Note] = []
 
     async def begin_unrepeatable(self, tool: str) -> None:
         if self.taken:
@@ -45,6 +52,28 @@ class FakeServices:
         if self.error is not None:
             raise self.error
         return self.found[:limit]
+
+    async def record_model_request(self, record: ModelRequestRecord) -> None:
+        self.recorded.append(record)
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        self.usage_queries.append(query)
+        return self.rows[: query.limit]
+
+    async def remember(self, content: str) -> Note:
+        note = Note(id=len(self.notes) + 1, content=content, created_at=NOW)
+        self.notes.insert(0, note)
+        return note
+
+    async def recall(self, query: str, limit: int) -> list[Note]:
+        return [note for note in self.notes if query.lower() in note.content.lower()][:limit]
+
+    async def forget(self, note_id: int) -> Note | None:
+        for note in self.notes:
+            if note.id == note_id:
+                self.notes.remove(note)
+                return note
+        return None
 
 
 def found(excerpt: str = "The budget is 500.", title: str = "Planning", thread_id: str = "t-1") -> FoundMessage:
@@ -93,16 +122,15 @@ def model_agent(
     name: str = "tested",
     model_name: str = "test-model",
 ) -> PydanticAgent:
-    return PydanticAgent(
+    definition = AgentDefinition(
         name=name,
         description="An agent of the tests.",
-        model=model,
-        model_name=model_name,
         instructions="Be brief.",
         tools=tools,
-        limits=limits,
-        clock=lambda: NOW,
+        limits=limits or AgentLimits(),
     )
+    chosen = ChosenModel(name=model_name, model=model, context_tokens=128_000)
+    return PydanticAgent(definition, chosen, clock=lambda: NOW)
 
 
 def scripted(*responses: Sequence[Piece]) -> FunctionModel:

@@ -8,9 +8,9 @@ import pytest
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 
 from agents.errors import ModelUnusable
-from agents.model import build_model
+from agents.model import Models, build_model
 from agents.offline import OfflineModel
-from agents.roster import build_registry
+from agents.roster import ROSTER, build_registry
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def test_a_base_url_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
 
 
 def test_the_registry_holds_the_assistant_on_the_configured_model() -> None:
-    registry = build_registry(None, tokens_per_second=0)
+    registry = build_registry(ROSTER, Models())
     assert registry.names == ("assistant",)
     assistant = registry.get("assistant")
     assert assistant.model_name == "offline"

@@ -13,9 +13,10 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from agents.events import AgentCompleted, AgentError, AgentEvent, AgentThinking, ToolCompleted, ToolExecuting
-from agents.model import build_model
+from agents.model import Models
+from agents.pydantic_agent import PydanticAgent
 from agents.request import Turn
-from agents.roster.assistant import build_assistant
+from agents.roster.assistant import ASSISTANT
 from agents.supervisor import AgentSupervisor
 from tests.agents.fakes import FakeServices, answer, collect, found, make_request, shapes, supervise
 
@@ -162,9 +163,9 @@ async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
 async def ask(
     model_name: str, prompt: str = "A question", *, run_timeout: float = 30, **settings: Any
 ) -> list[AgentEvent]:
-    label, model = build_model(f"openai:{model_name}", tokens_per_second=0)
-    async with model:
-        supervisor = supervise(build_assistant(model, label), run_timeout=run_timeout)
+    chosen = Models(default=f"openai:{model_name}").choose("assistant")
+    async with chosen.model:
+        supervisor = supervise(PydanticAgent(ASSISTANT, chosen), run_timeout=run_timeout)
         return await collect(supervisor, make_request(prompt, agent="assistant", **settings))
 
 
@@ -295,9 +296,9 @@ async def test_a_server_that_hangs_times_out_the_run(provider: Provider, name: s
 
 
 async def test_one_supervisor_serves_many_runs_at_once(provider: Provider) -> None:
-    label, model = build_model("openai:words", tokens_per_second=0)
-    async with model:
-        supervisor: AgentSupervisor = supervise(build_assistant(model, label))
+    chosen = Models(default="openai:words").choose("assistant")
+    async with chosen.model:
+        supervisor: AgentSupervisor = supervise(PydanticAgent(ASSISTANT, chosen))
         requests = [make_request(str(number), agent="assistant") for number in range(10)]
         runs = await asyncio.gather(*(collect(supervisor, request) for request in requests))
     assert [answer(events) for events in runs] == ["Hello from a server."] * 10

@@ -12,6 +12,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionModel
 from pydantic_ai.models.test import TestModel
 
+from agents.definition import AgentLimits
 from agents.errors import ToolError
 from agents.events import (
     AgentCompleted,
@@ -23,7 +24,7 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from agents.pydantic_agent import AgentLimits, message_history
+from agents.pydantic_agent import message_history
 from agents.request import Turn
 from agents.tools import standard_tools
 from tests.agents.fakes import Piece, answer, call, collect, make_request, model_agent, scripted, shapes, supervise

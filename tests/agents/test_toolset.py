@@ -11,9 +11,9 @@ from pydantic_ai.exceptions import ModelRetry
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
+from agents.definition import AgentLimits
 from agents.errors import RunTaken
 from agents.events import AgentEvent, AgentThinking, ToolCompleted
-from agents.pydantic_agent import AgentLimits
 from agents.request import RunRequest
 from agents.toolset import UNREPEATABLE
 from tests.agents.fakes import (

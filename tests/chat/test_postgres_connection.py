@@ -19,12 +19,13 @@ from django.db import OperationalError, connection, connections
 from procrastinate.contrib.django.utils import connector_params
 from psycopg_pool import ConnectionPool
 
+from chat.account import Account
 from chat.event_log import EventLog
 from chat.models import Message
 from chat.pool import DatabasePool
 from chat.postgres_connection import BoundedAsyncConnection, BoundedConnection, unhurried
 from chat.publisher import Publisher
-from chat.tasks import RunServicesOfUser
+from chat.run_services import RunServicesOfUser
 from chat.threads import ThreadService
 from netra import worker_database
 from netra.worker_database import PatientConnector
@@ -119,7 +120,7 @@ async def test_a_tool_that_asks_the_database_waits_for_it(link: Link, log: Event
     user = await database_sync_to_async(get_user_model().objects.create_user)("ann")
     run = await claimed(log, (await posted(threads, user, "What time is it in Tokyo?")).run_id)
     await asyncio.to_thread(link.kill)
-    searching = asyncio.create_task(RunServicesOfUser(threads, run).search_messages("tokyo", 5))
+    searching = asyncio.create_task(RunServicesOfUser(threads, Account(log.pool), run).search_messages("tokyo", 5))
     await eventually(lambda: threads.searches > 1, what="the search to be repeated")
     await asyncio.to_thread(link.start)
     assert [found.excerpt for found in await searching] == ["What time is it in Tokyo?"]

@@ -15,8 +15,8 @@ from agents.events import AgentCompleted, AgentError, AgentEvent, AgentResponseC
 from agents.registry import FunctionAgent
 from agents.request import RunRequest
 from chat.models import Message, RunEvent
+from chat.run_services import excerpt
 from chat.sweep import sweep_runs
-from chat.tasks import excerpt
 from netra.testing import Netra, Socket, eventually, receive, send
 
 

@@ -1,54 +1,35 @@
-"""Agents whose loop pydantic-ai runs, and the one translation of its event stream into ours."""
+"""Agents whose loop pydantic-ai runs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import pydantic_ai
-from pydantic_ai import Agent, AgentRunResultEvent
+from pydantic_ai import Agent, AgentRunResult, AgentRunResultEvent, DeferredToolRequests
 from pydantic_ai.exceptions import AgentRunError
-from pydantic_ai.messages import (
-    AgentStreamEvent,
-    FunctionToolCallEvent,
-    FunctionToolResultEvent,
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    PartDeltaEvent,
-    PartEndEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    ThinkingPart,
-    ThinkingPartDelta,
-    ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
 from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
 
+from agents.colleagues import Consultation, ask_tool, deferred
 from agents.definition import AgentDefinition
-from agents.events import (
-    AgentCompleted,
-    AgentEvent,
-    AgentResponseChunk,
-    AgentThinking,
-    ToolCompleted,
-    ToolExecuting,
-    Usage,
-)
+from agents.delegation import Delegation
+from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage
 from agents.model import ChosenModel
 from agents.model_errors import model_error
-from agents.plain import plain_object, plain_text, plain_value
-from agents.request import RunRequest, Turn
+from agents.pausing import Pause, Resumed
+from agents.plain import plain_object, plain_text
+from agents.registry import AgentRegistry
+from agents.request import Resumption, RunRequest
 from agents.tools import ToolContext, utc_now
-from agents.toolset import GuardedToolset, WholeResult
+from agents.toolset import GuardedToolset
+from agents.translation import Translation, message_history
 
 # A server's standard error is its log; the library's greeting does not belong there.
 pydantic_ai.BANNER_ENABLED = False
+
+Output = str | DeferredToolRequests
 
 
 class PydanticAgent:
@@ -68,35 +49,68 @@ class PydanticAgent:
         self.model_name = chosen.name
         self._limits = definition.limits
         self._clock = clock
+        self._colleagues = AgentRegistry([])
+        self._tools = FunctionToolset(definition.tools)
         toolset = GuardedToolset(
-            CombinedToolset([FunctionToolset(definition.tools), *toolsets]),
+            CombinedToolset([self._tools, *toolsets]),
             timeout=self._limits.tool_seconds,
             result_limit=self._limits.tool_result_characters,
         )
-        self._agent = Agent(
+        self._agent: Agent[ToolContext, Output] = Agent(
             chosen.model,
             name=self.name,
             deps_type=ToolContext,
+            output_type=[str, DeferredToolRequests],
             instructions=definition.instructions,
             toolsets=[toolset],
             # The limit of model requests bounds repeated tool mistakes; none of them ends the run by itself.
             retries={"tools": self._limits.model_requests, "output": 2},
         )
 
+    def introduce(self, colleagues: AgentRegistry) -> None:
+        """Make the other agents known: those of the definition's `delegates` can be asked from now on.
+
+        Raises UnknownAgent.
+        """
+        self._colleagues = colleagues
+        for name in self.definition.delegates:
+            self._tools.add_tool(ask_tool(colleagues.get(name)))
+
     async def run(self, request: RunRequest) -> AsyncIterator[AgentEvent]:
-        context = ToolContext(user=request.user, services=request.services, clock=self._clock)
-        translation = Translation(request, context.durations)
-        yield translation.begin_step()
+        resumed = Resumed(request.resumption) if request.resumption else None
+        if resumed is not None and request.delegation.depth == 0:
+            request = dataclasses.replace(request, delegation=Delegation(shared=resumed.shared()))
+        shared = request.delegation.shared
+        context = ToolContext(
+            user=request.user, services=request.services, clock=self._clock, agent=self.name, request=request
+        )
+        translation = Translation(
+            request,
+            shared,
+            durations=context.durations,
+            needs_approval=context.needs_approval,
+            state=resumed.translation if resumed else None,
+        )
+        if resumed is None:
+            yield translation.begin_step()
+        else:
+            async for earlier in self._answer_waiting(resumed, request, translation):
+                yield earlier
+            if resumed.unanswered:
+                yield self._paused(resumed, translation, request.delegation)
+                return
         try:
             async with self._agent.run_stream_events(
-                request.prompt,
-                message_history=message_history(request.history),
+                None if resumed else request.prompt,
+                message_history=[*message_history(request.history), *(resumed.messages if resumed else ())],
+                deferred_tool_results=resumed.results if resumed else None,
                 deps=context,
+                usage=shared.usage,
                 usage_limits=UsageLimits(request_limit=self._limits.model_requests),
             ) as events:
                 async for event in events:
                     if isinstance(event, AgentRunResultEvent):
-                        yield self._completed(event.result.usage)
+                        yield self._ended(event.result, translation, request.delegation, resumed)
                     else:
                         for translated in translation.translate(event):
                             yield translated
@@ -104,6 +118,68 @@ class PydanticAgent:
             if (failure := model_error(error, self.model_name)) is None:
                 raise
             raise failure from error
+
+    async def _answer_waiting(
+        self, resumed: Resumed, request: RunRequest, translation: Translation
+    ) -> AsyncIterator[AgentEvent]:
+        """Let the agents go on that were asked and waited for a person; give the model what the person said."""
+        for call_id, waiting in list(resumed.waiting.items()):
+            match waiting["kind"]:
+                case "approval":
+                    resumed.decide(call_id, waiting["id"], translation)
+                case "result":
+                    resumed.answer(call_id, result=waiting["result"], error=waiting["error"])
+                case "colleague":
+                    consultation = Consultation(colleague=self._colleagues.get(waiting["agent"]), text=waiting["text"])
+                    asking = dataclasses.replace(
+                        request,
+                        agent=waiting["agent"],
+                        prompt="",
+                        history=(),
+                        resumption=Resumption(state=waiting["state"], decisions=resumed.decisions),
+                        delegation=request.delegation.deeper(),
+                    )
+                    async for event in consultation.events(asking):
+                        yield event
+                    if (paused := consultation.paused) is not None:
+                        resumed.waiting[call_id] = {**waiting, "text": consultation.text, "state": paused.state}
+                        resumed.unanswered += paused.approvals
+                    else:
+                        yield consultation.completed(self.name, translation.wire_id(call_id))
+                        resumed.answer(call_id, result=consultation.text, error=consultation.error)
+
+    def _ended(
+        self,
+        result: AgentRunResult[Output],
+        translation: Translation,
+        delegation: Delegation,
+        resumed: Resumed | None,
+    ) -> AgentCompleted | AgentPaused:
+        if not isinstance(result.output, DeferredToolRequests):
+            return self._completed(delegation.shared.usage)
+        pause = Pause(messages=[*(resumed.messages if resumed else ()), *result.new_messages()])
+        for call in result.output.approvals:
+            identity = translation.wire_id(call.tool_call_id)
+            pause.waiting[call.tool_call_id] = {"kind": "approval", "id": identity}
+            pause.unanswered.append(
+                PendingApproval(
+                    agent=self.name,
+                    tool_call_id=identity,
+                    tool=plain_text(call.tool_name),
+                    arguments=plain_object(call.args_as_dict()),
+                )
+            )
+        for call in result.output.calls:
+            waiting, approvals = deferred(result.output.metadata[call.tool_call_id])
+            pause.waiting[call.tool_call_id] = waiting
+            pause.unanswered += approvals
+        return self._paused(pause, translation, delegation)
+
+    def _paused(self, pause: Pause, translation: Translation, delegation: Delegation) -> AgentPaused:
+        state = pause.to_json(translation)
+        if delegation.depth == 0:
+            state["shared"] = delegation.shared.to_json()
+        return AgentPaused(agent=self.name, approvals=tuple(pause.unanswered), state=state)
 
     def _completed(self, usage: RunUsage) -> AgentCompleted:
         return AgentCompleted(
@@ -117,129 +193,3 @@ class PydanticAgent:
             ),
             duration_ms=0,
         )
-
-
-class Translation:
-    """One run's events, from pydantic-ai's vocabulary to ours. No I/O.
-
-    The concatenated text of the chunks is the answer: text that follows a tool call or reasoning is set off
-    by a blank line, adjacent text parts are one text.
-    """
-
-    def __init__(self, request: RunRequest, durations: dict[str, int]) -> None:
-        self._agent = request.agent
-        self._message_id = request.message_id
-        self._durations = durations
-        self._step = 0
-        self._unanswered_calls = 0
-        self._call_ids: dict[str, list[str]] = {}
-        self._used_ids: set[str] = set()
-        self._newlines = 2
-        self._separate = False
-        self._responding = False
-
-    def begin_step(self) -> AgentThinking:
-        """A model request begins now."""
-        self._step += 1
-        self._unanswered_calls = 0
-        self._separate = True
-        self._responding = False
-        return AgentThinking(agent=self._agent, step=self._step)
-
-    def translate(self, event: AgentStreamEvent) -> Iterator[AgentEvent]:
-        match event:
-            case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-                yield from self._text(text)
-            case PartStartEvent(index=index, part=part, previous_part_kind=previous):
-                if index == 0 and self._responding:
-                    # The model is asked again without a tool call in between: its answer was unusable.
-                    yield self.begin_step()
-                self._responding = True
-                if isinstance(part, TextPart):
-                    self._separate = self._separate or previous != "text"
-                    yield from self._text(part.content)
-                elif isinstance(part, ThinkingPart):
-                    yield from self._thinking(part.content)
-            case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=text)):
-                yield from self._thinking(text)
-            case PartEndEvent(part=ToolCallPart()):
-                self._unanswered_calls += 1
-            case FunctionToolCallEvent(part=call):
-                yield self._executing(call)
-            case FunctionToolResultEvent(part=outcome):
-                yield self._completed(outcome)
-                self._unanswered_calls -= 1
-                if self._unanswered_calls == 0:
-                    yield self.begin_step()
-            case _:
-                # Part ends, final-result marks and bookkeeping say nothing to a person.
-                pass
-
-    def _text(self, text: str) -> Iterator[AgentResponseChunk]:
-        text = plain_text(text)
-        if self._separate:
-            text = text.lstrip("\n")
-            if not text:
-                return
-            text = "\n" * (2 - self._newlines) + text
-            self._separate = False
-        if text:
-            self._newlines = 2 if text.endswith("\n\n") else 1 if text.endswith("\n") else 0
-            yield AgentResponseChunk(agent=self._agent, message_id=self._message_id, text=text)
-
-    def _thinking(self, text: str | None) -> Iterator[AgentThinking]:
-        if text:
-            yield AgentThinking(agent=self._agent, step=self._step, text=plain_text(text))
-
-    def _executing(self, call: ToolCallPart) -> ToolExecuting:
-        # Some servers number the calls of each response from zero; here an id is unique within the run.
-        identity, number = plain_text(call.tool_call_id), 2
-        while identity in self._used_ids:
-            identity, number = f"{plain_text(call.tool_call_id)}.{number}", number + 1
-        self._used_ids.add(identity)
-        self._call_ids.setdefault(call.tool_call_id, []).append(identity)
-        return ToolExecuting(
-            agent=self._agent,
-            tool_call_id=identity,
-            tool=plain_text(call.tool_name),
-            arguments=plain_object(call.args_as_dict()),
-        )
-
-    def _completed(self, outcome: ToolReturnPart) -> ToolCompleted:
-        waiting = self._call_ids.get(outcome.tool_call_id)
-        failed = outcome.outcome != "success"
-        content = outcome.content
-        if isinstance(outcome.metadata, WholeResult):
-            # The log gets all of it; the run's history need not keep it.
-            content, outcome.metadata = outcome.metadata.value, None
-        return ToolCompleted(
-            agent=self._agent,
-            tool_call_id=waiting.pop(0) if waiting else plain_text(outcome.tool_call_id),
-            tool=plain_text(outcome.tool_name),
-            duration_ms=self._durations.pop(outcome.tool_call_id, 0),
-            result=None if failed else plain_value(content),
-            error=_error_text(content) if failed else None,
-        )
-
-
-def _error_text(content: Any) -> str:
-    """A tool's failure as text; argument errors come as a list of pydantic's error objects."""
-    if isinstance(content, list):
-        problems = [item for item in content if isinstance(item, dict) and "msg" in item]
-        if problems and len(problems) == len(content):
-            content = "; ".join(
-                ": ".join(filter(None, (".".join(map(str, item.get("loc", ()))), str(item["msg"]))))
-                for item in problems
-            )
-    return plain_text(str(content)) or "the tool failed"
-
-
-def message_history(history: Sequence[Turn]) -> list[ModelMessage]:
-    """Earlier turns as the library's messages. The empty answer of a run stopped early is left out."""
-    messages: list[ModelMessage] = []
-    for turn in history:
-        if turn.role == "user":
-            messages.append(ModelRequest(parts=[UserPromptPart(content=turn.content)]))
-        elif turn.content.strip():
-            messages.append(ModelResponse(parts=[TextPart(content=turn.content)]))
-    return messages

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from agents.account import ModelRequestRecord, UsageQuery, UsageRow
+from agents.delegation import Delegation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +100,7 @@ class Resumption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """One pick-up of a run: what to answer, for whom, and with what."""
+    """One pick-up of a run: what to answer, for whom, and with what. An agent that another asks gets one, too."""
 
     run_id: str
     attempt: int
@@ -110,3 +111,4 @@ class RunRequest:
     services: RunServices
     history: tuple[Turn, ...] = ()
     resumption: Resumption | None = None
+    delegation: Delegation = field(default_factory=Delegation)

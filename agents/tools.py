@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from agents import arithmetic
 from agents.errors import ToolError
-from agents.request import RunServices, RunUser
+from agents.request import RunRequest, RunServices, RunUser
 from agents.zones import find_zone
 
 SEARCH_LIMIT = 8
@@ -30,12 +30,19 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolContext:
-    """What the tools of one run have: its user, its services, the clock. `durations` is filled per call."""
+    """What the tools of one agent's run have: its user, its services, the clock.
+
+    `request` is what the agent was asked. `durations` is filled per call, in milliseconds; `needs_approval` has the
+    names of the tools that begin only when a person allows it.
+    """
 
     user: RunUser
     services: RunServices
     clock: Callable[[], datetime] = utc_now
+    agent: str = ""
+    request: RunRequest | None = None
     durations: dict[str, int] = field(default_factory=dict)
+    needs_approval: set[str] = field(default_factory=set)
 
 
 class CalculationResult(TypedDict):

@@ -1,12 +1,18 @@
 """The guard around every tool call: a time-out, a size cap, and each failure an error the model reads.
 
-A tool whose effect must not happen twice is declared so, `Tool(send, metadata=UNREPEATABLE)`: that it begins is
-recorded before it does, and a run in which one began is not repeated when its worker is lost.
+What a tool's metadata may say:
+
+    repeatable      False: its effect must not happen twice. That it begins is recorded before it does, and a run in
+                    which one began is not repeated when its worker is lost (`metadata=UNREPEATABLE`)
+    needs_approval  True: it begins only when a person allows it, like `Tool(…, requires_approval=True)`
+    timeout         seconds, instead of the agent's; None is without a time-out of its own
+    result_limit    characters that the model gets of a result, instead of the agent's
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 import traceback
 import uuid
@@ -46,6 +52,11 @@ class GuardedToolset(WrapperToolset[ToolContext]):
     timeout: float = 30.0
     result_limit: int = 16_384
 
+    async def get_tools(self, ctx: RunContext[ToolContext]) -> dict[str, ToolsetTool[ToolContext]]:
+        tools = {name: _with_approval(tool) for name, tool in (await super().get_tools(ctx)).items()}
+        ctx.deps.needs_approval.update(name for name, tool in tools.items() if tool.tool_def.kind == "unapproved")
+        return tools
+
     async def call_tool(
         self,
         name: str,
@@ -55,14 +66,16 @@ class GuardedToolset(WrapperToolset[ToolContext]):
     ) -> Any:
         if not is_repeatable(tool):
             await ctx.deps.services.begin_unrepeatable(name)
+        metadata = tool.tool_def.metadata or {}
+        timeout = metadata.get("timeout", self.timeout)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self.timeout) as deadline:
+            async with asyncio.timeout(timeout) as deadline:
                 result = await self.wrapped.call_tool(name, tool_args, ctx, tool)
             if isinstance(result, ToolReturn):
                 result = result.return_value
             whole = plain_value("" if result is None else result)
-            part = capped(whole, self.result_limit)
+            part = capped(whole, metadata.get("result_limit", self.result_limit))
             return whole if part is whole else ToolReturn(return_value=part, metadata=WholeResult(whole))
         except (ModelRetry, ToolFailed, ApprovalRequired, CallDeferred, RunTaken):
             raise
@@ -70,7 +83,7 @@ class GuardedToolset(WrapperToolset[ToolContext]):
             raise ToolFailed(str(error)) from error
         except TimeoutError as error:
             if deadline.expired():
-                raise ToolFailed(f"the tool did not finish within {self.timeout:g} seconds") from None
+                raise ToolFailed(f"the tool did not finish within {timeout:g} seconds") from None
             raise _unexpected(name, error) from error
         except Exception as error:
             # A tool is anyone's code: whatever it raises is an answer to the model.
@@ -83,6 +96,12 @@ class GuardedToolset(WrapperToolset[ToolContext]):
 def is_repeatable(tool: ToolsetTool[ToolContext]) -> bool:
     """Whether a run may be repeated after the tool has begun in it: so it is, unless it is declared otherwise."""
     return (tool.tool_def.metadata or {}).get("repeatable", True) is not False
+
+
+def _with_approval(tool: ToolsetTool[ToolContext]) -> ToolsetTool[ToolContext]:
+    if not (tool.tool_def.metadata or {}).get("needs_approval") or tool.tool_def.kind == "unapproved":
+        return tool
+    return dataclasses.replace(tool, tool_def=dataclasses.replace(tool.tool_def, kind="unapproved"))
 
 
 def _unexpected(name: str, error: Exception) -> ToolFailed:

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from agents.definition import AgentDefinition
 from agents.model import Models
 from agents.pydantic_agent import PydanticAgent
-from agents.registry import AgentRegistry
+from agents.registry import Agent, AgentRegistry
 from agents.roster.assistant import ASSISTANT
 
 ROSTER: tuple[AgentDefinition, ...] = (ASSISTANT,)
 
 
-def build_registry(definitions: Sequence[AgentDefinition], models: Models) -> AgentRegistry:
-    """The agents of these definitions, each on its model. Raises ModelUnusable."""
-    return AgentRegistry(
-        PydanticAgent(definition, models.choose(definition.name, definition.model)) for definition in definitions
+def build_registry(given: Sequence[AgentDefinition | Agent], models: Models) -> AgentRegistry:
+    """These agents; those of definitions each on its model. Raises ModelUnusable."""
+    registry = AgentRegistry(
+        PydanticAgent(each, models.choose(each.name, each.model)) if isinstance(each, AgentDefinition) else each
+        for each in given
     )
+    for agent in registry:
+        if isinstance(agent, PydanticAgent):
+            agent.introduce(registry)
+    return registry

@@ -24,7 +24,7 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from agents.pydantic_agent import message_history
+from agents.translation import message_history
 from agents.request import Turn
 from agents.tools import standard_tools
 from tests.agents.fakes import Piece, answer, call, collect, make_request, model_agent, scripted, shapes, supervise

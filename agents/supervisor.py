@@ -35,9 +35,11 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
+from agents.mcp import McpServers, McpServerStatus
 from agents.redaction import redact
 from agents.registry import Agent, AgentRegistry
 from agents.request import FoundMessage, RunRequest, RunServices, RunUser, Turn
+from agents.summary import AgentSummary, summarise
 
 __all__ = [
     "AgentSummary",
@@ -57,28 +59,21 @@ logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AgentSummary:
-    """What others may know of an agent."""
-
-    name: str
-    description: str
-    model: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SupervisorStatus:
-    """The agents, and how many runs this process executes now."""
+    """The agents, how many runs this process executes now, and what it knows of the MCP servers."""
 
     agents: tuple[AgentSummary, ...]
     active_runs: int
+    mcp_servers: tuple[McpServerStatus, ...] = ()
 
 
 class AgentSupervisor:
     """Runs agents. Holds nothing of any user; any number of runs may be under way at once."""
 
-    def __init__(self, registry: AgentRegistry, *, run_timeout: float) -> None:
+    def __init__(self, registry: AgentRegistry, *, run_timeout: float, mcp: McpServers | None = None) -> None:
         self.registry = registry
         self.run_timeout = run_timeout
+        self._mcp = mcp or McpServers()
         self._active_runs = 0
 
     @property
@@ -89,11 +84,9 @@ class AgentSupervisor:
     def status(self) -> SupervisorStatus:
         """A snapshot; touches nothing but memory."""
         return SupervisorStatus(
-            agents=tuple(
-                AgentSummary(name=agent.name, description=agent.description, model=agent.model_name)
-                for agent in self.registry
-            ),
+            agents=tuple(summarise(agent) for agent in self.registry),
             active_runs=self._active_runs,
+            mcp_servers=self._mcp.status(),
         )
 
     async def execute(self, request: RunRequest) -> AsyncGenerator[AgentEvent, None]:

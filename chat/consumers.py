@@ -25,7 +25,7 @@ from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, serv
 from chat.handshake import Authentication
 from chat.limits import CommandLimit
 from chat.pool import UNREACHABLE, on_any_thread
-from chat.protocol import Ack, AnyCommand, Ping, Resume, StopRun, UserMessage
+from chat.protocol import Ack, AnyCommand, Ping, ResolveApproval, Resume, StopRun, UserMessage
 from chat.publisher import user_group
 from chat.reachability import first_line
 from chat.run_event import now
@@ -287,6 +287,8 @@ class ChatConsumer(AsyncConsumer):
                     reply: protocol.Reply = await self.post_message(command)
                 case StopRun():
                     reply = await self.stop_run(command)
+                case ResolveApproval():
+                    reply = await self.resolve_approval(command)
                 case Resume():
                     reply = await self.resume(command)
                 case Ping() | Ack():
@@ -318,6 +320,12 @@ class ChatConsumer(AsyncConsumer):
         stopped = await database_sync_to_async(threads.stop_run)(self.user_id, command.run_id)
         self.log.info("run_stopped", run_id=stopped.run_id, status=stopped.status)
         return stopped.model_copy(update={"ref": command.ref})
+
+    async def resolve_approval(self, command: ResolveApproval) -> protocol.ApprovalAccepted:
+        threads = health.require_services(self.services)
+        accepted = await database_sync_to_async(threads.resolve_approval)(self.user_id, command)
+        self.log.info("approval_resolved", run_id=accepted.run_id, approved=command.approved)
+        return accepted.model_copy(update={"ref": command.ref})
 
     async def resume(self, command: Resume) -> protocol.Resumed:
         assert self.connection is not None  # noqa: S101 - commands come after the connection

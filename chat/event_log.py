@@ -20,40 +20,27 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from agents.errors import RunTaken
-from agents.events import Usage
+from agents.events import AgentPaused, Usage
+from chat import claiming
+from chat.claiming import HeldRun
 from chat.delivery import Frame
-from chat.jobs import defer_run_on
+from chat.jobs import defer_run_on, defer_title_on
 from chat.log_reader import LogReader
-from chat.models import RunStatus
+from chat.models import RunStatus, TitleOrigin
 from chat.pool import Connection, DatabasePool
 from chat.publisher import Publisher, wake_up
-from chat.run_event import Event, answer_json, bounded_name, event_frame, now
+from chat.run_event import (
+    MAX_AGENT_NAME,
+    Event,
+    answer_json,
+    approval_required,
+    bounded_name,
+    now,
+)
 
 
 class RunFenced(RunTaken):
     """The run was taken from this holder: it was stopped, deleted, or recovered by somebody else."""
-
-
-@dataclass(slots=True)
-class HeldRun:
-    """A claimed run, as its holder knows it. `last_seq` moves with each append."""
-
-    id: uuid.UUID
-    run_number: int
-    user_id: int
-    thread_id: uuid.UUID
-    agent: str
-    claim: int
-    attempt: int
-    last_seq: int
-    started_at: datetime.datetime
-    message_id: uuid.UUID
-
-    def frames(self, first_seq: int, events: Sequence[Event]) -> list[Frame]:
-        return [
-            event_frame(self.id, self.run_number, self.thread_id, seq, event)
-            for seq, event in enumerate(events, first_seq)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +58,24 @@ class Ending:
 def interrupted(tools: str) -> Ending:
     """The end of a run that lost its worker after unrepeatable tools had begun."""
     message = f"The run was interrupted after {tools} had begun. It may have taken effect, so it is not repeated."
-    return _worker_lost(message, retryable=False)
+    return _failure("WORKER_LOST", message, retryable=False)
 
 
 def attempts_used_up(attempts: int) -> Ending:
     """The end of a run that lost its worker too often."""
     message = f"The server that ran this was lost {attempts} times. You can send the message again."
-    return _worker_lost(message, retryable=True)
+    return _failure("WORKER_LOST", message, retryable=True)
 
 
-def _worker_lost(message: str, *, retryable: bool) -> Ending:
-    data = {"error_code": "WORKER_LOST", "error_message": message, "retryable": retryable}
-    return Ending(RunStatus.FAILED, "agent_error", data, error_code="WORKER_LOST", error_message=message)
+def approval_expired() -> Ending:
+    """The end of a run that waited for a person too long."""
+    message = "Nobody answered the request for approval in time. You can send the message again."
+    return _failure("APPROVAL_EXPIRED", message, retryable=True)
+
+
+def _failure(code: str, message: str, *, retryable: bool) -> Ending:
+    data = {"error_code": code, "error_message": message, "retryable": retryable}
+    return Ending(RunStatus.FAILED, "agent_error", data, error_code=code, error_message=message)
 
 
 # The text of a run's answer so far: the chunks of its last attempt (docs/protocol.md, section 3).
@@ -114,26 +107,16 @@ _BEGIN_UNREPEATABLE: LiteralString = """
         ELSE left(concat_ws(', ', NULLIF(unrepeatable_tools, ''), %(tool)s), 1000) END
     WHERE id = %(run)s AND claim = %(claim)s AND status = 'running'
 """
-_CLAIM: LiteralString = """
-    UPDATE chat_run r SET status = 'running', claim = claim + 1, started_at = COALESCE(started_at, %(now)s)
-    WHERE id = %(run)s AND status = 'queued' AND NOT EXISTS (
-        SELECT 1 FROM chat_run o
-        WHERE o.thread_id = r.thread_id AND o.status IN ('running', 'awaiting_approval'))
-    RETURNING id, run_number, user_id, thread_id, agent, claim, attempt, last_seq, started_at, input_message_id
+_PAUSE: LiteralString = """
+    UPDATE chat_run SET status = 'awaiting_approval', last_seq = %(last)s, paused_seq = %(last)s,
+           paused_state = %(state)s, job_id = NULL, unrepeatable_tools = ''
+    WHERE id = %(run)s AND claim = %(claim)s AND last_seq = %(expected)s AND status = 'running'
 """
-# A question that waited in the queue follows the answer that was made meanwhile.
-_FOLLOW_ANSWER: LiteralString = """
-    UPDATE chat_message m SET parent_id = previous.output_message_id
-    FROM chat_run previous
-    WHERE m.id = %(message)s AND previous.input_message_id = m.parent_id AND previous.output_message_id IS NOT NULL
-"""
-_HISTORY: LiteralString = """
-    WITH RECURSIVE chain AS (
-        SELECT m.id, m.parent_id, m.role, m.content, 0 AS depth FROM chat_message m WHERE m.id = %(message)s
-        UNION ALL
-        SELECT p.id, p.parent_id, p.role, p.content, depth + 1
-        FROM chain c JOIN chat_message p ON p.id = c.parent_id WHERE depth < %(limit)s
-    ) SELECT role, content FROM chain ORDER BY depth DESC
+_INSERT_APPROVALS: LiteralString = """
+    INSERT INTO chat_approval (run_id, tool_call_id, agent, tool, arguments, created_at, expires_at, "by", reason)
+    SELECT %(run)s, a.tool_call_id, a.agent, a.tool, a.arguments, %(now)s, %(expires)s, '', ''
+    FROM unnest(%(ids)s::text[], %(agents)s::text[], %(tools)s::text[], %(arguments)s::jsonb[])
+         AS a(tool_call_id, agent, tool, arguments)
 """
 
 
@@ -156,15 +139,7 @@ class EventLog(LogReader):
 
     async def _claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
         async with self.pool.connection() as connection, connection.transaction():
-            cursor = await connection.execute(_CLAIM, {"run": run_id, "now": now()})
-            row = await cursor.fetchone()
-            if row is None:
-                return None
-            message = row.pop("input_message_id")
-            await connection.execute(_FOLLOW_ANSWER, {"message": message})
-            cursor = await connection.execute(_HISTORY, {"message": message, "limit": 200})
-            conversation = await cursor.fetchall()
-        return HeldRun(**row, message_id=uuid.uuid4()), conversation
+            return await claiming.claim(connection, run_id)
 
     async def append(self, run: HeldRun, events: Sequence[Event]) -> None:
         """Commit and publish events of a running run. Waits while the database is away. Raises RunFenced."""
@@ -194,7 +169,8 @@ class EventLog(LogReader):
 
     async def finish(self, run: HeldRun, ending: Ending, *, pending: Sequence[Event]) -> None:
         """`running → completed` or `failed`, in one transaction with the last events, the answer, the usage and the
-        job of the thread's next queued run. Waits while the database is away. Raises RunFenced.
+        job of the thread's next queued run; with that of the thread's title, too, when it has none of an exchange yet.
+        Waits while the database is away. Raises RunFenced.
         """
         frames = await self.pool.until_reached(lambda: self._finish(run, ending, pending))
         if frames:
@@ -202,10 +178,12 @@ class EventLog(LogReader):
 
     async def _finish(self, run: HeldRun, ending: Ending, pending: Sequence[Event]) -> list[Frame]:
         async with self.pool.connection() as connection, connection.transaction():
-            await _lock_thread(connection, run)
+            title_origin = await _lock_thread(connection, run)
             frames = await self._end(connection, run, ending, pending)
             if frames is None and not await self._already_written(connection, run, len(pending) + 1):
                 raise RunFenced
+            if frames and ending.status == RunStatus.COMPLETED and title_origin == TitleOrigin.QUESTION:
+                await defer_title_on(connection, run.id)
         return frames or []
 
     async def _end(
@@ -272,6 +250,51 @@ class EventLog(LogReader):
         )
         return answer_json(run.message_id, content)
 
+    async def pause(self, run: HeldRun, paused: AgentPaused, *, pending: Sequence[Event], expires_in: float) -> None:
+        """`running → awaiting_approval`: with the last events, commit what the run waits for and what it goes on from.
+
+        `expires_in`: seconds that a person has. Waits while the database is away. Raises RunFenced.
+        """
+        frames = await self.pool.until_reached(lambda: self._pause(run, paused, pending, expires_in))
+        if frames:
+            await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, frames))
+
+    async def _pause(
+        self, run: HeldRun, paused: AgentPaused, pending: Sequence[Event], expires_in: float
+    ) -> list[Frame]:
+        at = now()
+        events = [*pending, *(approval_required(approval, expires_in) for approval in paused.approvals)]
+        async with self.pool.connection() as connection, connection.transaction():
+            await _lock_thread(connection, run)
+            cursor = await connection.execute(
+                _PAUSE,
+                {
+                    "run": run.id,
+                    "claim": run.claim,
+                    "expected": run.last_seq,
+                    "last": run.last_seq + len(events),
+                    "state": _jsonb(claiming.paused_state(run, paused.state)),
+                },
+            )
+            if cursor.rowcount == 0:
+                if not await self._already_written(connection, run, len(events)):
+                    raise RunFenced
+                return []
+            await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, run.last_seq + 1, events))
+            await connection.execute(
+                _INSERT_APPROVALS,
+                {
+                    "run": run.id,
+                    "ids": [bounded_name(approval.tool_call_id) for approval in paused.approvals],
+                    "agents": [bounded_name(approval.agent, MAX_AGENT_NAME) for approval in paused.approvals],
+                    "tools": [bounded_name(approval.tool) for approval in paused.approvals],
+                    "arguments": [_jsonb(approval.arguments) for approval in paused.approvals],
+                    "now": at,
+                    "expires": at + datetime.timedelta(seconds=expires_in),
+                },
+            )
+        return run.frames(run.last_seq + 1, events)
+
     async def begin_unrepeatable(self, run: HeldRun, tool: str) -> None:
         """Commit that a tool begins that must not be repeated. Waits while the database is away. Raises RunFenced."""
         await self.pool.until_reached(lambda: self._begin_unrepeatable(run, tool))
@@ -321,9 +344,13 @@ class EventLog(LogReader):
         return run.frames(seq, [event])
 
 
-async def _lock_thread(connection: Connection, run: HeldRun) -> None:
-    """Lock order everywhere: user counters, thread, run."""
-    await connection.execute("SELECT 1 FROM chat_thread WHERE id = %s FOR NO KEY UPDATE", (run.thread_id,))
+async def _lock_thread(connection: Connection, run: HeldRun) -> str:
+    """Lock order everywhere: user counters, thread, run. Returns where the thread's title is from."""
+    cursor = await connection.execute(
+        "SELECT title_origin FROM chat_thread WHERE id = %s FOR NO KEY UPDATE", (run.thread_id,)
+    )
+    row = await cursor.fetchone()
+    return str(row["title_origin"]) if row else TitleOrigin.NONE
 
 
 async def _defer_next(connection: Connection, thread_id: uuid.UUID) -> None:
@@ -344,7 +371,11 @@ def _event_parameters(run_id: uuid.UUID, first_seq: int, events: Sequence[Event]
         "first": first_seq,
         "types": [event.type for event in events],
         "agents": [event.agent for event in events],
-        "datas": [Jsonb(event.data, dumps=cast("Any", pydantic_core.to_json)) for event in events],
+        "datas": [_jsonb(event.data) for event in events],
         "times": [event.created_at for event in events],
         "whole_results": [event.whole_result for event in events],
     }
+
+
+def _jsonb(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=cast("Any", pydantic_core.to_json))

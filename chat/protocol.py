@@ -91,11 +91,20 @@ class Ack(Command):
     received: Annotated[int, Field(strict=True, ge=0, le=2**62)] | None = None
 
 
-AnyCommand = Ping | UserMessage | StopRun | Resume | Ack
+class ResolveApproval(Command):
+    type: Literal["resolve_approval"]
+    run_id: UUID
+    tool_call_id: Annotated[Text, Field(min_length=1, max_length=200)]
+    approved: Annotated[bool, Field(strict=True)]
+    reason: Annotated[Text, Field(max_length=2000)] = ""
+
+
+AnyCommand = Ping | UserMessage | StopRun | Resume | Ack | ResolveApproval
 COMMANDS: Mapping[str, TypeAdapter[Any]] = {
     "ping": TypeAdapter(Ping),
     "stop_run": TypeAdapter(StopRun),
     "resume": TypeAdapter(Resume),
+    "resolve_approval": TypeAdapter(ResolveApproval),
     "ack": TypeAdapter(Ack),
     **dict.fromkeys(USER_MESSAGE_TYPES, TypeAdapter(UserMessage)),
 }
@@ -190,6 +199,12 @@ class RunStopped(Reply):
     type: Literal["run_stopped"] = "run_stopped"
     run_id: str
     status: str
+
+
+class ApprovalAccepted(Reply):
+    type: Literal["approval_accepted"] = "approval_accepted"
+    run_id: str
+    tool_call_id: str
 
 
 class ResumedRun(ServerFrame):

@@ -7,6 +7,7 @@ carries a person's message as it came (docs/protocol.md, section 3).
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 import pydantic_core
 
+from agents.events import PendingApproval
 from agents.plain import plain_text, plain_value
 from chat.delivery import Frame
 from chat.protocol import encode_event
@@ -30,6 +32,9 @@ MAX_ERROR_BYTES = 4 * 1024
 MAX_NAME = 200
 MAX_AGENT_NAME = 64
 MAX_ERROR_CODE = 40
+
+# Where the whole is to be seen of what an event has only the beginning of.
+_HREFS = {"tool_completed": "events/{seq}/result", "approval_required": "approvals"}
 
 CUT = "… [cut]"
 NO_JSON = "[a value that is no JSON]"
@@ -53,8 +58,8 @@ def now() -> datetime.datetime:
 def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
     """The numbered, encoded form of an event."""
     data = event.data
-    if event.type == "tool_completed" and "truncated" in data:
-        href = f"/api/runs/{run_id}/events/{seq}/result"
+    if event.type in _HREFS and "truncated" in data:
+        href = f"/api/runs/{run_id}/{_HREFS[event.type].format(seq=seq)}"
         data = {**data, "truncated": {**data["truncated"], "href": href}}
     text = encode_event(
         type=event.type,
@@ -95,6 +100,18 @@ def bounded_event(type_: str, agent: str, data: Mapping[str, Any]) -> Event:
             case _:
                 bounded[name] = _named(value)
     return Event(type_, bounded_name(agent, MAX_AGENT_NAME), bounded, now(), whole_result)
+
+
+def approval_required(approval: PendingApproval, expires_in: float) -> Event:
+    """The event that asks a person. Arguments that are too large for it are to be seen where `truncated` says."""
+    event = bounded_event(
+        "approval_required",
+        approval.agent,
+        {"tool_call_id": approval.tool_call_id, "tool": approval.tool, "arguments": approval.arguments},
+    )
+    size = _size(_plain_or_not(approval.arguments))
+    truncated = {"truncated": {"bytes": size}} if size > MAX_VALUE_BYTES else {}
+    return dataclasses.replace(event, data={**event.data, "expires_in": round(expires_in), **truncated})
 
 
 def answer_json(message_id: Any, content: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from agents.account import ModelRequestRecord, UsageQuery, UsageRow
 from agents.errors import ToolError
 from agents.request import FoundMessage, Note
 from chat import account, models, notes
-from chat.event_log import HeldRun
+from chat.claiming import HeldRun
 from chat.threads import ThreadService
 
 T = TypeVar("T")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 
-from agents.events import AgentEvent, AgentResponseChunk, AgentThinking, event_data
+from agents.events import AgentEvent, AgentPaused, AgentResponseChunk, AgentThinking, event_data
 from agents.plain import plain_text
-from chat.event_log import Ending, EventLog, HeldRun
+from chat.claiming import HeldRun
+from chat.event_log import Ending, EventLog
 from chat.run_event import Event, bounded_event, text_pieces
 
 MAX_BUFFERED_EVENTS = 256
@@ -44,11 +46,23 @@ class RunWriter:
             self._pieces.append(event.text)
             self._characters += len(event.text)
         else:
-            self._close_text()
-            written = bounded_event(event.type, event.agent, event_data(event))
-            self._buffer.append(written)
-            self._characters += len(written.whole_result or "")
-            self._urgent.set()
+            self._add(bounded_event(event.type, event.agent, event_data(event)))
+        await self._flush()
+
+    async def replay(self, events: Sequence[Event]) -> None:
+        """Write events again that were written before, after what was written so far. Raises RunFenced."""
+        for event in events:
+            self._check()
+            self._add(event)
+            await self._flush()
+
+    def _add(self, event: Event) -> None:
+        self._close_text()
+        self._buffer.append(event)
+        self._characters += len(event.whole_result or "")
+        self._urgent.set()
+
+    async def _flush(self) -> None:
         full = len(self._buffer) >= MAX_BUFFERED_EVENTS or self._characters >= MAX_BUFFERED_CHARACTERS
         if full or self._window == 0:
             self._urgent.set()
@@ -61,12 +75,20 @@ class RunWriter:
 
     async def finish(self, ending: Ending) -> None:
         """End the run with everything that still waits. Raises RunFenced."""
+        await self._close()
+        await self._log.finish(self._run, ending, pending=self._take())
+
+    async def pause(self, paused: AgentPaused, *, expires_in: float) -> None:
+        """Let the run wait for a person, with everything that still waits to be written. Raises RunFenced."""
+        await self._close()
+        await self._log.pause(self._run, paused, pending=self._take(), expires_in=expires_in)
+
+    async def _close(self) -> None:
         self._closing = True
         self._urgent.set()
         if self._flusher is not None:
             await asyncio.wait([self._flusher])
         self._check()
-        await self._log.finish(self._run, ending, pending=self._take())
 
     async def abandon(self) -> None:
         """Write nothing more: what waits was seen by nobody. An append under way may or may not be committed."""

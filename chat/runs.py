@@ -1,14 +1,17 @@
-"""The edges of a run that others than its holder write: begin, cancel, recover.
+"""The edges of a run that others than its holder write: begin, cancel, recover, and what a person answers.
 
         post                claim                    finish
     (new) ──► queued ─────────────► running ───────────────────► completed, failed
-                ▲  │                 │   │
-                │  └──────┐   cancel │   │ hand back, recover
-                │         ▼          ▼   │
-                │        cancelled ◄─┘   │
-                └────────────────────────┘
+               ▲ ▲ │                 │ │ │                                  ▲
+               │ │ └──────┐   cancel │ │ │ hand back, recover               │
+               │ │        ▼          ▼ │ │                                  │
+               │ │       cancelled ◄─┘ │ │                                  │
+               │ └────────▲────────────┼─┘                                  │
+               │   cancel │            ▼ pause                              │
+               └────────── awaiting_approval ───────────────────────────────┘
+                  resolve                      expire
 
-`claim`, `hand_back` and `finish` are the holder's: `chat.event_log`. Each function here runs in the caller's
+`claim`, `hand_back`, `pause` and `finish` are the holder's: `chat.event_log`. Each function here runs in the caller's
 transaction, under the row lock of the thread (lock order everywhere: user counters, thread, run).
 """
 
@@ -20,8 +23,19 @@ from typing import Any
 from django.db import connection, transaction
 
 from chat import jobs
-from chat.event_log import ANSWER_SQL, attempts_used_up, interrupted
-from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, RunEvent, RunStatus, Thread
+from chat.event_log import ANSWER_SQL, Ending, approval_expired, attempts_used_up, interrupted
+from chat.models import (
+    OPEN_STATUSES,
+    Approval,
+    ApprovedBy,
+    CancelledBy,
+    Message,
+    Role,
+    Run,
+    RunEvent,
+    RunStatus,
+    Thread,
+)
 from chat.publisher import Publisher, wake_up
 from chat.run_event import Event, answer_json, event_frame, now
 
@@ -90,6 +104,7 @@ def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
     """
     if run.status not in OPEN_STATUSES:
         raise IllegalTransition(run, OPEN_STATUSES)
+    resolve_open(run, by=ApprovedBy.CANCELLED, publisher=publisher)
     run.claim += 1
     run.status = RunStatus.CANCELLED
     run.cancelled_by = by
@@ -100,6 +115,55 @@ def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
     run.save(update_fields=["claim", "status", "cancelled_by", "finished_at", "output_message"])
     append_event(run, Event("agent_cancelled", run.agent, data, run.finished_at), publisher)
     jobs.abort_run(run.job_id)
+
+
+def resolve(run: Run, approval: Approval, *, approved: bool, reason: str, publisher: Publisher) -> None:
+    """A person's answer. With the last one that the run waits for: `awaiting_approval → queued`, and a job.
+
+    The caller has locked thread and run. Raises IllegalTransition for a run that does not wait.
+    """
+    if run.status != RunStatus.AWAITING_APPROVAL:
+        raise IllegalTransition(run, (RunStatus.AWAITING_APPROVAL,))
+    _resolve(run, approval, by=ApprovedBy.USER, approved=approved, reason=reason, publisher=publisher)
+    if not run.approvals.filter(approved=None).exists():
+        run.status = RunStatus.QUEUED
+        run.job_id = jobs.defer_run(run.id)
+        run.save(update_fields=["status", "job_id"])
+
+
+def resolve_open(run: Run, *, by: ApprovedBy, publisher: Publisher) -> None:
+    """Whatever the locked run still waits for is not approved."""
+    if run.status == RunStatus.AWAITING_APPROVAL:
+        for approval in run.approvals.filter(approved=None).order_by("id"):
+            _resolve(run, approval, by=by, approved=False, reason="", publisher=publisher)
+
+
+def _resolve(
+    run: Run, approval: Approval, *, by: ApprovedBy, approved: bool, reason: str, publisher: Publisher
+) -> None:
+    approval.approved, approval.by, approval.reason, approval.resolved_at = approved, by, reason, now()
+    approval.save(update_fields=["approved", "by", "reason", "resolved_at"])
+    data: dict[str, Any] = {"tool_call_id": approval.tool_call_id, "approved": approved, "by": by.value}
+    if reason:
+        data["reason"] = reason
+    append_event(run, Event("approval_resolved", approval.agent, data, approval.resolved_at), publisher)
+
+
+@transaction.atomic
+def expire(run_id: uuid.UUID, *, publisher: Publisher) -> bool:
+    """`awaiting_approval → failed`, when nobody has answered in time. False when it is not so (any more)."""
+    locked = lock(run_id)
+    if locked is None:
+        return False
+    thread, run = locked
+    overdue = run.approvals.filter(approved=None, expires_at__lte=now()).exists()
+    if run.status != RunStatus.AWAITING_APPROVAL or not overdue:
+        return False
+    resolve_open(run, by=ApprovedBy.EXPIRED, publisher=publisher)
+    run.claim += 1
+    _fail(run, approval_expired(), publisher)
+    defer_next(thread)
+    return True
 
 
 def _store_partial_answer(run: Run, content: str) -> dict[str, Any]:
@@ -172,7 +236,8 @@ def recover(
         return None
     run.claim += 1
     if run.unrepeatable_tools or run.attempt >= max_attempts:
-        _fail_lost(run, publisher)
+        tools = run.unrepeatable_tools
+        _fail(run, interrupted(tools) if tools else attempts_used_up(run.attempt), publisher)
         defer_next(thread)
         return RunStatus.FAILED
     run.attempt += 1
@@ -185,10 +250,9 @@ def recover(
     return RunStatus.QUEUED
 
 
-def _fail_lost(run: Run, publisher: Publisher) -> None:
+def _fail(run: Run, ending: Ending, publisher: Publisher) -> None:
     run.status = RunStatus.FAILED
     run.finished_at = now()
-    ending = interrupted(run.unrepeatable_tools) if run.unrepeatable_tools else attempts_used_up(run.attempt)
     run.error_code, run.error_message = ending.error_code, ending.error_message
     data = dict(ending.data)
     if content := answer_so_far(run):

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import jobs, runs, threads
+from chat import jobs, runs, threads, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.run_event import now
@@ -62,6 +62,10 @@ _ORPHANED_JOBS: LiteralString = (
     + jobs.LOST
     + " AND (r.id IS NULL OR r.job_id IS DISTINCT FROM j.id OR r.status NOT IN ('queued', 'running'))"
 )
+_EXPIRED_RUNS: LiteralString = """
+    SELECT DISTINCT a.run_id FROM chat_approval a JOIN chat_run r ON r.id = a.run_id
+    WHERE a.approved IS NULL AND a.expires_at <= now() AND r.status = 'awaiting_approval' LIMIT 100
+"""
 _PRUNABLE_RUNS: LiteralString = """
     SELECT id FROM chat_run WHERE finished_at < %(before)s AND events_pruned_at IS NULL
     ORDER BY finished_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
@@ -85,7 +89,9 @@ async def sweep() -> None:
 
 
 def sweep_runs() -> None:
-    """Recover the runs of lost workers, give stranded runs a job, end the jobs that lost workers have still."""
+    """Recover the runs of lost workers, give stranded runs a job, fail runs that waited for a person too long, end the
+    jobs that lost workers have still.
+    """
     stalled = settings.NETRA.worker_stalled_seconds
     publisher = cast("ChatConfig", apps.get_app_config("chat")).event_log.publisher
     for run_id, claim in _rows(_LOST_RUNS, stalled=stalled):
@@ -101,10 +107,14 @@ def sweep_runs() -> None:
     for run_id, job_id in _rows(_STRANDED_RUNS, stalled=stalled):
         if runs.requeue(run_id, lost_job_id=job_id, stalled=stalled):
             logger.warning("run_requeued", run_id=str(run_id))
+    for (run_id,) in _rows(_EXPIRED_RUNS):
+        if runs.expire(run_id, publisher=publisher):
+            logger.info("approval_expired", run_id=str(run_id))
     for (job_id,) in _rows(_ORPHANED_JOBS, stalled=stalled, task=jobs.RUN_TASK):
         with transaction.atomic():
             if jobs.bury_lost(job_id, stalled=stalled) == "lost":
                 logger.warning("job_buried", job_id=job_id)
+    titles.take_up_lost(stalled=stalled)
 
 
 def tidy_up() -> None:

@@ -1,4 +1,4 @@
-"""The engine's task `execute_run`."""
+"""The engine's tasks: `execute_run`, and `make_title` after it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.jobs import Job
 from psycopg.rows import DictRow
 
-from agents.events import AgentCompleted, AgentError, event_data
-from agents.request import RunRequest, RunUser, Turn
-from chat import jobs
+from agents.events import AgentCompleted, AgentError, AgentPaused, AgentStarted, event_data
+from agents.request import Resumption, RunRequest, RunUser, Turn
+from chat import jobs, titles
+from chat.claiming import HeldRun
 from chat.errors import ErrorCode
-from chat.event_log import Ending, EventLog, HeldRun, RunFenced
+from chat.event_log import Ending, EventLog, RunFenced
 from chat.models import RunStatus
 from chat.run_event import bounded_event
 from chat.run_services import RunServicesOfUser
@@ -81,12 +82,23 @@ async def execute_run(context: JobContext, run_id: str) -> None:
             )
 
 
+@app.task(name=jobs.TITLE_TASK, queue=jobs.RUN_QUEUE, pass_context=True, retry=HandBack())
+async def make_title(context: JobContext, run_id: str, *, repeated: bool) -> None:  # noqa: ARG001 - for the sweep
+    """Name a run's thread after what was said in the run, unless that is not wanted any more."""
+    try:
+        await titles.name_thread(run_id)
+    except asyncio.CancelledError:
+        if context.abort_reason() is AbortReason.USER_REQUEST:
+            raise JobAborted from None
+        raise
+
+
 async def _execute(log: EventLog, run: HeldRun, conversation: list[DictRow]) -> str:
     """Returns the run's final status. Raises RunFenced and CancelledError, after which nothing more is written."""
     writer = RunWriter(log, run, window=settings.NETRA.event_window_ms / 1000)
     try:
         ending = await _follow_agent(writer, run, conversation)
-        finishing = asyncio.create_task(writer.finish(ending), name=f"finish run {run.id}")
+        finishing = asyncio.create_task(_finish(writer, ending), name=f"finish run {run.id}")
         try:
             await asyncio.shield(finishing)
         except asyncio.CancelledError:
@@ -99,10 +111,17 @@ async def _execute(log: EventLog, run: HeldRun, conversation: list[DictRow]) -> 
     except BaseException:
         await writer.abandon()
         raise
-    return ending.status.value
+    return RunStatus.AWAITING_APPROVAL.value if isinstance(ending, AgentPaused) else ending.status.value
 
 
-async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[DictRow]) -> Ending:
+async def _finish(writer: RunWriter, ending: Ending | AgentPaused) -> None:
+    if isinstance(ending, AgentPaused):
+        await writer.pause(ending, expires_in=settings.NETRA.approval_seconds)
+    else:
+        await writer.finish(ending)
+
+
+async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[DictRow]) -> Ending | AgentPaused:
     chat = cast("ChatConfig", apps.get_app_config("chat"))
     supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
     if supervisor is None or chat.thread_service is None:
@@ -117,6 +136,7 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
         history=tuple(Turn(role=row["role"], content=row["content"]) for row in earlier),
         user=RunUser(id=str(run.user_id), username=""),
         services=RunServicesOfUser(chat.thread_service, chat.account, run),
+        resumption=Resumption(state=run.paused.state, decisions=run.paused.decisions) if run.paused else None,
     )
     async with contextlib.aclosing(supervisor.execute(request)) as events:
         async for event in events:
@@ -132,7 +152,11 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
                     error_code=data["error_code"],
                     error_message=data["error_message"],
                 )
+            if isinstance(event, AgentPaused):
+                return event
             await writer.write(event)
+            if isinstance(event, AgentStarted) and run.paused is not None:
+                await writer.replay(run.paused.replay)
     return _failed("The agent ended without an answer.")
 
 

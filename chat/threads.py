@@ -17,8 +17,29 @@ from django.db.models import Count, Q, QuerySet
 from chat import runs
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
-from chat.models import OPEN_STATUSES, CancelledBy, Message, Role, Run, RunEvent, Thread, UserCounters
-from chat.protocol import MessageAccepted, OpenRun, RunStopped, ThreadNotice, UserMessage, timestamp
+from chat.models import (
+    OPEN_STATUSES,
+    Approval,
+    ApprovedBy,
+    CancelledBy,
+    Message,
+    Role,
+    Run,
+    RunEvent,
+    Thread,
+    TitleOrigin,
+    UserCounters,
+)
+from chat.protocol import (
+    ApprovalAccepted,
+    MessageAccepted,
+    OpenRun,
+    ResolveApproval,
+    RunStopped,
+    ThreadNotice,
+    UserMessage,
+    timestamp,
+)
 from chat.run_event import now
 
 TITLE_LENGTH = 60
@@ -162,10 +183,41 @@ class ThreadService:
                 runs.defer_next(thread)
         return RunStopped(run_id=str(run.id), status=run.status)
 
+    def approvals_of(self, user_id: Any, run_id: uuid.UUID) -> list[Approval]:
+        """What a run of the user asked for, in its order. Raises ChatError with RUN_NOT_FOUND."""
+        run = Run.objects.filter(id=run_id, user_id=user_id, thread__deleted_at=None).first()
+        if run is None:
+            raise ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such run")
+        return list(run.approvals.order_by("id"))
+
+    @transaction.atomic
+    def resolve_approval(self, user_id: Any, command: ResolveApproval) -> ApprovalAccepted:
+        """Answer what a run of the user waits for. The first answer counts.
+
+        Raises ChatError with APPROVAL_NOT_FOUND; when it was resolved already, `details` tell how.
+        """
+        locked = runs.lock(command.run_id)
+        approval = None
+        if locked is not None and locked[1].user_id == user_id and locked[0].deleted_at is None:
+            approval = Approval.objects.filter(run=locked[1], tool_call_id=command.tool_call_id).first()
+        if locked is None or approval is None:
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "There is no such request for approval")
+        if approval.approved is not None:
+            details = {"approved": approval.approved, "by": approval.by}
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "It was resolved already", details=details)
+        if approval.expires_at <= now():
+            details = {"approved": False, "by": ApprovedBy.EXPIRED.value}
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "The time to answer is over", details=details)
+        publisher = self.event_log.publisher
+        runs.resolve(locked[1], approval, approved=command.approved, reason=command.reason.strip(), publisher=publisher)
+        return ApprovalAccepted(run_id=str(command.run_id), tool_call_id=command.tool_call_id)
+
     def create_thread(self, user_id: Any, title: str) -> Thread:
         with transaction.atomic():
             counters = _lock_counters(user_id)
-            thread = Thread.objects.create(user_id=user_id, title=title, created_at=(at := now()), updated_at=at)
+            thread = Thread.objects.create(
+                user_id=user_id, title=title, title_origin=_by_hand(title), created_at=(at := now()), updated_at=at
+            )
             self._notice("thread_created", thread, counters, open_runs=0)
         return self.get_thread(user_id, thread.id)
 
@@ -174,10 +226,25 @@ class ThreadService:
         with transaction.atomic():
             counters = _lock_counters(user_id)
             thread = self.get_thread(user_id, thread_id)
-            Thread.objects.filter(id=thread.id).update(title=title)
+            Thread.objects.filter(id=thread.id).update(title=title, title_origin=_by_hand(title))
             thread.title = title
             self._notice("thread_updated", thread, counters, open_runs=self._open_runs(thread))
         return thread
+
+    def name_thread(self, user_id: Any, thread_id: uuid.UUID, title: str) -> bool:
+        """Name a thread after its first exchange. False when it was named, or deleted, meanwhile."""
+        with transaction.atomic():
+            counters = _lock_counters(user_id)
+            unnamed = Thread.objects.filter(
+                id=thread_id, user_id=user_id, deleted_at=None, title_origin=TitleOrigin.QUESTION
+            )
+            thread = unnamed.first()
+            if thread is None or not unnamed.update(title=title, title_origin=TitleOrigin.EXCHANGE):
+                return False
+            if thread.title != title:
+                thread.title = title
+                self._notice("thread_updated", thread, counters, open_runs=self._open_runs(thread))
+        return True
 
     def delete_thread(self, user_id: Any, thread_id: uuid.UUID) -> None:
         """Hide the thread, cancel its runs; the sweep removes it later. Raises ChatError with THREAD_NOT_FOUND."""
@@ -195,12 +262,17 @@ class ThreadService:
         at = now()
         if command.thread_id is None:
             return Thread.objects.create(
-                user_id=user_id, title=title_from(command.content), created_at=at, updated_at=at
+                user_id=user_id,
+                title=title_from(command.content),
+                title_origin=TitleOrigin.QUESTION,
+                created_at=at,
+                updated_at=at,
             )
         thread = self._lock_thread(user_id, command.thread_id)
         thread.updated_at = at
-        thread.title = thread.title or title_from(command.content)
-        thread.save(update_fields=["updated_at", "title"])
+        if not thread.title:
+            thread.title, thread.title_origin = title_from(command.content), TitleOrigin.QUESTION
+        thread.save(update_fields=["updated_at", "title", "title_origin"])
         return thread
 
     def _lock_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
@@ -295,6 +367,11 @@ def _acceptance(message: Message, run: Run) -> MessageAccepted:
         run_id=str(run.id),
         run_number=run.run_number,
     )
+
+
+def _by_hand(title: str) -> TitleOrigin:
+    """A person who takes a title away asks for another."""
+    return TitleOrigin.USER if title else TitleOrigin.NONE
 
 
 def title_from(content: str) -> str:

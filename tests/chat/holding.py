@@ -8,7 +8,9 @@ from channels.db import database_sync_to_async
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from agents.events import Usage
-from chat.event_log import Ending, EventLog, HeldRun
+from chat.claiming import HeldRun
+from chat.event_log import Ending, EventLog
+from chat.jobs import RUN_TASK
 from chat.models import Run, RunEvent, RunStatus
 from chat.protocol import MessageAccepted, UserMessage
 from chat.run_event import Event, now
@@ -65,5 +67,6 @@ def events(run_id: Any) -> list[tuple[int, str]]:
 
 
 def jobs() -> list[tuple[str, str]]:
-    """State and run of every job, in the order of their making."""
-    return [(job.status, job.args["run_id"]) for job in ProcrastinateJob.objects.order_by("id")]
+    """State and run of every job that executes one, in the order of their making."""
+    made = ProcrastinateJob.objects.filter(task_name=RUN_TASK).order_by("id")
+    return [(job.status, job.args["run_id"]) for job in made]

@@ -14,8 +14,9 @@ from django.db import connection
 from psycopg.errors import UniqueViolation
 from pydantic_core import PydanticSerializationError
 
-from chat import runs
-from chat.event_log import EventLog, HeldRun, RunFenced
+from chat import claiming, runs
+from chat.claiming import HeldRun
+from chat.event_log import EventLog, RunFenced
 from chat.models import Message, Run, RunEvent
 from chat.run_event import Event, event_frame, now
 from chat.threads import ThreadService
@@ -248,20 +249,24 @@ async def test_the_conversation_is_the_chain_of_parents(service: ThreadService, 
     ]
 
 
-async def test_a_long_conversation_is_cut_at_its_beginning(service: ThreadService, ann: Any) -> None:
+@pytest.mark.parametrize(("bound", "value"), [("MAX_HISTORY_MESSAGES", 40), ("MAX_HISTORY_BYTES", 400)])
+async def test_a_long_conversation_is_cut_at_its_beginning(
+    service: ThreadService, ann: Any, bound: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, bound, value)
     accepted = await posted(service, ann, "0")
     run = await fresh(accepted.run_id)
 
     @database_sync_to_async
     def continue_it() -> None:
         parent = run.input_message
-        for place in range(1, 251):
+        for place in range(100, 161):
             parent = Message.objects.create(
                 user=ann,
                 thread_id=run.thread_id,
                 parent=parent,
                 role="user",
-                content=str(place),
+                content=f"message {place:02}",
                 run_number=1,
                 created_at=now(),
             )
@@ -270,7 +275,9 @@ async def test_a_long_conversation_is_cut_at_its_beginning(service: ThreadServic
     await continue_it()
     taken = await service.event_log.claim(accepted.run_id)
     assert taken is not None
-    assert [turn["content"] for turn in taken[1]] == [str(place) for place in range(50, 251)]
+    # Of 11 bytes each, 400 are reached by the 37th after the question.
+    first = 160 - (40 if bound == "MAX_HISTORY_MESSAGES" else 37)
+    assert [turn["content"] for turn in taken[1]] == [f"message {place}" for place in range(first, 161)]
 
 
 # Reading

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.event_log import HeldRun
+from chat.claiming import HeldRun
 from chat.threads import ThreadService
 from tests.chat.holding import chunk, claimed, posted
 

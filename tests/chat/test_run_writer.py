@@ -14,7 +14,8 @@ from channels.db import database_sync_to_async
 
 from agents.events import AgentEvent, AgentResponseChunk, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting
 from chat import run_writer
-from chat.event_log import EventLog, HeldRun, RunFenced
+from chat.claiming import HeldRun
+from chat.event_log import EventLog, RunFenced
 from chat.pool import DatabasePool
 from chat.publisher import Publisher
 from chat.run_writer import RunWriter

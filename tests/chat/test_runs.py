@@ -14,7 +14,8 @@ from django.db.models import F
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from chat import runs
-from chat.event_log import EventLog, HeldRun, RunFenced
+from chat.claiming import HeldRun
+from chat.event_log import EventLog, RunFenced
 from chat.models import CancelledBy, Message, Run, RunEvent, RunStatus
 from chat.run_event import now
 from chat.runs import IllegalTransition

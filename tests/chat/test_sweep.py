@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 from procrastinate.contrib.django import app
 
 from chat import jobs, runs, sweep
-from chat.event_log import HeldRun
+from chat.claiming import HeldRun
 from chat.models import Message, Run, RunEvent
 from chat.run_event import now
 from chat.sweep import prune_events, sweep_runs, tidy_up

@@ -20,7 +20,8 @@ from agents.registry import FunctionAgent
 from agents.request import RunRequest
 from agents.toolset import UNREPEATABLE
 from chat import runs
-from chat.event_log import EventLog, HeldRun, RunFenced
+from chat.claiming import HeldRun
+from chat.event_log import EventLog, RunFenced
 from chat.models import Run, RunStatus
 from chat.sweep import sweep_runs
 from chat.threads import ThreadService
@@ -104,16 +105,6 @@ async def test_it_fails_also_in_a_later_attempt(service: ThreadService, ann: Any
     await log.begin_unrepeatable(held, "pay")
     await take(log, held)
     assert (await fresh(held.id)).status == "failed"
-
-
-async def test_the_mark_outlives_a_pause(service: ThreadService, ann: Any) -> None:
-    """`awaiting_approval → queued → running` is no repetition: what had begun has still begun."""
-    log = service.event_log
-    held = await holding(service, ann)
-    await log.begin_unrepeatable(held, "pay")
-    await database_sync_to_async(lambda: Run.objects.filter(id=held.id).update(status="queued"))()
-    again = await claimed(log, str(held.id))
-    await lose(log, again)
 
 
 async def by_recovery(service: ThreadService, held: HeldRun) -> None:

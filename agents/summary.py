@@ -1,0 +1,58 @@
+"""What others may know of an agent: no secret is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import Tool
+
+from agents.definition import AgentDefinition
+from agents.registry import Agent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolSummary:
+    """`repeatable`: a run may be repeated after the tool has begun in it."""
+
+    name: str
+    description: str
+    needs_approval: bool
+    repeatable: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSummary:
+    """`limits` are None and `tools` empty where an agent does not tell them."""
+
+    name: str
+    description: str
+    model: str
+    tools: tuple[ToolSummary, ...] = ()
+    delegates: tuple[str, ...] = ()
+    limits: dict[str, Any] | None = None
+
+
+def summarise(agent: Agent) -> AgentSummary:
+    definition = getattr(agent, "definition", None)
+    if not isinstance(definition, AgentDefinition):
+        return AgentSummary(name=agent.name, description=agent.description, model=agent.model_name)
+    return AgentSummary(
+        name=agent.name,
+        description=agent.description,
+        model=agent.model_name,
+        tools=tuple(_tool(tool) for tool in definition.tools),
+        delegates=tuple(definition.delegates),
+        limits=dataclasses.asdict(definition.limits),
+    )
+
+
+def _tool(tool: Tool[Any]) -> ToolSummary:
+    metadata = tool.metadata or {}
+    return ToolSummary(
+        name=tool.name,
+        description=(tool.description or "").strip(),
+        needs_approval=tool.requires_approval or bool(metadata.get("needs_approval")),
+        repeatable=metadata.get("repeatable", True) is not False,
+    )

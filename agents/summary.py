@@ -50,9 +50,10 @@ def summarise(agent: Agent) -> AgentSummary:
 
 def _tool(tool: Tool[Any]) -> ToolSummary:
     metadata = tool.metadata or {}
+    needs_approval = tool.requires_approval or bool(metadata.get("needs_approval"))
     return ToolSummary(
         name=tool.name,
         description=(tool.description or "").strip(),
-        needs_approval=tool.requires_approval or bool(metadata.get("needs_approval")),
-        repeatable=metadata.get("repeatable", True) is not False,
+        needs_approval=needs_approval,
+        repeatable=metadata.get("repeatable", not needs_approval) is not False,
     )

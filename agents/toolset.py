@@ -3,7 +3,8 @@
 What a tool's metadata may say:
 
     repeatable      False: its effect must not happen twice. That it begins is recorded before it does, and a run in
-                    which one began is not repeated when its worker is lost (`metadata=UNREPEATABLE`)
+                    which one began is not repeated when its worker is lost (`metadata=UNREPEATABLE`). Without a word
+                    a tool is repeatable, unless it needs an approval: what was allowed was allowed once
     needs_approval  True: it begins only when a person allows it, like `Tool(…, requires_approval=True)`
     timeout         seconds, instead of the agent's; None is without a time-out of its own
     result_limit    characters that the model gets of a result, instead of the agent's
@@ -32,6 +33,7 @@ from agents.tools import ToolContext
 logger = structlog.get_logger(__name__)
 
 UNREPEATABLE = {"repeatable": False}
+REPEATABLE = {"repeatable": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,9 @@ class GuardedToolset(WrapperToolset[ToolContext]):
 
 
 def is_repeatable(tool: ToolsetTool[ToolContext]) -> bool:
-    """Whether a run may be repeated after the tool has begun in it: so it is, unless it is declared otherwise."""
-    return (tool.tool_def.metadata or {}).get("repeatable", True) is not False
+    """Whether a run may be repeated after the tool has begun in it."""
+    declared = (tool.tool_def.metadata or {}).get("repeatable")
+    return tool.tool_def.kind != "unapproved" if declared is None else declared is not False
 
 
 def _with_approval(tool: ToolsetTool[ToolContext]) -> ToolsetTool[ToolContext]:

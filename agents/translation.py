@@ -37,6 +37,7 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
+from agents.fitting import Reduced
 from agents.plain import plain_object, plain_text, plain_value
 from agents.request import RunRequest, Turn
 from agents.toolset import WholeResult
@@ -133,6 +134,8 @@ class Translation:
                 self._unanswered_calls -= 1
                 if self._unanswered_calls == 0:
                     yield self.begin_step()
+            case Reduced(event=reduced):
+                yield reduced
             case Forwarded(event=forwarded, tool_call_id=tool_call_id):
                 yield self._forwarded(forwarded, tool_call_id)
             case _:

@@ -1,0 +1,55 @@
+"""Each model request cut to the model's context, and the run told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import CapabilityEvent
+from pydantic_ai.models import ModelRequestContext
+
+from agents.context import Reduction, fit
+from agents.events import ContextReduced
+from agents.tools import ToolContext
+
+
+@dataclass(kw_only=True)
+class Reduced(CapabilityEvent, namespace="netra"):
+    """A request was cut."""
+
+    event: ContextReduced
+
+
+@dataclass
+class FittingContext(AbstractCapability[ToolContext]):
+    """What is cut is the request's copy: the run's own messages stay whole, so that each request is cut anew."""
+
+    limit_tokens: int
+
+    async def before_model_request(
+        self, ctx: RunContext[ToolContext], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        request_context.messages, reduction = fit(request_context.messages, self.limit_tokens)
+        if reduction is not None and _is_news(reduction, ctx.deps.reductions):
+            ctx.deps.reductions.append(reduction)
+            await ctx.emit(
+                Reduced(
+                    event=ContextReduced(
+                        agent=ctx.deps.agent,
+                        limit_tokens=self.limit_tokens,
+                        estimated_tokens=reduction.estimated_tokens,
+                        kept_messages=reduction.kept_messages,
+                        dropped_messages=reduction.dropped_messages,
+                        shortened_results=reduction.shortened_results,
+                    )
+                )
+            )
+        return request_context
+
+
+def _is_news(reduction: Reduction, told: list[Reduction]) -> bool:
+    return not told or (reduction.dropped_messages, reduction.shortened_results) > (
+        told[-1].dropped_messages,
+        told[-1].shortened_results,
+    )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, LiteralString
 
+import structlog
 from django.db import connection
 
 from agents.account import Dimension, ModelRequestRecord, UsageQuery, UsageRow
 from agents.plain import plain_text
 from chat.pool import DatabasePool
+
+logger = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 2.0
 
@@ -33,10 +37,14 @@ _GROUPS: dict[Dimension, LiteralString] = {
     "thread": "COALESCE(NULLIF((SELECT t.title FROM chat_thread t WHERE t.id = m.thread_id), ''), 'a deleted thread')",
     "user": "(SELECT u.username FROM auth_user u WHERE u.id = m.user_id)",
 }
+# What makes a group, where that is not its name: threads of the same title are several.
+_KEYS: dict[Dimension, LiteralString] = {"thread": "m.thread_id"}
 _SUMS: LiteralString = """
     count(*), count(*) FILTER (WHERE m.outcome = 'failed'), count(*) FILTER (WHERE m.cost_usd IS NULL),
     count(DISTINCT m.run_id), COALESCE(sum(m.input_tokens), 0)::bigint, COALESCE(sum(m.output_tokens), 0)::bigint,
-    COALESCE(sum(m.cache_read_tokens), 0)::bigint, COALESCE(sum(m.cost_usd), 0), COALESCE(sum(m.duration_ms), 0)::bigint
+    COALESCE(sum(m.cache_read_tokens), 0)::bigint, COALESCE(sum(m.cost_usd), 0),
+    COALESCE(sum(m.duration_ms), 0)::bigint, COALESCE(sum(m.cache_write_tokens), 0)::bigint,
+    COALESCE(sum(m.cost_usd) FILTER (WHERE m.outcome = 'failed'), 0)
 """
 
 
@@ -80,13 +88,16 @@ class Account:
 
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writing.discard(task)
-        if not task.cancelled():
-            task.result()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("model_request_not_recorded", exc_info=error)
 
-    async def settled(self) -> None:
-        """Everything that was recorded so far is stored."""
-        while self._writing:
-            await asyncio.wait(self._writing)
+    async def close(self) -> None:
+        """What was recorded is stored; while the database is away, what cannot be within WRITE_SECONDS is lost."""
+        if self._writing:
+            _, late = await asyncio.wait(self._writing, timeout=WRITE_SECONDS)
+            for task in late:
+                task.cancel()
+            logger.log(logging.WARNING if late else logging.DEBUG, "account_closed", lost=len(late))
 
     async def _insert(self, values: dict[str, Any]) -> None:
         async with self._pool.connection() as pooled:
@@ -97,7 +108,8 @@ def usage(user_id: Any, query: UsageQuery) -> list[UsageRow]:
     """Sums over a user's requests, or everyone's, the most expensive group first. The caller has asked who may."""
     groups: Sequence[LiteralString] = [_GROUPS[dimension] for dimension in query.by]
     columns = "".join(group + ", " for group in groups)
-    grouping = "GROUP BY " + ", ".join(str(place) for place in range(1, len(groups) + 1)) if groups else ""
+    keys: Sequence[LiteralString] = [_KEYS.get(dimension, _GROUPS[dimension]) for dimension in query.by]
+    grouping = "GROUP BY " + ", ".join(keys) if groups else ""
     statement = (
         f"SELECT {columns}{_SUMS} FROM chat_modelrequest m"
         " WHERE m.started_at >= %(since)s AND m.started_at < %(until)s"
@@ -122,7 +134,7 @@ def usage(user_id: Any, query: UsageQuery) -> list[UsageRow]:
 
 def _row(by: Sequence[Dimension], row: Sequence[Any]) -> UsageRow:
     names, sums = row[: len(by)], row[len(by) :]
-    requests, failed, unpriced, runs, input_tokens, output_tokens, cached, cost, duration = sums
+    requests, failed, unpriced, runs, input_tokens, output_tokens, cached, cost, duration, written, failed_cost = sums
     return UsageRow(
         group={dimension: str(name) for dimension, name in zip(by, names, strict=True)},
         requests=requests,
@@ -134,4 +146,6 @@ def _row(by: Sequence[Dimension], row: Sequence[Any]) -> UsageRow:
         cache_read_tokens=cached,
         cost_usd=Decimal(cost),
         duration_ms=duration,
+        cache_write_tokens=written,
+        failed_cost_usd=Decimal(failed_cost),
     )

@@ -12,11 +12,11 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from chat.models import Message, Run, RunEvent, Thread
+from chat.models import McpServer, Message, ModelRequest, Run, RunEvent, Thread
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -170,6 +170,60 @@ class RunAdmin(ReadOnlyAdmin):
         events = list(RunEvent.objects.filter(run=run).defer("whole_result").order_by("seq")[:MAX_SHOWN])
         rows = [(event, _shortened(json.dumps(event.data, ensure_ascii=False))) for event in events]
         return SafeString(render_to_string("admin/chat/events.html", {"rows": rows, "run": run, "limit": MAX_SHOWN}))
+
+
+@admin.register(ModelRequest)
+class ModelRequestAdmin(ReadOnlyAdmin):
+    list_display = ("started", "user", "agent", "model", "told_outcome", "tokens", "cost_usd", "duration_ms")
+    list_filter = ("outcome", "agent", "model", "started_at")
+    list_select_related = ("user",)
+    search_fields = ("=run__id", "user__username")
+    search_help_text = "Run id or user name"
+    ordering = ("-started_at",)
+    show_full_result_count = False
+    readonly_fields = ("started", "told_outcome", "tokens")
+    fields = (
+        *("started", "user", "thread", "run", "agent", "model", "provider", "told_outcome", "tokens"),
+        *("cache_read_tokens", "cache_write_tokens", "estimated", "cost_usd", "first_token_ms", "duration_ms"),
+    )
+
+    @admin.display(description="started (UTC)", ordering="started_at")
+    def started(self, request: ModelRequest) -> str:
+        return moment(request.started_at)
+
+    @admin.display(description="outcome", ordering="outcome")
+    def told_outcome(self, request: ModelRequest) -> str:
+        return f"{request.outcome}: {request.error}" if request.error else request.outcome
+
+    @admin.display(description="tokens in / out")
+    def tokens(self, request: ModelRequest) -> str:
+        return f"{'~' if request.estimated else ''}{request.input_tokens} / {request.output_tokens}"
+
+
+@admin.register(McpServer)
+class McpServerAdmin(ReadOnlyAdmin):
+    list_display = ("name", "state", "tool_count", "error", "changed", "seen")
+    list_filter = ("state",)
+    ordering = ("name",)
+    fields = ("name", "state", "error", "changed", "seen", "tool_list")
+    readonly_fields = ("changed", "seen", "tool_list")
+
+    @admin.display(description="tools")
+    def tool_count(self, server: McpServer) -> int:
+        return len(server.tools)
+
+    @admin.display(description="tools")
+    def tool_list(self, server: McpServer) -> SafeString:
+        rows = ((tool["name"], tool["description"]) for tool in server.tools)
+        return format_html("<dl>{}</dl>", format_html_join("", "<dt>{}</dt><dd>{}</dd>", rows))
+
+    @admin.display(description="changed (UTC)", ordering="changed_at")
+    def changed(self, server: McpServer) -> str:
+        return moment(server.changed_at)
+
+    @admin.display(description="last seen by a worker (UTC)", ordering="seen_at")
+    def seen(self, server: McpServer) -> str:
+        return moment(server.seen_at)
 
 
 def _shortened(text: str) -> str:

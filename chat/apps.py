@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chat.connections import Connections
     from chat.event_log import EventLog
     from chat.limits import MessageLimit
+    from chat.mcp_status import McpStatus
     from chat.threads import ThreadService
 
 
@@ -22,6 +23,7 @@ class ChatConfig(AppConfig):
     thread_service: ThreadService | None = None
     event_log: EventLog
     account: Account
+    mcp_status: McpStatus
     connections: Connections
     message_limit: MessageLimit
 
@@ -30,6 +32,7 @@ class ChatConfig(AppConfig):
         from chat.connections import Connections
         from chat.event_log import EventLog
         from chat.limits import MessageLimit
+        from chat.mcp_status import McpStatus
         from chat.pool import DatabasePool
         from chat.publisher import Publisher
 
@@ -37,6 +40,8 @@ class ChatConfig(AppConfig):
         pool = DatabasePool()
         self.event_log = EventLog(pool, Publisher())
         self.account = Account(pool)
+        self.mcp_status = McpStatus(pool)
+        cast("AgentsConfig", apps.get_app_config("agents")).mcp.observe(self.mcp_status.seen)
         self.connections = Connections(
             self.event_log,
             max_per_user=config.max_connections,
@@ -45,6 +50,13 @@ class ChatConfig(AppConfig):
         self.message_limit = MessageLimit(config.user_messages_per_minute)
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
+
+    async def close(self) -> None:
+        """End what runs have opened: sessions with MCP servers, connections to the database."""
+        await cast("AgentsConfig", apps.get_app_config("agents")).mcp.close()
+        await self.mcp_status.settled()
+        await self.account.close()
+        await self.event_log.pool.close()
 
     def build_thread_service(self) -> ThreadService | None:
         """The thread service for the agents that there are; None without a supervisor."""

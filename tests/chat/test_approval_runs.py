@@ -115,7 +115,7 @@ async def test_two_tabs_answer_at_once_and_one_wins(netra: Netra, folder: Path) 
 
 async def test_nothing_that_a_client_sends_along_reaches_the_tool(netra: Netra, folder: Path) -> None:
     socket, run_id, [call] = await asked(netra, "write a; outcomes")
-    forged = {"arguments": {"text": "evil"}, "override_args": {"text": "evil"}, "tool": "note"}
+    forged: dict[str, Any] = {"arguments": {"text": "evil"}, "override_args": {"text": "evil"}, "tool": "note"}
     await answer(socket, run_id, call, **forged)
     await receive(socket, "agent_completed")
     assert written(folder) == ["a"]

@@ -78,7 +78,7 @@ async def test_a_pause_commits_its_events_what_it_waits_for_and_where_it_goes_on
     held = await paused(service, ann, "c1", "c2")
     run = await fresh(held.id)
     assert (run.status, run.job_id, run.last_seq, run.paused_seq) == ("awaiting_approval", None, 6, 6)
-    assert run.paused_state["agent"] == {"where": "here"}
+    assert run.paused_state == {"message_id": str(held.message_id), "agent": {"where": "here"}}
     frames = await frames_of(service.event_log, held.id)
     assert [frame["type"] for frame in frames[3:]] == ["agent_response_chunk", "approval_required", "approval_required"]
     assert frames[-1]["data"] == {"tool_call_id": "c2", "tool": "delete", "arguments": ARGUMENTS, "expires_in": 600}

@@ -45,6 +45,7 @@ class HeldRun:
     last_seq: int
     started_at: datetime.datetime
     message_id: uuid.UUID
+    username: str = ""
     paused: PausedRun | None = None
 
     def frames(self, first_seq: int, events: Sequence[Event]) -> list[Frame]:
@@ -60,7 +61,8 @@ _CLAIM: LiteralString = """
         SELECT 1 FROM chat_run o
         WHERE o.thread_id = r.thread_id AND o.status IN ('running', 'awaiting_approval'))
     RETURNING id, run_number, user_id, thread_id, agent, claim, attempt, last_seq, started_at, input_message_id,
-              paused_state, paused_seq, restart_seq
+              paused_state, paused_seq, restart_seq,
+              (SELECT u.username FROM auth_user u WHERE u.id = r.user_id) AS username
 """
 # A question that waited in the queue follows the answer that was made meanwhile.
 _FOLLOW_ANSWER: LiteralString = """

@@ -134,7 +134,7 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
         message_id=str(run.message_id),
         prompt=question["content"],
         history=tuple(Turn(role=row["role"], content=row["content"]) for row in earlier),
-        user=RunUser(id=str(run.user_id), username=""),
+        user=RunUser(id=str(run.user_id), username=run.username),
         services=RunServicesOfUser(chat.thread_service, chat.account, run),
         resumption=Resumption(state=run.paused.state, decisions=run.paused.decisions) if run.paused else None,
     )

@@ -115,6 +115,7 @@ async def test_a_threads_messages_are_answered_one_after_the_other_with_what_was
     assert (await receive(socket, "agent_completed"))["data"]["message"]["content"] == "Answer two"
     said = [(turn.role, turn.content) for turn in scripted.requests[1].history]
     assert said == [("user", "One"), ("assistant", "Answer one")]
+    assert scripted.requests[1].user.username == "ann"
 
 
 async def test_an_interrupting_message_takes_the_place_of_what_runs_and_waits(netra: Netra) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.record import TERMINAL, ClientRecord, ConnectionRecord, LoggedRun
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 # What a client may be told while parts are killed. Anything else is a bug.
-EXPECTED_ERRORS = frozenset({"SERVICE_UNAVAILABLE", "RUN_ACTIVE", "TOO_MANY_RUNS", "RATE_LIMITED", "WINDOW_FULL"})
+EXPECTED_ERRORS = frozenset(
+    {"SERVICE_UNAVAILABLE", "RUN_ACTIVE", "TOO_MANY_RUNS", "RATE_LIMITED", "WINDOW_FULL", "APPROVAL_NOT_FOUND"}
+)
 EXPECTED_CLOSES = frozenset({None, 1000, 1001, 1006, 4408, 4412, 4503})
 COMPLETED_SHARE = 0.99
 
@@ -32,6 +34,10 @@ class Verdict:
     wrong_text: int = 0
     posted_twice: int = 0
     not_stopped: int = 0
+    not_allowed: int = 0
+    done_twice: int = 0
+    not_done: int = 0
+    answer_lost: int = 0
     completed_share: float = 1.0
     examples: list[str] = field(default_factory=list)
 
@@ -53,8 +59,14 @@ class Verdict:
         return not any(self.counts.values()) and self.completed_share >= COMPLETED_SHARE
 
 
-def check(log: Mapping[str, LoggedRun], clients: Iterable[ClientRecord], *, jobs_left: int = 0) -> Verdict:
-    """`jobs_left`: jobs that the engine still holds after everything has ended."""
+def check(
+    log: Mapping[str, LoggedRun],
+    clients: Iterable[ClientRecord],
+    *,
+    jobs_left: int = 0,
+    written: Sequence[str] = (),
+) -> Verdict:
+    """`jobs_left`: jobs that the engine still holds after everything has ended; `written`: what tools have written."""
     verdict = Verdict()
     clients = list(clients)
     for run in log.values():
@@ -62,9 +74,10 @@ def check(log: Mapping[str, LoggedRun], clients: Iterable[ClientRecord], *, jobs
     for client in clients:
         _check_client(client, log, verdict)
     _check_messages(log, clients, verdict)
+    _check_approvals(log, clients, Counter(written), verdict)
     if jobs_left:
         verdict.count("stuck", f"{jobs_left} jobs have not ended", jobs_left)
-    meant_to_end = [run for run in log.values() if run.status != "cancelled"]
+    meant_to_end = [run for run in log.values() if run.status != "cancelled" and not run.was_interrupted]
     completed = sum(run.status == "completed" for run in meant_to_end)
     verdict.completed_share = completed / len(meant_to_end) if meant_to_end else 1.0
     return verdict
@@ -166,3 +179,26 @@ def _check_messages(log: Mapping[str, LoggedRun], clients: Iterable[ClientRecord
         for run_id in client.stopped:
             if run_id in log and log[run_id].status != "cancelled":
                 verdict.count("not_stopped", f"run {run_id} is {log[run_id].status}")
+
+
+def _check_approvals(
+    log: Mapping[str, LoggedRun], clients: Iterable[ClientRecord], written: Counter[str], verdict: Verdict
+) -> None:
+    """Nothing is done that nobody allowed, what was allowed once is done once, and no accepted answer is lost."""
+    for run in log.values():
+        name = f"run {run.run_number} of user {run.user_id}"
+        asked = {e.data["tool_call_id"]: e.data["tool"] for e in run.events if e.type == "approval_required"}
+        allowed = Counter(asked[call] for call, approved in run.decisions().items() if approved)
+        times = written[run.message_id]
+        if times > allowed["write"]:
+            verdict.count("done_twice" if allowed["write"] else "not_allowed", f"{name}: written {times} times")
+        if run.status == "completed" and times < allowed["write"]:
+            verdict.count("not_done", f"{name}: allowed, and not written")
+        if written[f"read-{run.message_id}"] and not allowed["read"]:
+            verdict.count("not_allowed", f"{name}: read")
+        if run.was_interrupted and not allowed["write"]:
+            verdict.count("unexpected", f"{name} was interrupted, and nothing had begun that must not be repeated")
+    for client in clients:
+        for (run_id, call), approved in client.decided.items():
+            if run_id not in log or log[run_id].decisions().get(call) is not approved:
+                verdict.count("answer_lost", f"run {run_id}, call {call}: {approved} was accepted")

@@ -25,6 +25,8 @@ QUESTIONS = (
     "Search for Tokyo, and what is 2 ** 64?",
     "hello",
 )
+# The agent of tests/scripted_agent.py asks whether it may write the message's own id, once, and then read.
+ASKING = "One moment. & write {id}; Then. & read {id}; outcomes"
 ACK_EVERY = 64
 ACK_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
@@ -43,6 +45,8 @@ class Habits:
     reads_slowly: float = 0.15
     drops_in_replay: float = 0.3
     stops: float = 0.05
+    asks: float = 0.15
+    answers: float = 2.0
 
 
 class ChaosClient:
@@ -68,12 +72,14 @@ class ChaosClient:
 
     def leave(self) -> None:
         self._leaving.set()
+        self._connected.set()  # for whoever waits for another connection
 
     async def live(self) -> None:
         """Returns after `leave`."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._connect_again_and_again())
             tasks.create_task(self._write())
+            tasks.create_task(self._answer())
         self.record.state = self.state.to_json()
 
     def has_caught_up(self, log: Mapping[str, tuple[int, int]]) -> bool:
@@ -200,6 +206,8 @@ class ChaosClient:
         """Send one message until it is answered, whatever becomes of the connections. The run's id, if it has one."""
         message_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         message: dict[str, Any] = {"content": self._random.choice(QUESTIONS), "message_id": message_id}
+        if self._random.random() < self._habits.asks:
+            message |= {"content": ASKING.format(id=message_id), "agent": "scripted"}
         if len(self._threads) > 2 or (self._threads and self._random.random() < 0.7):
             busy = self._random.choices(("enqueue", "interrupt", "reject"), (18, 1, 1))[0]
             message |= {"thread_id": self._random.choice(self._threads), "when_busy": busy}
@@ -220,10 +228,32 @@ class ChaosClient:
             if reply["type"] == "run_stopped" and reply["status"] == "cancelled":
                 self.record.stopped.add(run_id)
 
+    async def _answer(self) -> None:
+        """Answer what runs wait for. The user's other client does so, too, and may say the opposite."""
+        while not self._leaving.is_set():
+            await self._sleep(self._random.expovariate(1 / self._habits.answers))
+            waiting = [
+                (run_id, call)
+                for run_id, run in self.state.runs.items()
+                if run["status"] == "awaiting_approval"
+                for call, approval in run["approvals"].items()
+                if approval["approved"] is None
+            ]
+            if waiting and self._connected.is_set():
+                run_id, call = self._random.choice(waiting)
+                approved = self._random.random() < 0.8
+                reply = await self._ask(
+                    type="resolve_approval", run_id=run_id, tool_call_id=call, approved=approved, reason="chance"
+                )
+                if reply["type"] == "approval_accepted":
+                    self.record.decided[run_id, call] = approved
+
     async def _ask(self, **command: Any) -> dict[str, Any]:
         """The reply to a command, which is repeated over as many connections as it takes."""
         while True:
             await self._connected.wait()
+            if self._leaving.is_set():
+                return {"type": "left"}
             if (socket := self._socket) is None:
                 continue  # it was there for a moment
             ref = uuid.uuid4().hex

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from tests.chaos.record import ClientRecord, LoggedRun, read_log
 from tests.clients import Account
 from tests.cluster import Cluster
 from tests.processes import eventually, until
+from tests.scripted_agent import written
 
 HEARTBEAT_SECONDS = 3.0
 STALLED_SECONDS = 12.0
@@ -32,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "user_messages_per_minute": 600,
     "ws_window_bytes": 32_768,
     "offline_tokens_per_second": 25,
+    "agents": "tests.scripted_agent:scripted",
 }
 
 
@@ -53,11 +56,14 @@ class Outcome:
         received = sum(len(connection.events) for client in self.clients for connection in client.connections)
         restarted = sum(event.type == "agent_restarted" for run in self.log.values() for event in run.events)
         statuses = Counter(run.status for run in self.log.values())
+        answers = Counter(approved for run in self.log.values() for approved in run.decisions().values())
+        interrupted = sum(run.was_interrupted for run in self.log.values())
         connections = sum(len(client.connections) for client in self.clients)
         told = _list(self.errors) or "no error"
         lines = [
             f"{self.seconds:.0f} s, {len(self.clients)} clients, {connections} connections",
             f"{runs} runs ({_list(statuses)}), {restarted} begun anew, {events} events, {received} received",
+            f"{answers[True]} calls approved, {answers[False]} not; {interrupted} runs interrupted after one had begun",
             f"faults: {sum(self.faults.values())} ({_list(self.faults)})",
             f"told to clients: {told}; {self.drains} times server_draining; closes: {_list(self.closes)}",
             _list(self.verdict.counts),
@@ -84,7 +90,8 @@ async def unleash(
     between_messages: float = 25.0,
 ) -> Outcome:
     """Chaos for `seconds`; then what is left must end well."""
-    with Cluster(folder, web=web, workers=workers, links=True, **SETTINGS) as cluster:
+    environment = _environment(folder)
+    with Cluster(folder, web=web, workers=workers, links=True, environment=environment, **SETTINGS) as cluster:
         injector = FaultInjector(
             cluster, seed=f"{seed} faults", between=between_faults, stalled_seconds=STALLED_SECONDS
         )
@@ -107,9 +114,17 @@ async def restart_in_turn(
             struck["rolling restart"] += 1
         await asyncio.sleep(5)
 
-    with Cluster(folder, **SETTINGS) as cluster:
-        habits = Habits(between_messages=between_messages, stays=1e9, reads_slowly=0, drops_in_replay=0, stops=0)
+    with Cluster(folder, environment=_environment(folder), **SETTINGS) as cluster:
+        habits = Habits(
+            between_messages=between_messages, stays=1e9, reads_slowly=0, drops_in_replay=0, stops=0, asks=0
+        )
         return await _act(cluster, Company(clients, [cluster.url], seed, habits), roll_all, struck)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Where the scripted agent writes."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"SCRIPTED_FOLDER": str(folder)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +165,7 @@ async def _act(
     records = [client.record for client in clients]
     connections = [connection for record in records for connection in record.connections]
     return Outcome(
-        verdict=check(log, records, jobs_left=_open_jobs(cluster)),
+        verdict=check(log, records, jobs_left=_open_jobs(cluster), written=written(cluster.folder)),
         faults=struck,
         log=log,
         clients=records,

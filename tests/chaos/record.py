@@ -46,6 +46,7 @@ class ClientRecord:
     accepted: dict[str, str] = field(default_factory=dict)  # message_id: run_id
     unanswered: set[str] = field(default_factory=set)  # message_ids sent and never accepted or refused
     stopped: set[str] = field(default_factory=set)  # runs that a `run_stopped` called cancelled
+    decided: dict[tuple[str, str], bool] = field(default_factory=dict)  # answers that were accepted, by run and call
     state: dict[str, Any] = field(default_factory=dict)  # chat.fold.ClientState.to_json() at the end
 
 
@@ -70,6 +71,16 @@ class LoggedRun:
     message_id: str
     answer: str | None
     events: list[LoggedEvent] = field(default_factory=list)
+
+    def decisions(self) -> dict[str, bool]:
+        """What was answered to each request for approval."""
+        return {e.data["tool_call_id"]: e.data["approved"] for e in self.events if e.type == "approval_resolved"}
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Ended for good, since a tool had begun that must not be repeated."""
+        last = self.events[-1].data if self.events else {}
+        return last.get("error_code") == "WORKER_LOST" and not last["retryable"]
 
 
 def digest(event: Mapping[str, Any]) -> str:

@@ -217,3 +217,61 @@ def test_too_many_failed_runs_are_a_fault(records: Records) -> None:
     verdict = check(log, clients)
     assert not any(verdict.counts.values())
     assert not verdict.is_clean
+
+
+# Approvals
+
+
+def asking(*, approved: bool = True, ending: str = "completed") -> tuple[dict[str, LoggedRun], list[ClientRecord]]:
+    """A run that asked whether it may write, and the client whose answer was accepted."""
+    data: list[tuple[str, dict[str, Any]]] = [
+        ("message_created", {}),
+        ("approval_required", {"tool_call_id": "c", "tool": "write"}),
+        ("approval_resolved", {"tool_call_id": "c", "approved": approved, "by": "user"}),
+        ("agent_completed", {})
+        if ending == "completed"
+        else ("agent_error", {"error_code": "WORKER_LOST", "retryable": False}),
+    ]
+    events = [LoggedEvent(seq, kind, f"d{seq}", fields) for seq, (kind, fields) in enumerate(data, start=1)]
+    run = LoggedRun("r", ANN, 1, ending, 4, 1, "m", None, events)
+    connection = ConnectionRecord(events=[ReceivedEvent("r", event.seq, event.digest) for event in events])
+    state = {"runs": {"r": {"status": ending, "last_seq": 4}}}
+    client = ClientRecord(ANN, baseline=0, connections=[connection], decided={("r", "c"): approved}, state=state)
+    return {"r": run}, [client]
+
+
+@pytest.mark.parametrize(
+    ("fields", "written"),
+    [
+        ({}, ["m"]),
+        ({"approved": False}, []),
+        ({"ending": "failed"}, ["m"]),
+        ({"ending": "failed"}, []),
+    ],
+)
+def test_what_was_allowed_and_done_once_passes(fields: dict[str, Any], written: list[str]) -> None:
+    verdict = check(*asking(**fields), written=written)
+    assert verdict.is_clean, verdict
+
+
+@pytest.mark.parametrize(
+    ("fields", "written", "kind"),
+    [
+        ({}, ["m", "m"], "done_twice"),
+        ({}, [], "not_done"),
+        ({"approved": False}, ["m"], "not_allowed"),
+        ({}, ["m", "read-m"], "not_allowed"),
+        ({"approved": False, "ending": "failed"}, [], "unexpected"),
+    ],
+)
+def test_what_was_done_otherwise_is_found(fields: dict[str, Any], written: list[str], kind: str) -> None:
+    verdict = check(*asking(**fields), written=written)
+    assert verdict.counts[kind] == 1
+
+
+def test_an_accepted_answer_that_does_not_count_is_found() -> None:
+    log, [client] = asking()
+    client.decided["r", "c"] = False
+    assert check(log, [client], written=["m"]).answer_lost == 1
+    client.decided = {("r", "other"): True}
+    assert check(log, [client], written=["m"]).answer_lost == 1

@@ -107,9 +107,9 @@ class Application:
         )
 
     async def stop(self) -> None:
-        """Close the sockets with a word and let requests end, hand running runs back, and close the pool."""
+        """Close the sockets with a word and let requests end, hand running runs back, and close what they opened."""
         await asyncio.gather(self._drain(), self._stop_worker())
-        await self._chat.event_log.pool.close()
+        await self._chat.close()
 
     async def _drain(self) -> None:
         seconds = self._config.drain_seconds

@@ -78,6 +78,8 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
                 # What is away is logged once, by who waits for it, and not at each attempt.
                 "psycopg.pool": {"level": "ERROR"},
                 "channels_redis": {"level": "CRITICAL"},
+                # It logs what servers say with a traceback for each line; who holds the session says what it means.
+                "mcp": {"level": "CRITICAL"},
             },
         }
     )

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic_ai.toolsets import AbstractToolset
+
 from agents.definition import AgentDefinition
+from agents.mcp import McpServers
 from agents.model import Models
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry
 from agents.roster.assistant import ASSISTANT
+from agents.roster.data import DATA
+from agents.roster.optimization import OPTIMIZATION
+from agents.roster.triage import TRIAGE
+from agents.tools import ToolContext
 
-ROSTER: tuple[AgentDefinition, ...] = (ASSISTANT,)
+ROSTER: tuple[AgentDefinition, ...] = (ASSISTANT, TRIAGE, DATA, OPTIMIZATION)
 
 
-def build_registry(given: Sequence[AgentDefinition | Agent], models: Models) -> AgentRegistry:
-    """These agents; those of definitions each on its model. Raises ModelUnusable."""
+def build_registry(
+    given: Sequence[AgentDefinition | Agent], models: Models, mcp: McpServers | None = None
+) -> AgentRegistry:
+    """These agents; those of definitions each on its model, with the tools of its MCP servers. Raises ModelUnusable."""
+    servers = mcp or McpServers()
     registry = AgentRegistry(
-        PydanticAgent(each, models.choose(each.name, each.model)) if isinstance(each, AgentDefinition) else each
+        PydanticAgent(each, models.choose(each.name, each.model), toolsets=_mcp_tools(each, servers))
+        if isinstance(each, AgentDefinition)
+        else each
         for each in given
     )
     for agent in registry:
         if isinstance(agent, PydanticAgent):
             agent.introduce(registry)
     return registry
+
+
+def _mcp_tools(definition: AgentDefinition, servers: McpServers) -> Sequence[AbstractToolset[ToolContext]]:
+    own = [tool.name for tool in definition.tools]
+    return servers.toolsets_for(definition.name, taken=[*own, *(f"ask_{name}" for name in definition.delegates)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from channels.db import database_sync_to_async
 
 from chat.models import Message, ModelRequest, Thread
@@ -13,7 +15,7 @@ SENTENCE = "The river rises in the hills and reaches the sea after many bends. "
 
 
 @database_sync_to_async
-def written(user: object, *, turns: int) -> str:
+def written(user: Any, *, turns: int) -> str:
     """A thread with so many questions and answers, each following the one before."""
     thread = Thread.objects.create(user=user, title="Long", created_at=now(), updated_at=now())
     parent = None

@@ -50,12 +50,12 @@ class Command(BaseCommand):
             raise CommandError(sentence) from None
 
     async def _run(self, configuration: config.Config, queues: list[str] | None) -> None:
-        pool = cast("ChatConfig", apps.get_app_config("chat")).event_log.pool
-        engine = Engine(configuration, sweep=sweep, queues=queues, database=pool.reachability)
+        chat = cast("ChatConfig", apps.get_app_config("chat"))
+        engine = Engine(configuration, sweep=sweep, queues=queues, database=chat.event_log.pool.reachability)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, engine.stop)
         try:
             await engine.run()
         finally:
-            await pool.close()
+            await chat.close()

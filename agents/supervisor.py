@@ -159,7 +159,8 @@ class _Run:
                 yield event
         finally:
             await self._close(stream)
-        for closing in self._end_open_calls():
+        # What a pause leaves open goes on after it.
+        for closing in () if isinstance(terminal, AgentPaused) else self._end_open_calls():
             yield closing
         yield self._ended(terminal)
 

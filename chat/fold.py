@@ -22,14 +22,17 @@ the web chat's reducer, which replays tests/traces/*.json. `ClientState.to_json(
         "model": "…" | null,
         "text": "…",                          the chunks since the last restart
         "steps": [                            in the order in which they began
-          {"kind": "thinking", "agent", "step", "text"},
-          {"kind": "tool", "agent", "tool_call_id", "tool", "arguments",
+          {"kind": "thinking", "agent", "within"?, "step", "text"},
+          {"kind": "tool", "agent", "within"?, "tool_call_id", "tool", "arguments",
            "status": "running" | "completed" | "failed", "result"?, "truncated"?, "error"?, "duration_ms"?},
-          {"kind": "subagent", "subagent", "parent_tool_call_id",
-           "status": "running" | "completed", "result"?}
+          {"kind": "subagent", "agent", "within"?, "subagent", "parent_tool_call_id",
+           "status": "running" | "completed" | "failed", "result"?, "error"?},
+          {"kind": "context", "agent", "within"?, "limit_tokens", "estimated_tokens",
+           "kept_messages", "dropped_messages", "shortened_results"}
         ],
-        "approvals": {tool_call_id: {"tool", "arguments", "expires_in",
-                                     "approved": bool | null, "by": "user" | "expired" | "cancelled" | null}},
+        "approvals": {tool_call_id: {"agent", "tool", "arguments", "truncated"?, "expires_in", "asked_at",
+                                     "approved": bool | null, "by": "user" | "expired" | "cancelled" | null,
+                                     "reason"?}},
         "message": {"id", "role", "content"} | null,
         "error": {"error_code", "error_message", "retryable", "correlation_id"?} | null,
         "cancelled_by": "user" | "interrupt" | "deleted" | null,
@@ -45,11 +48,17 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 - The content of a `truncated` answer is the run's `text`.
 - An event above 1 of a run of which the client has none (a `snapshot_required` crossed its `resume`) is
   dropped and makes `all` stale.
-- A thinking delta is appended to its agent's latest thinking step when `step` is the same, else it begins a
-  new one.
+- `within` is the tool call that asked the step's agent: the `parent_tool_call_id` of the latest subagent of that name
+  that is running, absent when there is none. Of two of one name that run in parallel, the later has the steps of both.
+- A thinking delta is appended to the latest thinking step of its agent within the same tool call when `step` is the
+  same, else it begins a new one.
+- A tool or subagent that begins while the same is running goes on: it is no new step.
 - A tool or subagent that completes without having begun is a completed step, `arguments` being {}.
 - `agent_restarted` resets the run to its first event, `approvals` excepted, sets `attempt` and `queued`.
-- `approval_resolved` leaves `queued` when no other approval is open.
+- `agent_started` after an approval resets nothing: text, steps and approvals go on.
+- `asked_at` is the timestamp of `approval_required`: with `expires_in` and the server's time it gives the time left.
+- `approval_resolved` leaves `queued` when no other approval is open. An approval that is open in an ended run ended
+  with it.
 - A run that `resumed` announces from seq 1 is added, if new, as `queued` with `last_seq` 0, whatever its status.
 - After a reconnect `last_run_number` stays until `resumed`: what lies between is not known before.
 - `snapshot_required` and `gone` remove the run. The former makes the run's thread stale, or `all` when the
@@ -62,7 +71,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any
+
+from chat.run_state import RunState, fold_event, unbegun
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 NOTICES = frozenset({"thread_created", "thread_updated", "thread_deleted"})
@@ -73,48 +84,6 @@ class ProtocolViolation(Exception):
 
     def __init__(self, run_id: str, expected: int, got: int) -> None:
         super().__init__(f"run {run_id}: expected seq {expected}, got {got}")
-
-
-class RunState(TypedDict):
-    """One run, as the module's docstring lays it out."""
-
-    run_number: int
-    last_seq: int
-    thread_id: str | None
-    agent: str | None
-    status: str
-    attempt: int
-    question: dict[str, Any] | None
-    model: str | None
-    text: str
-    steps: list[dict[str, Any]]
-    approvals: dict[str, dict[str, Any]]
-    message: dict[str, Any] | None
-    error: dict[str, Any] | None
-    cancelled_by: str | None
-    usage: dict[str, Any] | None
-    duration_ms: int | None
-
-
-def _unbegun(*, run_number: int, thread_id: str | None, status: str) -> RunState:
-    return RunState(
-        run_number=run_number,
-        last_seq=0,
-        thread_id=thread_id,
-        agent=None,
-        status=status,
-        attempt=1,
-        question=None,
-        model=None,
-        text="",
-        steps=[],
-        approvals={},
-        message=None,
-        error=None,
-        cancelled_by=None,
-        usage=None,
-        duration_ms=None,
-    )
 
 
 class ClientState:
@@ -174,7 +143,7 @@ class ClientState:
     def add_open_run(self, run: Mapping[str, Any]) -> None:
         """A run that is open according to `connection_established` or REST: the next `resume` names it."""
         if run["run_id"] not in self.runs and run["thread_id"] not in self._deleted_threads:
-            self.runs[run["run_id"]] = _unbegun(
+            self.runs[run["run_id"]] = unbegun(
                 run_number=run["run_number"], thread_id=run["thread_id"], status=run["status"]
             )
 
@@ -215,7 +184,7 @@ class ClientState:
     def _resumed(self, frame: Mapping[str, Any]) -> None:
         for run_id, run in frame["runs"].items():
             if run_id not in self.runs and run["from_seq"] == 1:
-                self.runs[run_id] = _unbegun(run_number=run["run_number"], thread_id=None, status="queued")
+                self.runs[run_id] = unbegun(run_number=run["run_number"], thread_id=None, status="queued")
         self._lose(frame["snapshot_required"])
         for run_id in frame["gone"]:
             self._remove(run_id)
@@ -270,103 +239,7 @@ class ClientState:
                 return
             raise ProtocolViolation(run_id, expected, seq)
         if run is None:
-            run = _unbegun(run_number=frame["run_number"], thread_id=frame["thread_id"], status="queued")
+            run = unbegun(run_number=frame["run_number"], thread_id=frame["thread_id"], status="queued")
             self.runs[run_id] = run
         fold_event(run, frame)
         self._unacked.add(run_id)
-
-
-def fold_log(events: Iterable[Mapping[str, Any]]) -> RunState | None:
-    """The state of one run from all of its events; None without any."""
-    run: RunState | None = None
-    for event in events:
-        if run is None:
-            run = _unbegun(run_number=event["run_number"], thread_id=event["thread_id"], status="queued")
-        fold_event(run, event)
-    return run
-
-
-def fold_event(run: RunState, event: Mapping[str, Any]) -> None:
-    """Apply the run's next event."""
-    data = event["data"]
-    run["last_seq"] = event["seq"]
-    match event["type"]:
-        case "message_created":
-            run["thread_id"] = event["thread_id"]
-            run["agent"] = event["agent"]
-            run["question"] = {name: data["message"][name] for name in _QUESTION if name in data["message"]}
-            run["status"] = "queued"
-        case "agent_started":
-            run |= {"agent": event["agent"], "status": "running"}
-            run |= {"model": data["model"], "attempt": data["attempt"]}
-        case "agent_restarted":
-            run |= {"text": "", "steps": [], "model": None, "attempt": data["attempt"], "status": "queued"}
-        case "agent_response_chunk":
-            run["text"] += data["text"]
-        case "approval_required":
-            asked = {"tool": data["tool"], "arguments": data["arguments"], "expires_in": data["expires_in"]}
-            run["approvals"][data["tool_call_id"]] = {**asked, "approved": None, "by": None}
-            run["status"] = "awaiting_approval"
-        case "approval_resolved":
-            run["approvals"][data["tool_call_id"]] |= {"approved": data["approved"], "by": data["by"]}
-            if all(approval["approved"] is not None for approval in run["approvals"].values()):
-                run["status"] = "queued"
-        case "agent_completed" | "agent_error" | "agent_cancelled":
-            _fold_end(run, event)
-        case _:
-            _fold_step(run["steps"], event)
-
-
-_QUESTION = ("id", "content", "parent_id")
-_ERROR = ("error_code", "error_message", "retryable", "correlation_id")
-_OUTCOME = ("result", "truncated", "error", "duration_ms")
-
-
-def _fold_end(run: RunState, event: Mapping[str, Any]) -> None:
-    data = event["data"]
-    message = data.get("message")
-    if message is not None and "truncated" in message:
-        message = {"id": message["id"], "role": message["role"], "content": run["text"]}
-    run["message"] = message
-    match event["type"]:
-        case "agent_completed":
-            run |= {"status": "completed", "usage": data["usage"], "duration_ms": data["duration_ms"]}
-        case "agent_error":
-            run |= {"status": "failed", "error": {name: data[name] for name in _ERROR if name in data}}
-        case "agent_cancelled":
-            run |= {"status": "cancelled", "cancelled_by": data["by"]}
-
-
-def _fold_step(steps: list[dict[str, Any]], event: Mapping[str, Any]) -> None:
-    data = event["data"]
-    match event["type"]:
-        case "agent_thinking":
-            latest = _latest(steps, kind="thinking", agent=event["agent"])
-            if latest is not None and latest["step"] == data["step"]:
-                latest["text"] += data["text"]
-            else:
-                steps.append({"kind": "thinking", "agent": event["agent"], **data})
-        case "tool_executing":
-            steps.append({"kind": "tool", "agent": event["agent"], **data, "status": "running"})
-        case "tool_completed":
-            tool = _latest(steps, kind="tool", tool_call_id=data["tool_call_id"], status="running")
-            if tool is None:
-                names = {"tool_call_id": data["tool_call_id"], "tool": data["tool"]}
-                tool = {"kind": "tool", "agent": event["agent"], **names, "arguments": {}}
-                steps.append(tool)
-            tool["status"] = "failed" if "error" in data else "completed"
-            tool |= {name: data[name] for name in _OUTCOME if name in data}
-        case "subagent_started":
-            steps.append({"kind": "subagent", **data, "status": "running"})
-        case "subagent_completed":
-            names = {"subagent": data["subagent"], "parent_tool_call_id": data["parent_tool_call_id"]}
-            subagent = _latest(steps, kind="subagent", **names, status="running")
-            if subagent is None:
-                subagent = {"kind": "subagent", **names}
-                steps.append(subagent)
-            subagent["status"] = "completed"
-            subagent |= {name: data[name] for name in ("result",) if name in data}
-
-
-def _latest(steps: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:
-    return next((step for step in reversed(steps) if all(step.get(k) == v for k, v in wanted.items())), None)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.clients import PASSWORD, Account
+from tests.processes import HOST
+
+T = TypeVar("T")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = (
@@ -17,6 +23,59 @@ ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 COMPLETED = '[data-testid="message"][data-role="assistant"][data-status="completed"]'
+
+
+class Cable:
+    """Between browser and server: what passes can be cut, as by a closed laptop lid, and connected again."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._connected = True
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._call(asyncio.start_server(self._carry_both_ways, HOST, 0))
+        self.url = f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        self._call(self._drop_all(connected=False))
+
+    def join(self) -> None:
+        self._connected = True
+
+    def close(self) -> None:
+        self._server.close()
+        self._call(self._drop_all(connected=False))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _drop_all(self, *, connected: bool) -> None:
+        self._connected = connected
+        for end in self._open:
+            end.transport.abort()
+        while self._open:  # noqa: ASYNC110 - each end closes itself
+            await asyncio.sleep(0.01)
+
+    async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._connected:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._open.add(sink)
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+        self._open.discard(sink)
 
 
 @contextlib.contextmanager
@@ -57,6 +116,11 @@ def sign_in(page: Page, url: str, account: Account) -> None:
 def ask(page: Page, text: str) -> None:
     page.get_by_test_id("composer").fill(text)
     page.keyboard.press("Enter")
+
+
+def choose_agent(page: Page, name: str) -> None:
+    page.get_by_test_id("agent-picker").click()
+    page.locator(f'[data-testid="agent-option"][data-agent="{name}"]').click()
 
 
 def answers(page: Page) -> Locator:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from chat.fold import ClientState, fold_log
+from chat.fold import ClientState
+from chat.run_state import fold_log
 from tests.delivery_sockets import Connection
 from tests.delivery_world import Json, World
 

@@ -62,6 +62,21 @@ class Run:
     def tool_done(self, call: str, tool: str, *, agent: str | None = None, **outcome: Any) -> Frame:
         return self.event("tool_completed", agent=agent, tool_call_id=call, tool=tool, **outcome, duration_ms=12)
 
+    def subagent_started(self, subagent: str, call: str, *, agent: str | None = None) -> Frame:
+        return self.event("subagent_started", agent=agent, subagent=subagent, parent_tool_call_id=call)
+
+    def subagent_completed(self, subagent: str, call: str, *, agent: str | None = None, **outcome: str) -> Frame:
+        return self.event("subagent_completed", agent=agent, subagent=subagent, parent_tool_call_id=call, **outcome)
+
+    def asks(self, call: str, tool: str, *, agent: str | None = None, **arguments: Any) -> Frame:
+        """The tool waits for a person."""
+        self.status = "awaiting_approval"
+        asked = {"tool_call_id": call, "tool": tool, "arguments": arguments, "expires_in": 600}
+        return self.event("approval_required", agent=agent, **asked)
+
+    def resolved(self, call: str, *, approved: bool, by: str = "user", **more: str) -> Frame:
+        return self.event("approval_resolved", tool_call_id=call, approved=approved, by=by, **more)
+
     def chunk(self, text: str) -> Frame:
         self.text += text
         return self.event("agent_response_chunk", message_id=self.message_id, text=text)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,13 +70,52 @@ def delegation(r: Recording) -> None:
     r.connect(2)
     r.get(run.created("How many orders?"), run.started(), run.thinking(1))
     r.get(run.tool("call-1", "delegate", to="data"))
-    r.get(run.event("subagent_started", subagent="data", parent_tool_call_id="call-1"))
+    r.get(run.subagent_started("data", "call-1"))
     r.get(run.thinking(1, agent="data"), run.thinking(1, "Counting", agent="data"))
     r.get(run.tool("call-2", "query", agent="data", table="orders"), run.thinking(1, "still triage"))
     r.get(run.tool_done("call-2", "query", agent="data", result=42), run.thinking(2, agent="data"))
-    r.get(run.event("subagent_completed", subagent="data", parent_tool_call_id="call-1", result="42 orders"))
+    r.get(run.subagent_completed("data", "call-1", result="42 orders"))
     r.get(run.tool_done("call-1", "delegate", result="42 orders"))
     r.get(run.thinking(2), run.chunk("There are 42 orders."), run.completed())
+
+
+def delegation_again(r: Recording) -> None:
+    """The same specialist twice, one that asks another of the first one's name, and one that fails."""
+    run = Run(4, agent="triage")
+    r.connect(3)
+    r.get(run.created("Compare the weeks"), run.started(), run.thinking(1))
+    for call in ("call-1", "call-2"):
+        r.get(run.tool(call, "ask_data", question=f"week of {call}"), run.subagent_started("data", call))
+        r.get(run.thinking(1, agent="data"), run.thinking(1, "Summing up", agent="data"))
+        r.get(run.tool(f"{call}.1", "usage", agent="data"), run.tool_done(f"{call}.1", "usage", agent="data", result=7))
+        r.get(run.subagent_completed("data", call, result="7 dollars"), run.tool_done(call, "ask_data", result="7"))
+    r.get(run.tool("call-3", "ask_optimization"), run.subagent_started("optimization", "call-3"))
+    r.get(run.thinking(1, agent="optimization"), run.tool("call-4", "ask_triage", agent="optimization"))
+    r.get(run.subagent_started("triage", "call-4", agent="optimization"), run.thinking(1, "Inner", agent="triage"))
+    r.get(run.subagent_completed("triage", "call-4", agent="optimization", error="the model failed"))
+    r.get(run.tool_done("call-4", "ask_triage", agent="optimization", error="the model failed"))
+    r.get(run.thinking(2, "Without it.", agent="optimization"))
+    r.get(run.subagent_completed("optimization", "call-3", result="Nothing to save."))
+    r.get(run.tool_done("call-3", "ask_optimization", result="Nothing to save."))
+    r.get(run.subagent_completed("data", "call-9", error="lost"), run.thinking(2, "Outer"), run.chunk("The same."))
+    r.get(run.completed())
+
+
+def context_reduced(r: Recording) -> None:
+    run = Run(5, agent="triage")
+    r.connect(4)
+    counts: dict[str, Any] = {
+        "limit_tokens": 8192,
+        "estimated_tokens": 61_200,
+        "kept_messages": 59,
+        "dropped_messages": 541,
+    }
+    r.get(run.created("And now?"), run.started(), run.thinking(1))
+    r.get(run.event("context_reduced", **counts, shortened_results=3))
+    r.get(run.tool("call-1", "ask_data"), run.subagent_started("data", "call-1"))
+    r.get(run.event("context_reduced", agent="data", **counts, shortened_results=0))
+    r.get(run.subagent_completed("data", "call-1", result="42"), run.tool_done("call-1", "ask_data", result="42"))
+    r.get(run.chunk("42."), run.completed())
 
 
 def large_result_and_long_answer(r: Recording) -> None:
@@ -165,16 +205,13 @@ def approval(r: Recording) -> None:
     run = Run(1)
     r.connect(0)
     r.get(run.created("Delete both files"), run.started(), run.thinking(1), run.chunk("I need to ask. "))
-    for call, path in (("call-1", "a.txt"), ("call-2", "b.txt")):
-        r.get(run.event("approval_required", tool_call_id=call, tool="delete_file", arguments={"path": path},
-                        expires_in=600))  # fmt: skip
-    run.status = "awaiting_approval"
+    r.get(run.asks("call-1", "delete_file", path="a.txt"), run.asks("call-2", "delete_file", path="b.txt"))
     r.disconnect()
     r.connect(1, run)
     r.resumed(run)
-    r.get(run.event("approval_resolved", tool_call_id="call-1", approved=True, by="user"))
+    r.get(run.resolved("call-1", approved=True))
     r.get({"type": "approval_accepted", "ref": "a1", "run_id": run.run_id, "tool_call_id": "call-1"})
-    r.get(run.event("approval_resolved", tool_call_id="call-2", approved=False, by="user"))
+    r.get(run.resolved("call-2", approved=False, reason="I still need b.txt"))
     r.get(
         run.started(),
         run.tool("call-1", "delete_file", path="a.txt"),
@@ -186,13 +223,52 @@ def approval(r: Recording) -> None:
     r.get(run.chunk("One is deleted."), run.completed())
 
 
+def approval_of_a_subagent(r: Recording) -> None:
+    """What the agents did before the pause stays, and goes on after it."""
+    run = Run(1, agent="triage")
+    r.connect(0)
+    r.get(run.created("What does that page say?"), run.started(), run.thinking(1), run.chunk("Let me see. "))
+    r.get(run.tool("call-1", "ask_assistant", question="Read it"), run.subagent_started("assistant", "call-1"))
+    r.get(run.thinking(1, "A page.", agent="assistant"))
+    r.get(run.asks("call-2", "fetch_page", agent="assistant", url="https://example.org/"))
+    r.get(run.resolved("call-2", approved=True))
+    r.get(run.started(), run.tool("call-1", "ask_assistant", question="Read it"))
+    r.get(run.subagent_started("assistant", "call-1"))
+    r.get(run.tool("call-2", "fetch_page", agent="assistant", url="https://example.org/"))
+    r.get(run.tool_done("call-2", "fetch_page", agent="assistant", result="Example Domain"))
+    r.get(run.thinking(2, agent="assistant"), run.subagent_completed("assistant", "call-1", result="An example."))
+    r.get(run.tool_done("call-1", "ask_assistant", result="An example."), run.thinking(2))
+    r.get(run.chunk("It is an example."), run.completed())
+
+
 def approval_expired(r: Recording) -> None:
     run = Run(1)
     r.connect(0)
-    r.get(run.created("Delete it"), run.started(), run.thinking(1))
-    r.get(run.event("approval_required", tool_call_id="call-1", tool="delete_file", arguments={}, expires_in=1))
-    r.get(run.event("approval_resolved", tool_call_id="call-1", approved=False, by="expired"))
+    r.get(run.created("Delete it"), run.started(), run.thinking(1), run.asks("call-1", "delete_file"))
+    r.get(run.resolved("call-1", approved=False, by="expired"))
     r.get(run.failed("APPROVAL_EXPIRED", "Nobody answered in time."))
+
+
+def approval_of_large_arguments(r: Recording) -> None:
+    run = Run(1)
+    r.connect(0)
+    r.get(run.created("Write it"), run.started(), run.thinking(1))
+    truncated = {"bytes": 20_015, "href": f"/api/runs/{run.run_id}/approvals"}
+    asked: dict[str, Any] = {
+        "tool_call_id": "call-1",
+        "tool": "write",
+        "arguments": '{"text":"aaaa… [cut]',
+        "truncated": truncated,
+    }
+    r.get(run.event("approval_required", **asked, expires_in=600))
+
+
+def approval_cancelled(r: Recording) -> None:
+    run, waits = Run(1), Run(2)
+    r.connect(0)
+    r.get(run.created("Delete it"), run.started(), run.asks("call-1", "delete_file"), waits.created("And this?"))
+    r.get(run.resolved("call-1", approved=False, by="cancelled"), run.cancelled("user"))
+    r.get(waits.started(), waits.asks("call-1", "delete_file"), waits.cancelled("interrupt"))
 
 
 def snapshot_required(r: Recording) -> None:
@@ -282,6 +358,8 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     tools_in_parallel,
     thinking,
     delegation,
+    delegation_again,
+    context_reduced,
     restart,
     hand_back,
     large_result_and_long_answer,
@@ -290,7 +368,10 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     replay_with_duplicates,
     two_threads_interleaved,
     approval,
+    approval_of_a_subagent,
     approval_expired,
+    approval_of_large_arguments,
+    approval_cancelled,
     snapshot_required,
     resume_crosses_snapshot,
     reload,

@@ -235,7 +235,7 @@ async def test_an_agent_that_was_asked_waits_and_who_asked_waits_with_it() -> No
         ("boss", "c2", {"path": "x"}),
         ("data", "c1.2", {"path": "a"}),
     ]
-    assert not [event for event in events if isinstance(event, SubagentCompleted)]
+    assert not [event for event in events if isinstance(event, SubagentCompleted | ToolCompleted)]
 
     events = await resumed(chat, pause, {"c1.2": APPROVED, "c2": DENIED}, "boss")
     assert events[1:-1] == [

@@ -25,7 +25,6 @@ from agents.events import (
     event_data,
 )
 from agents.plain import plain_text
-from chat.fold import fold_log
 from chat.models import CancelledBy, RunEvent
 from chat.run_event import (
     CUT,
@@ -39,6 +38,7 @@ from chat.run_event import (
     event_frame,
     text_pieces,
 )
+from chat.run_state import fold_log
 from chat.run_writer import RunWriter
 from chat.threads import ThreadService
 from netra.testing import Netra

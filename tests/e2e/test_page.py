@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import threading
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import answers, ask, chromium, plain, profile, shown, sign_in
+from tests.browser import Cable, answers, ask, chromium, plain, profile, shown, sign_in
 from tests.clients import Account
 from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
-from tests.processes import HOST
-
-T = TypeVar("T")
 
 QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
-
-
-class Cable:
-    """Between browser and server: what passes can be cut, as by a closed laptop lid, and connected again."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._connected = True
-        self._open: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = self._call(asyncio.start_server(self._carry_both_ways, HOST, 0))
-        self.url = f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
-
-    def cut(self) -> None:
-        self._call(self._drop_all(connected=False))
-
-    def join(self) -> None:
-        self._connected = True
-
-    def close(self) -> None:
-        self._server.close()
-        self._call(self._drop_all(connected=False))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    async def _drop_all(self, *, connected: bool) -> None:
-        self._connected = connected
-        for end in self._open:
-            end.transport.abort()
-        while self._open:  # noqa: ASYNC110 - each end closes itself
-            await asyncio.sleep(0.01)
-
-    async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._connected:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
-
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        self._open.add(sink)
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
-        self._open.discard(sink)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +26,7 @@ def browser() -> Iterator[Browser]:
 def server() -> Iterator[LiveServer]:
     """With a database of its own: a worker beside it would answer at another pace."""
     for folder in new_data_dir():
-        with LiveServer(folder, offline_tokens_per_second=25) as server:
+        with LiveServer(folder, offline_tokens_per_second=40) as server:
             yield server
         assert not server.traceback(), server.traceback()
 

@@ -48,6 +48,7 @@ const say = (messageId: string, threadId: string | null = "thread") => ({
   conversation: threadId ?? "new:1",
   threadId,
   content: `text of ${messageId}`,
+  agent: null,
 });
 
 const accept = (messageId: string, runNumber = 1): MessageAccepted => ({

@@ -6,6 +6,7 @@ export function established(given: Partial<ConnectionEstablished> = {}): Connect
     type: "connection_established",
     connection_id: "connection",
     user: { id: "1", username: "ada" },
+    server_time: "2026-11-23T19:00:00.000Z",
     services: {},
     agents: ["assistant"],
     last_run_number: 0,

@@ -10,6 +10,7 @@ const message = (messageId: string, conversation = "t1", threadId: string | null
   conversation,
   threadId,
   content: `text of ${messageId}`,
+  agent: null as string | null,
 });
 
 const acceptance = (messageId: string, threadId = "t1"): MessageAccepted => ({
@@ -43,6 +44,12 @@ test("what was sent and not answered is sent again after a reconnect, under the 
     content: "text of a",
     thread_id: "t1",
   });
+});
+
+test("a message names the agent that is asked, when one was chosen", () => {
+  const [chosen, left] = filled({ ...message("a"), agent: "data" }, message("b"));
+  assert.deepEqual([chosen, left].map((each) => (outbox.command(each!) as { agent?: string }).agent), ["data", undefined]);
+  assert.equal("agent" in outbox.command(left!), false);
 });
 
 test("the messages of a new conversation go to the thread that the first one made", () => {

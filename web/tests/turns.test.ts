@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EMPTY_HISTORY, extended, type History, refreshed } from "../src/chat/history";
 import type { MessagesPage, RestMessage, RestRun } from "../src/chat/rest";
-import { answerView, type Sources, type Turn, turnsOf } from "../src/chat/turns";
+import { type AnswerView, answerView, type Sources, type Turn, turnsOf } from "../src/chat/turns";
 import { fold, INITIAL } from "../src/protocol/fold";
 import type { RunEvent } from "../src/protocol/frames";
 import { accepted, enqueued, type Outbox, refused } from "../src/protocol/outbox";
@@ -88,8 +88,8 @@ test("runs of other threads are not shown", () => {
 });
 
 test("a message in the outbox is shown last, and once when its run has begun", () => {
-  let outbox: Outbox = enqueued([], { messageId: "q3", conversation: "thread", threadId: "thread", content: "question 3" });
-  outbox = enqueued(outbox, { messageId: "q4", conversation: "thread", threadId: "thread", content: "question 4" });
+  let outbox: Outbox = enqueued([], { messageId: "q3", conversation: "thread", threadId: "thread", content: "question 3", agent: null });
+  outbox = enqueued(outbox, { messageId: "q4", conversation: "thread", threadId: "thread", content: "question 4", agent: null });
   const history = shown([question(1), answer(1)], [run(1)]);
   const turns = turnsOf(sources({ history, outbox }));
   assert.deepEqual(outline(turns), ["q1 r1+message", "q3", "q4"]);
@@ -151,6 +151,16 @@ test("an open answer shows the text so far, an ended one the message itself", ()
   assert.deepEqual([open.status, open.text], ["running", "ans"]);
   const done = answerView({ runId: "r1", live: live(1, started, thinking, chunk, completed)["r1"] ?? null, rest: openRun(1), message: null });
   assert.deepEqual([done.status, done.text, done.messageId], ["completed", "answer 1", "a1"]);
+});
+
+test("an answer tells who answered and with which model, from either side", () => {
+  const usage = { model: "m", input_tokens: 1, output_tokens: 2, requests: 1 };
+  const told = ({ agent, model }: AnswerView): unknown[] => [agent, model];
+  const rest = run(1, { agent: "data", usage });
+  assert.deepEqual(told(answerView({ runId: "r1", live: null, rest, message: answer(1) })), ["data", "m"]);
+  assert.deepEqual(told(answerView({ runId: "r1", live: live(1)["r1"] ?? null, rest: null, message: null })), ["assistant", null]);
+  const begun = live(1, { ...started, agent: "triage" } as RunEvent)["r1"] ?? null;
+  assert.deepEqual(told(answerView({ runId: "r1", live: begun, rest: null, message: null })), ["triage", "m"]);
 });
 
 test("a failed run shows its error from either side, with the partial answer", () => {

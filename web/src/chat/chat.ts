@@ -3,15 +3,16 @@ import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { Clock } from "../protocol/clock";
 import type { ConnectionParts } from "../protocol/connection";
 import { listLoaded, type Stale, threadsLoaded } from "../protocol/fold";
-import type { ErrorMessage, ThreadNotice } from "../protocol/frames";
+import type { ErrorMessage, RunStatus, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import { newMessageId } from "../protocol/identifier";
 import type { OutgoingMessage } from "../protocol/outbox";
+import { Agents } from "./agents";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { Drafts } from "./drafts";
 import { addressOf, threadInAddress } from "./place";
-import { type Fetch, loadToolResult, type Me } from "./rest";
+import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
 import { ThreadList } from "./thread_list";
 
 export interface Notice {
@@ -39,9 +40,16 @@ export class Chat {
   readonly list: ThreadList;
   readonly delivery: Delivery;
   readonly drafts: Drafts;
+  readonly agents: Agents;
+  /** Who is asked next: chosen here, else who was asked last, else chosen last in a new conversation. */
+  readonly agent: ReadonlySignal<string | null>;
   readonly conversation: ReadonlySignal<Conversation>;
   /** Threads in which an answer is being written. */
   readonly busyThreads: ReadonlySignal<ReadonlySet<string>>;
+  /** Threads in which an agent waits for an approval. */
+  readonly waitingThreads: ReadonlySignal<ReadonlySet<string>>;
+  /** Of the open conversation; null for one that has none. */
+  readonly title: ReadonlySignal<string | null>;
   readonly notice = signal<Notice | null>(null);
 
   #parts: ChatParts;
@@ -53,6 +61,7 @@ export class Chat {
     this.#parts = parts;
     this.me = parts.me;
     this.drafts = new Drafts(String(parts.me.id));
+    this.agents = new Agents(parts.fetch, String(parts.me.id));
     this.delivery = new Delivery({
       clock: parts.clock,
       random: Math.random,
@@ -60,7 +69,10 @@ export class Chat {
       dial: parts.dial,
       nextFrame: parts.nextFrame,
       events: {
-        established: (frame, first) => this.#established(first, frame.last_run_number),
+        established: (frame, first) => {
+          this.agents.announced(frame.agents);
+          this.#established(first, frame.last_run_number);
+        },
         noticed: (notice) => this.#noticed(notice),
         accepted: (message, { thread_id }) => this.#accepted(message, thread_id),
         failed: (error) => this.#failed(error),
@@ -71,18 +83,35 @@ export class Chat {
     this.list = new ThreadList(parts.fetch, (version) => this.delivery.update((state) => listLoaded(state, version)));
     this.#conversation = signal(this.#conversationOf(threadInAddress(location.pathname)));
     this.conversation = this.#conversation;
-    this.busyThreads = computed(() => {
+    this.agent = computed(() => {
+      const { chosenAgent, latestAgent } = this.conversation.value;
+      return this.agents.choose(chosenAgent.value, latestAgent.value, this.agents.chosenIn(null));
+    });
+    const threadsWith = (wanted: (status: RunStatus) => boolean): ReadonlySet<string> => {
       const runs = Object.values(this.delivery.state.value.runs);
-      return new Set(runs.filter((run) => isOpen(run.status)).map((run) => run.thread_id ?? ""));
+      return new Set(runs.filter((run) => wanted(run.status)).map((run) => run.thread_id ?? ""));
+    };
+    this.busyThreads = computed(() => threadsWith(isOpen));
+    this.waitingThreads = computed(() => threadsWith((status) => status === "awaiting_approval"));
+    this.title = computed(() => {
+      const { threadId, title } = this.conversation.value;
+      const listed = this.list.threads.value.find((thread) => thread.id === threadId.value);
+      return (listed?.title ?? title.value) || null;
     });
   }
 
   readonly toolResult = (href: string): Promise<unknown> => loadToolResult(this.#parts.fetch, href);
 
+  readonly approvalArguments = (href: string, toolCallId: string): Promise<unknown> =>
+    loadArguments(this.#parts.fetch, href, toolCallId);
+
   start(): void {
     this.delivery.start(this.drafts.readOutbox());
     void this.#conversation.value.load();
-    void this.list.reload().catch(() => {});
+    void this.list.reload().then(
+      () => this.#titleWanted(),
+      () => {},
+    );
   }
 
   close(): void {
@@ -112,10 +141,17 @@ export class Chat {
     this.drafts.write(threadId.value, text);
   }
 
-  send(content: string): void {
+  send(content: string, agent = this.agent.value): void {
     const { key, threadId } = this.#conversation.value;
     this.notice.value = null;
-    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content });
+    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent });
+  }
+
+  /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
+  chooseAgent(name: string): void {
+    const { chosenAgent, threadId } = this.#conversation.value;
+    chosenAgent.value = name;
+    this.agents.remember(threadId.value, name);
   }
 
   /** Take an unsent message back into the composer. */
@@ -139,13 +175,22 @@ export class Chat {
     this.notice.value = null;
     this.#conversation.value = this.#conversationOf(threadId);
     void this.#conversation.value.load();
+    if (this.list.loaded.value) this.#titleWanted();
+  }
+
+  #titleWanted(): void {
+    const { threadId } = this.#conversation.value;
+    if (this.list.threads.value.some((thread) => thread.id === threadId.value)) return;
+    // A thread that cannot be read has no title, and the conversation says why.
+    this.#conversation.value.loadTitle().catch(() => {});
   }
 
   /** A new conversation whose first message is still in the outbox is taken up again. */
   #conversationOf(threadId: string | null): Conversation {
     const waiting = this.drafts.readOutbox().findLast((message) => message.threadId === null);
     const key = threadId ?? waiting?.conversation ?? NEW_CONVERSATION + newMessageId();
-    return new Conversation(key, this.#parts.fetch, this.delivery, this.drafts.read(threadId));
+    const agent = threadId === null ? null : this.agents.chosenIn(threadId);
+    return new Conversation(key, this.#parts.fetch, this.delivery, { draft: this.drafts.read(threadId), agent });
   }
 
   /** What was read before the first connection may lack runs that began between the reading and the connection. */
@@ -158,8 +203,12 @@ export class Chat {
 
   #noticed(notice: ThreadNotice): void {
     this.list.apply(notice);
-    const open = this.#conversation.value.threadId.value;
-    if (notice.type !== "thread_deleted" || notice.thread.id !== open) return;
+    const { threadId, title } = this.#conversation.value;
+    if (notice.thread.id !== threadId.value) return;
+    if (notice.type !== "thread_deleted") {
+      title.value = notice.thread.title;
+      return;
+    }
     history.replaceState(null, "", addressOf(null));
     this.#show(null);
     this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
@@ -195,6 +244,7 @@ export class Chat {
     this.#reloadsList = true;
     const again = (): void => {
       this.#reloadsList = false;
+      this.#titleWanted();
       if (this.delivery.current.stale.list) this.#reloadList();
     };
     void this.list.reload().then(

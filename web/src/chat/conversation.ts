@@ -4,7 +4,7 @@ import { isOpen } from "../protocol/frames";
 import type { RestError } from "../session/rest";
 import type { Delivery, RestRunName } from "./delivery";
 import { EMPTY_HISTORY, extended, type History, refreshed } from "./history";
-import { type Fetch, loadMessages, type MessagesPage, type RestRun } from "./rest";
+import { type Fetch, loadMessages, loadThread, type MessagesPage, type RestRun } from "./rest";
 import { isPassing, untilLoaded } from "./retrying";
 import { type Turn, turnsOf } from "./turns";
 
@@ -23,6 +23,12 @@ export class Conversation {
   readonly failure = signal<RestError | null>(null);
   /** What is in the composer. */
   readonly draft: Signal<string>;
+  /** The agent that the person chose for this conversation. */
+  readonly chosenAgent: Signal<string | null>;
+  /** The agent that was asked last. */
+  readonly latestAgent: ReadonlySignal<string | null>;
+  /** Of a thread that the list does not show. */
+  readonly title = signal<string | null>(null);
   readonly turns: ReadonlySignal<readonly Turn[]>;
   readonly openRunIds: ReadonlySignal<readonly string[]>;
 
@@ -34,9 +40,10 @@ export class Conversation {
   #extending = false;
   #live = true;
 
-  constructor(key: string, fetch: Fetch, delivery: Delivery, draft: string) {
+  constructor(key: string, fetch: Fetch, delivery: Delivery, { draft, agent }: { readonly draft: string; readonly agent: string | null }) {
     this.key = key;
     this.draft = signal(draft);
+    this.chosenAgent = signal(agent);
     this.#fetch = fetch;
     this.#delivery = delivery;
     this.threadId = this.#threadId;
@@ -51,6 +58,10 @@ export class Conversation {
         outbox: delivery.outbox.value,
       }),
     );
+    this.latestAgent = computed(() => {
+      const answer = this.turns.value.at(-1)?.answers.at(-1);
+      return answer?.live?.agent ?? answer?.rest?.agent ?? null;
+    });
     this.openRunIds = computed(() =>
       Object.entries(delivery.state.value.runs)
         .filter(([, run]) => run.thread_id === this.#threadId.value && this.#threadId.value !== null && isOpen(run.status))
@@ -67,6 +78,14 @@ export class Conversation {
 
   close(): void {
     this.#live = false;
+  }
+
+  /** The list shows the latest threads only: the title of an older one is asked for. */
+  async loadTitle(): Promise<void> {
+    const id = this.#threadId.value;
+    if (id === null || this.title.value !== null) return;
+    const thread = await untilLoaded(() => loadThread(this.#fetch, id), () => this.#live && this.title.value === null);
+    if (thread) this.title.value ??= thread.title;
   }
 
   /** Read the newest page, again or for the first time. Wishes during a reading are met by one further reading. */

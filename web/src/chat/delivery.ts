@@ -6,6 +6,7 @@ import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCom
 import type { ConnectionEstablished, ErrorMessage, Frame, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import * as outbox from "../protocol/outbox";
+import { Decisions } from "./decisions";
 
 export interface DeliveryParts {
   readonly clock: Clock;
@@ -42,12 +43,14 @@ export class Delivery {
   /** Runs whose events the server no longer has. */
   readonly unavailable = signal<ReadonlySet<string>>(new Set());
   readonly stopping = signal<ReadonlySet<string>>(new Set());
+  readonly decisions = new Decisions((command) => this.#connection.send(command));
 
   #parts: DeliveryParts;
   #connection: Connection;
   #current: ClientState = INITIAL;
   #drawing = false;
   #baseline = 0;
+  #serverAhead = 0;
   #maxMessageBytes = Number.POSITIVE_INFINITY;
   /** Named in a `resume` of this connection. */
   #named = new Set<string>();
@@ -100,7 +103,10 @@ export class Delivery {
     this.#reportStale();
   }
 
-  enqueue(message: Pick<outbox.OutgoingMessage, "messageId" | "conversation" | "threadId" | "content">): void {
+  /** Milliseconds by the server's clock, as far as its greeting told. */
+  readonly serverNow = (): number => this.#parts.clock.now() + this.#serverAhead;
+
+  enqueue(message: outbox.NewMessage): void {
     this.#setOutbox(outbox.enqueued(this.outbox.value, message));
     this.#flush();
   }
@@ -182,10 +188,17 @@ export class Delivery {
       case "run_stopped":
         this.#stopped(frame.run_id);
         break;
+      case "approval_accepted":
+        this.decisions.answered(frame.ref);
+        break;
+      case "approval_resolved":
+        this.decisions.settled(frame.run_id, frame.data.tool_call_id);
+        break;
       case "agent_completed":
       case "agent_error":
       case "agent_cancelled":
         this.#stopped(frame.run_id);
+        this.decisions.settled(frame.run_id);
         break;
       case "thread_created":
       case "thread_updated":
@@ -200,6 +213,7 @@ export class Delivery {
 
   #established(frame: ConnectionEstablished, first: boolean): void {
     this.#baseline = frame.last_run_number;
+    this.#serverAhead = (Date.parse(frame.server_time) || this.#parts.clock.now()) - this.#parts.clock.now();
     this.#maxMessageBytes = frame.limits.max_message_bytes;
     this.#named.clear();
     const resume = resumeCommand(this.#current);
@@ -209,6 +223,7 @@ export class Delivery {
     }
     this.#askFor([...this.#wanted]);
     for (const run of this.stopping.value) this.stopRun(run);
+    this.decisions.sendAgain();
     this.#flush();
     this.#parts.events.established(frame, first);
   }
@@ -221,6 +236,7 @@ export class Delivery {
     for (const id of runIds) {
       this.#named.delete(id);
       this.#stopped(id);
+      this.decisions.settled(id);
       const again = !this.#wanted.delete(id) && (before.runs[id]?.last_seq ?? 0) > 0;
       if (!again) this.unavailable.value = new Set([...this.unavailable.value, id]);
     }
@@ -252,7 +268,7 @@ export class Delivery {
     } else if (this.outbox.value.some((message) => message.messageId === ref)) {
       this.#setOutbox(outbox.refused(this.outbox.value, ref, error));
       this.#flush();
-    } else if (ref !== TOKEN_REF) {
+    } else if (ref !== TOKEN_REF && !this.decisions.refused(error)) {
       // A token that was not taken closes the connection when the one before expires, and the next dial brings it again.
       this.#parts.events.failed(error);
     }

@@ -1,16 +1,6 @@
 // What the person has typed and not sent, and what was sent and not yet accepted: both survive a reload.
 import { type Outbox, restored, stored } from "../protocol/outbox";
-
-const PREFIX = "netra";
-
-/** A browser may refuse storage: then nothing is kept, and nothing fails. */
-function quietly<Result>(act: () => Result): Result | null {
-  try {
-    return act();
-  } catch {
-    return null;
-  }
-}
+import { forgetAll, keep, kept, PREFIX, quietly } from "./storage";
 
 /** Drafts outlive the tab; the outbox belongs to its tab, so that no two tabs send the same message. */
 export class Drafts {
@@ -23,12 +13,11 @@ export class Drafts {
   }
 
   read(threadId: string | null): string {
-    return quietly(() => localStorage.getItem(this.#prefix + (threadId ?? "new"))) ?? "";
+    return kept(this.#prefix + (threadId ?? "new"));
   }
 
   write(threadId: string | null, text: string): void {
-    const key = this.#prefix + (threadId ?? "new");
-    quietly(() => (text === "" ? localStorage.removeItem(key) : localStorage.setItem(key, text)));
+    keep(this.#prefix + (threadId ?? "new"), text);
   }
 
   readOutbox(): Outbox {
@@ -43,11 +32,7 @@ export class Drafts {
   /** Signing out leaves nothing of the person on this machine. */
   forget(): void {
     quietly(() => sessionStorage.removeItem(this.#outboxKey));
-    quietly(() => {
-      for (const key of Object.keys(localStorage)) {
-        if (key.startsWith(this.#prefix)) localStorage.removeItem(key);
-      }
-    });
+    forgetAll(this.#prefix);
   }
 }
 
@@ -59,5 +44,5 @@ export function mayBeSignedIn(): boolean {
 }
 
 export function noteSignedIn(signedIn: boolean): void {
-  quietly(() => (signedIn ? localStorage.setItem(SIGNED_IN, "yes") : localStorage.removeItem(SIGNED_IN)));
+  keep(SIGNED_IN, signedIn ? "yes" : "");
 }

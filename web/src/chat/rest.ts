@@ -1,6 +1,6 @@
 // What REST tells of threads, messages and runs.
 import type { RunStatus, ThreadSummary, Usage } from "../protocol/frames";
-import type { RestRequest } from "../session/rest";
+import { RestError, type RestRequest } from "../session/rest";
 
 export type Fetch = (wanted: Omit<RestRequest, "token">) => Promise<unknown>;
 
@@ -34,6 +34,11 @@ export interface RestRun {
   readonly usage: Usage | null;
 }
 
+export interface RestApproval {
+  readonly tool_call_id: string;
+  readonly arguments: unknown;
+}
+
 export interface ThreadsPage {
   readonly threads_version: number;
   readonly threads: readonly ThreadSummary[];
@@ -62,9 +67,27 @@ export async function loadMessages(fetch: Fetch, threadId: string, before: strin
   return (await fetch({ method: "GET", path: `/api/threads/${threadId}/messages?${query.toString()}` })) as MessagesPage;
 }
 
+export interface AgentDescription {
+  readonly name: string;
+  readonly description: string;
+  readonly model: string;
+}
+
+export async function loadAgents(fetch: Fetch): Promise<readonly AgentDescription[]> {
+  return ((await fetch({ method: "GET", path: "/api/agents" })) as { readonly agents: readonly AgentDescription[] }).agents;
+}
+
 /** What a tool gave, whole, by the address in its event. */
 export async function loadToolResult(fetch: Fetch, href: string): Promise<unknown> {
   return ((await fetch({ method: "GET", path: href })) as { readonly result: unknown }).result;
+}
+
+/** The arguments that a tool waits with, whole, by the address in its request for approval. */
+export async function loadArguments(fetch: Fetch, href: string, toolCallId: string): Promise<unknown> {
+  const { approvals } = (await fetch({ method: "GET", path: href })) as { readonly approvals: readonly RestApproval[] };
+  const found = approvals.find((approval) => approval.tool_call_id === toolCallId);
+  if (!found) throw new RestError("APPROVAL_NOT_FOUND", "There is no such request for approval", 404);
+  return found.arguments;
 }
 
 export async function loadThread(fetch: Fetch, threadId: string): Promise<ThreadSummary> {

@@ -3,7 +3,7 @@
 import type { RunStatus, Usage } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import type { OutgoingMessage, Refusal } from "../protocol/outbox";
-import type { RunState, Step } from "../protocol/run";
+import type { Approval, RunState, Step } from "../protocol/run";
 import type { History } from "./history";
 import type { RestMessage, RestRun } from "./rest";
 
@@ -115,17 +115,23 @@ function sentQuestion(id: string, content: string): Question {
 
 export interface AnswerView {
   readonly messageId: string | null;
+  readonly agent: string | null;
+  readonly model: string | null;
   readonly status: RunStatus;
   readonly attempt: number;
   readonly steps: readonly Step[];
   /** Whether the steps are all there are so far. */
   readonly stepsKnown: boolean;
+  /** By the tool calls that asked, or ask, for one. */
+  readonly approvals: Readonly<Record<string, Approval>>;
   readonly text: string;
   readonly error: { readonly code: string; readonly message: string; readonly correlationId: string | null } | null;
   readonly cancelledBy: string | null;
   readonly usage: Usage | null;
   readonly durationMs: number | null;
 }
+
+const NONE: AnswerView["approvals"] = {};
 
 /** The newer of both sides: an ended run is not reopened by the replay of its events. */
 export function answerView({ live, rest, message }: Answer): AnswerView {
@@ -135,10 +141,13 @@ export function answerView({ live, rest, message }: Answer): AnswerView {
   const error = live?.error ?? null;
   return {
     messageId: live?.message?.id ?? message?.id ?? null,
+    agent: live?.agent ?? rest?.agent ?? null,
+    model: live?.usage?.model ?? live?.model ?? null,
     status,
     attempt: live?.attempt ?? 1,
     steps: live?.steps ?? [],
     stepsKnown: true,
+    approvals: live?.approvals ?? NONE,
     text: isOpen(status) ? (live?.text ?? "") : (live?.message?.content ?? live?.text ?? ""),
     error: error && { code: error.error_code, message: error.error_message, correlationId: error.correlation_id ?? null },
     cancelledBy: live?.cancelled_by ?? null,
@@ -151,10 +160,13 @@ function restView(rest: RestRun, live: RunState | null, message: RestMessage | n
   const failed = rest.status === "failed";
   return {
     messageId: rest.output_message_id,
+    agent: rest.agent,
+    model: rest.usage?.model ?? live?.model ?? null,
     status: rest.status,
     attempt: 1,
     steps: live?.steps ?? [],
     stepsKnown: false,
+    approvals: live?.approvals ?? NONE,
     text: message?.content ?? "",
     error: failed ? { code: rest.error_code || "INTERNAL_ERROR", message: rest.error_message ?? "", correlationId: null } : null,
     cancelledBy: rest.cancelled_by,

@@ -43,14 +43,32 @@ export interface RunEventData {
   };
   agent_response_chunk: { readonly message_id: string; readonly text: string };
   subagent_started: { readonly subagent: string; readonly parent_tool_call_id: string };
-  subagent_completed: { readonly subagent: string; readonly parent_tool_call_id: string; readonly result?: unknown };
+  subagent_completed: {
+    readonly subagent: string;
+    readonly parent_tool_call_id: string;
+    readonly result?: unknown;
+    readonly error?: string;
+  };
+  context_reduced: {
+    readonly limit_tokens: number;
+    readonly estimated_tokens: number;
+    readonly kept_messages: number;
+    readonly dropped_messages: number;
+    readonly shortened_results: number;
+  };
   approval_required: {
     readonly tool_call_id: string;
     readonly tool: string;
     readonly arguments: unknown;
-    readonly expires_in?: number;
+    readonly truncated?: Truncated;
+    readonly expires_in: number;
   };
-  approval_resolved: { readonly tool_call_id: string; readonly approved: boolean; readonly by: string };
+  approval_resolved: {
+    readonly tool_call_id: string;
+    readonly approved: boolean;
+    readonly by: "user" | "expired" | "cancelled";
+    readonly reason?: string;
+  };
   agent_restarted: { readonly attempt: number; readonly reason: string };
   agent_completed: { readonly message: WireAnswer; readonly usage: Usage; readonly duration_ms: number };
   agent_error: {
@@ -98,6 +116,7 @@ export interface ConnectionEstablished {
   readonly type: "connection_established";
   readonly connection_id: string;
   readonly user: { readonly id: string; readonly username: string };
+  readonly server_time: string;
   readonly services: Readonly<Record<string, string>>;
   readonly agents: readonly string[];
   readonly last_run_number: number;
@@ -171,6 +190,14 @@ export type Command =
       readonly agent?: string;
     }
   | { readonly type: "stop_run"; readonly ref: string; readonly run_id: string }
+  | {
+      readonly type: "resolve_approval";
+      readonly ref: string;
+      readonly run_id: string;
+      readonly tool_call_id: string;
+      readonly approved: boolean;
+      readonly reason?: string;
+    }
   | { readonly type: "resume"; readonly ref?: string; readonly cursors: Cursors; readonly after_run?: number }
   | { readonly type: "ack"; readonly cursors: Cursors; readonly received: number }
   | { readonly type: "refresh_token"; readonly ref?: string; readonly token: string };

@@ -15,10 +15,15 @@ export interface OutgoingMessage {
   readonly conversation: string;
   readonly threadId: string | null;
   readonly content: string;
+  /** Who is asked; null leaves it to the server. */
+  readonly agent: string | null;
   readonly state: "waiting" | "sent" | "accepted" | "refused";
   readonly refusal: Refusal | null;
   readonly acceptance: MessageAccepted | null;
 }
+
+/** A message as the person wrote it. */
+export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent">;
 
 export type Outbox = readonly OutgoingMessage[];
 
@@ -26,10 +31,7 @@ function changed(outbox: Outbox, messageId: string, change: Partial<OutgoingMess
   return outbox.map((message) => (message.messageId === messageId ? { ...message, ...change } : message));
 }
 
-export function enqueued(
-  outbox: Outbox,
-  message: Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content">,
-): Outbox {
+export function enqueued(outbox: Outbox, message: NewMessage): Outbox {
   return [...outbox, { ...message, state: "waiting", refusal: null, acceptance: null }];
 }
 
@@ -50,6 +52,7 @@ export function command(message: OutgoingMessage): Command {
     message_id: message.messageId,
     content: message.content,
     ...(message.threadId === null ? {} : { thread_id: message.threadId }),
+    ...(message.agent === null ? {} : { agent: message.agent }),
   };
 }
 

@@ -1,11 +1,16 @@
 // One run's events folded into its state. The field names are those of `chat/fold.py`.
-import type { RunEvent, RunStatus, Truncated, Usage, WireAnswer, WireMessage } from "./frames";
+import type { RunEvent, RunEventData, RunStatus, Truncated, Usage, WireAnswer, WireMessage } from "./frames";
 
-export type ThinkingStep = { readonly kind: "thinking"; readonly agent: string; readonly step: number; readonly text: string };
-
-export type ToolStep = {
-  readonly kind: "tool";
+/** Whose step it is, and the tool call that asked that agent, if one did. */
+interface Whose {
   readonly agent: string;
+  readonly within?: string;
+}
+
+export type ThinkingStep = Whose & { readonly kind: "thinking"; readonly step: number; readonly text: string };
+
+export type ToolStep = Whose & {
+  readonly kind: "tool";
   readonly tool_call_id: string;
   readonly tool: string;
   readonly arguments: unknown;
@@ -16,22 +21,32 @@ export type ToolStep = {
   readonly duration_ms?: number;
 };
 
-export type SubagentStep = {
+export type SubagentStep = Whose & {
   readonly kind: "subagent";
   readonly subagent: string;
   readonly parent_tool_call_id: string;
-  readonly status: "running" | "completed";
+  readonly status: "running" | "completed" | "failed";
   readonly result?: unknown;
+  readonly error?: string;
 };
 
-export type Step = ThinkingStep | ToolStep | SubagentStep;
+export type ContextStep = Whose & { readonly kind: "context" } & RunEventData["context_reduced"];
+
+export type Step = ThinkingStep | ToolStep | SubagentStep | ContextStep;
 
 export interface Approval {
+  /** Who asks. */
+  readonly agent: string;
   readonly tool: string;
   readonly arguments: unknown;
-  readonly expires_in: number | null;
+  /** They are the beginning only. */
+  readonly truncated?: Truncated;
+  /** Seconds from `asked_at`, by the server's clock. */
+  readonly expires_in: number;
+  readonly asked_at: string;
   readonly approved: boolean | null;
-  readonly by: string | null;
+  readonly by: RunEventData["approval_resolved"]["by"] | null;
+  readonly reason?: string;
 }
 
 export interface RunFailure {
@@ -118,13 +133,13 @@ type EventOf<Type extends RunEvent["type"]> = Extract<RunEvent, { type: Type }>;
 function approvalChange(run: RunState, event: EventOf<"approval_required" | "approval_resolved">): Partial<RunState> {
   const id = event.data.tool_call_id;
   if (event.type === "approval_required") {
-    const { tool, arguments: asked, expires_in = null } = event.data;
-    const approval = { tool, arguments: asked, expires_in, approved: null, by: null };
+    const asked = picked(event.data, ["tool", "arguments", "truncated", "expires_in"]);
+    const approval: Approval = { agent: event.agent, ...asked, asked_at: event.timestamp, approved: null, by: null };
     return { approvals: { ...run.approvals, [id]: approval }, status: "awaiting_approval" };
   }
   const before = run.approvals[id];
   if (!before) return {};
-  const approvals = { ...run.approvals, [id]: { ...before, approved: event.data.approved, by: event.data.by } };
+  const approvals = { ...run.approvals, [id]: { ...before, ...picked(event.data, ["approved", "by", "reason"]) } };
   const decided = Object.values(approvals).every((approval) => approval.approved !== null);
   return decided ? { approvals, status: "queued" } : { approvals };
 }
@@ -155,38 +170,40 @@ function foldStep(steps: readonly Step[], event: RunEvent): readonly Step[] {
     case "agent_thinking":
       return thought(steps, event);
     case "tool_executing": {
+      if (runningTool(steps, event.data.tool_call_id) >= 0) return steps;
       const { tool_call_id, tool, arguments: given } = event.data;
-      return [...steps, { kind: "tool", agent: event.agent, tool_call_id, tool, arguments: given, status: "running" }];
+      return [...steps, { kind: "tool", ...whose(steps, event.agent), tool_call_id, tool, arguments: given, status: "running" }];
     }
     case "tool_completed":
       return toolEnded(steps, event);
     case "subagent_started":
-      return [...steps, { kind: "subagent", ...event.data, status: "running" }];
+      if (runningSubagent(steps, event.data) >= 0) return steps;
+      return [...steps, { kind: "subagent", ...whose(steps, event.agent), ...event.data, status: "running" }];
     case "subagent_completed":
       return subagentEnded(steps, event);
+    case "context_reduced":
+      return [...steps, { kind: "context", ...whose(steps, event.agent), ...event.data }];
     default:
       return steps;
   }
 }
 
 function thought(steps: readonly Step[], event: EventOf<"agent_thinking">): readonly Step[] {
-  const at = lastIndex(steps, (step) => step.kind === "thinking" && step.agent === event.agent);
+  const { agent, within } = whose(steps, event.agent);
+  const at = lastIndex(steps, (step) => step.kind === "thinking" && step.agent === agent && step.within === within);
   const latest = steps[at];
   if (latest?.kind === "thinking" && latest.step === event.data.step) {
     return replaced(steps, at, { ...latest, text: latest.text + event.data.text });
   }
-  return [...steps, { kind: "thinking", agent: event.agent, ...event.data }];
+  return [...steps, { kind: "thinking", ...whose(steps, agent), ...event.data }];
 }
 
 function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): readonly Step[] {
   const { tool_call_id, tool } = event.data;
-  const at = lastIndex(
-    steps,
-    (step) => step.kind === "tool" && step.tool_call_id === tool_call_id && step.status === "running",
-  );
+  const at = runningTool(steps, tool_call_id);
   const begun = (steps[at] as ToolStep | undefined) ?? {
     kind: "tool" as const,
-    agent: event.agent,
+    ...whose(steps, event.agent),
     tool_call_id,
     tool,
     arguments: {},
@@ -196,17 +213,31 @@ function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): re
 }
 
 function subagentEnded(steps: readonly Step[], event: EventOf<"subagent_completed">): readonly Step[] {
-  const { subagent, parent_tool_call_id } = event.data;
-  const at = lastIndex(
+  const at = runningSubagent(steps, event.data);
+  const begun = (steps[at] as SubagentStep | undefined) ?? {
+    kind: "subagent" as const,
+    ...whose(steps, event.agent),
+    ...picked(event.data, ["subagent", "parent_tool_call_id"]),
+  };
+  const status = "error" in event.data ? "failed" : "completed";
+  return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "error"]) });
+}
+
+/** An agent's step is within the tool call of the latest running sub-agent of that name. */
+function whose(steps: readonly Step[], agent: string): Whose {
+  const asked = steps[lastIndex(steps, (step) => step.kind === "subagent" && step.subagent === agent && step.status === "running")];
+  return asked?.kind === "subagent" ? { agent, within: asked.parent_tool_call_id } : { agent };
+}
+
+function runningTool(steps: readonly Step[], id: string): number {
+  return lastIndex(steps, (step) => step.kind === "tool" && step.tool_call_id === id && step.status === "running");
+}
+
+function runningSubagent(steps: readonly Step[], { subagent, parent_tool_call_id: parent }: EventOf<"subagent_started">["data"]): number {
+  return lastIndex(
     steps,
-    (step) =>
-      step.kind === "subagent" &&
-      step.subagent === subagent &&
-      step.parent_tool_call_id === parent_tool_call_id &&
-      step.status === "running",
+    (step) => step.kind === "subagent" && step.status === "running" && step.subagent === subagent && step.parent_tool_call_id === parent,
   );
-  const outcome = picked(event.data, ["result"]);
-  return replaced(steps, at, { kind: "subagent", subagent, parent_tool_call_id, status: "completed", ...outcome });
 }
 
 /** The steps with one at this place; at -1 it is a new one. */

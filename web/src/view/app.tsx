@@ -32,7 +32,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
     return () => removeEventListener("keydown", escape);
   }, []);
   useSignalEffect(() => {
-    document.title = `${titleOf(chat)} – Netra`;
+    document.title = `${chat.title.value ?? UNTITLED} – Netra`;
   });
   return (
     <div class="frame">
@@ -43,7 +43,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
           <button type="button" class="round" aria-label="Open the list" aria-expanded={drawer} aria-controls="sidebar" onClick={() => setDrawer(true)}>
             <Icon name="menu" />
           </button>
-          <h1>{titleOf(chat)}</h1>
+          <h1>{chat.title.value ?? UNTITLED}</h1>
           <button type="button" class="round" aria-label="New chat" onClick={() => chat.open(null)}>
             <Icon name="plus" />
           </button>
@@ -53,10 +53,4 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
       <Announcer />
     </div>
   );
-}
-
-function titleOf(chat: Chat): string {
-  const id = chat.conversation.value.threadId.value;
-  const thread = chat.list.threads.value.find((each) => each.id === id);
-  return thread?.title || UNTITLED;
 }

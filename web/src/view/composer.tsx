@@ -2,6 +2,7 @@ import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import type { Conversation } from "../chat/conversation";
+import { AgentPicker } from "./agent_picker";
 import { Icon, StopIcon } from "./icons";
 
 const IME_KEY = 229;
@@ -50,10 +51,13 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
         onInput={(event) => chat.type(event.currentTarget.value)}
         onKeyDown={pressed}
       />
-      <Stop chat={chat} conversation={conversation} />
-      <button type="submit" class="round primary" data-testid="send" aria-label="Send" disabled={text.trim() === ""}>
-        <Icon name="send" />
-      </button>
+      <div class="composer-tools">
+        <AgentPicker chat={chat} done={() => field.current?.focus({ preventScroll: true })} />
+        <Stop chat={chat} conversation={conversation} />
+        <button type="submit" class="round primary" data-testid="send" aria-label="Send" disabled={text.trim() === ""}>
+          <Icon name="send" />
+        </button>
+      </div>
     </form>
   );
 }

@@ -12,7 +12,7 @@ import { ErrorCard } from "./error_card";
 import { Follow } from "./follow";
 import { Icon, Mark } from "./icons";
 import { TurnView } from "./turn";
-import { activity, outcome } from "./wording";
+import { activity, approvalWords, outcome } from "./wording";
 
 /** As many turns as may be in view when a conversation opens at its end. */
 const TURNS_AT_ONCE = 4;
@@ -170,7 +170,7 @@ function useAnnouncements(conversation: Conversation): void {
 }
 
 function stateWords(view: AnswerView): string {
-  const doing = activity(view, view.text !== "");
+  const doing = approvalWords(view) ?? activity(view, view.text !== "");
   if (doing !== null) return doing;
   if (view.status === "failed") return "The answer failed";
   return outcome(view) ?? "The answer is complete";

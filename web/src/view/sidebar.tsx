@@ -50,12 +50,14 @@ export function Sidebar({ application, chat, open, close }: SidebarProps): VNode
 function ThreadNav({ chat, show }: { readonly chat: Chat; readonly show: (threadId: string) => void }): VNode {
   const current = chat.conversation.value.threadId.value;
   const threads = chat.list.threads.value;
+  const stateOf = (id: string): ThreadState =>
+    chat.waitingThreads.value.has(id) ? "waiting" : chat.busyThreads.value.has(id) ? "busy" : "quiet";
   return (
     <nav class="threads" aria-label="Threads">
       <ul data-testid="thread-list">
         {threads.map((thread) => (
           <li key={thread.id}>
-            <ThreadLink thread={thread} current={thread.id === current} busy={chat.busyThreads.value.has(thread.id)} show={show} />
+            <ThreadLink thread={thread} current={thread.id === current} state={stateOf(thread.id)} show={show} />
           </li>
         ))}
       </ul>
@@ -69,14 +71,16 @@ function ThreadNav({ chat, show }: { readonly chat: Chat; readonly show: (thread
   );
 }
 
+type ThreadState = "quiet" | "busy" | "waiting";
+
 interface ThreadLinkProps {
   readonly thread: ThreadSummary;
   readonly current: boolean;
-  readonly busy: boolean;
+  readonly state: ThreadState;
   readonly show: (threadId: string) => void;
 }
 
-function ThreadLink({ thread, current, busy, show }: ThreadLinkProps): VNode {
+function ThreadLink({ thread, current, state, show }: ThreadLinkProps): VNode {
   const follow = (event: TargetedMouseEvent<HTMLAnchorElement>): void => {
     // With a modifier the browser opens it in a tab of its own.
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -89,12 +93,13 @@ function ThreadLink({ thread, current, busy, show }: ThreadLinkProps): VNode {
       href={addressOf(thread.id)}
       data-testid="thread"
       data-thread-id={thread.id}
-      data-busy={busy}
+      data-busy={state !== "quiet"}
       aria-current={current ? "page" : undefined}
       onClick={follow}
     >
       <span class="thread-title">{thread.title || UNTITLED}</span>
-      {busy ? <span class="busy" role="img" aria-label="An answer is being written" /> : null}
+      {state === "busy" ? <span class="busy" role="img" aria-label="An answer is being written" /> : null}
+      {state === "waiting" ? <span class="busy waiting" role="img" aria-label="It waits for your approval" title="It waits for your approval" /> : null}
     </a>
   );
 }

@@ -1,143 +1,225 @@
 import type { VNode } from "preact";
-import { useState } from "preact/hooks";
-import type { Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
-import { Icon, type IconName, Spinner } from "./icons";
+import { type Branch, branches } from "../chat/branches";
+import type { Approval, ContextStep, Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
+import { Markdown } from "./markdown";
 import { memo } from "./memo";
 import { ResultValue } from "./result";
+import { type CardStatus, StepCard } from "./step_card";
 import { Value } from "./value";
-import { duration } from "./wording";
+import { approvalOutcome, contextWords, duration } from "./wording";
+
+const LONGEST_HINT = 200;
 
 /** Fetches what a tool gave, whole. */
 export type LoadResult = (href: string) => Promise<unknown>;
 
+/** How the run is that the steps belong to: what runs in one that has ended was cut short. */
+export type RunPhase = "running" | "waiting" | "ended";
+
 interface TimelineProps {
   readonly steps: readonly Step[];
-  readonly running: boolean;
+  readonly approvals: Readonly<Record<string, Approval>>;
+  readonly phase: RunPhase;
   /** The answer is being written: the last thought is over. */
   readonly writing: boolean;
   readonly load: LoadResult;
 }
 
-/** What the agent did on its way to the answer, in the order in which it began. */
-export const Timeline = memo(({ steps, running, writing, load }: TimelineProps) => {
-  if (steps.length === 0) return null;
+/** What the agents did on their way to the answer, in the order in which it began, each within what asked for it. */
+export const Timeline = memo(({ steps, approvals, phase, writing, load }: TimelineProps) => {
+  const unasked = Object.entries(approvals).filter(([id, approval]) => isDecided(approval, phase) && !wasCalled(steps, id));
+  if (steps.length === 0 && unasked.length === 0) return null;
+  const thinking = phase === "running" && !writing ? steps.length - 1 : -1;
   return (
-    <ol class="timeline" aria-label="Steps">
-      {steps.map((step, place) => (
-        <li key={place}>
-          <StepCard step={step} running={running} load={load} thinking={running && !writing && place === steps.length - 1} />
+    <ol class="timeline" aria-label="Steps" data-testid="timeline">
+      {branches(steps).map((branch) => (
+        <BranchItem key={branch.key} branch={branch} approvals={approvals} phase={phase} thinking={thinking} load={load} />
+      ))}
+      {unasked.map(([id, approval]) => (
+        <li key={id}>
+          <Undone approval={approval} ended={phase === "ended"} />
         </li>
       ))}
     </ol>
   );
 });
 
-interface StepProps {
-  readonly step: Step;
-  readonly running: boolean;
-  readonly thinking: boolean;
+function isDecided(approval: Approval, phase: RunPhase): boolean {
+  return approvalOutcome(approval, phase === "ended") !== null;
+}
+
+function wasCalled(steps: readonly Step[], id: string): boolean {
+  return steps.some((step) => step.kind === "tool" && step.tool_call_id === id);
+}
+
+interface BranchProps {
+  readonly branch: Branch;
+  readonly approvals: Readonly<Record<string, Approval>>;
+  readonly phase: RunPhase;
+  /** The place of the step that is going on when it is a thought. */
+  readonly thinking: number;
   readonly load: LoadResult;
 }
 
-const StepCard = memo(({ step, running, thinking, load }: StepProps) => {
-  switch (step.kind) {
-    case "thinking":
-      return <Thinking step={step} active={thinking} />;
-    case "tool":
-      return <Tool step={step} running={running} load={load} />;
-    case "subagent":
-      return <Subagent step={step} running={running} />;
-  }
-});
-
-type CardStatus = "running" | "completed" | "failed" | "interrupted";
-
-interface CardProps {
-  readonly kind: Step["kind"];
-  readonly tool?: string;
-  readonly status: CardStatus;
-  readonly icon: IconName;
-  readonly title: string;
-  readonly hint?: string;
-  readonly note?: string;
-  readonly children?: VNode | null;
-}
-
-/** Open while it runs, closed once done, and as the person left it after they touched it. */
-function Card({ kind, tool, status, icon, title, hint, note, children }: CardProps): VNode {
-  const [chosen, choose] = useState<boolean | null>(null);
-  const open = chosen ?? status === "running";
-  const hooks = { "data-testid": "step", "data-kind": kind, "data-tool": tool, "data-status": status };
-  const head = (
-    <>
-      {status === "running" ? <Spinner /> : <Icon name={status === "failed" ? "alert" : icon} />}
-      <span class="step-title">{title}</span>
-      {hint ? <span class="step-hint">{hint}</span> : null}
-      {note ? <span class="step-note">{note}</span> : null}
-    </>
-  );
-  if (!children) {
-    return (
-      <div class="step" {...hooks}>
-        <div class="step-head">{head}</div>
-      </div>
+function BranchItem({ branch, approvals, phase, thinking, load }: BranchProps): VNode | null {
+  const { key, step, asked, inside } = branch;
+  // A model that does not tell its thoughts has none to show when it is done.
+  if (step.kind === "thinking" && step.text === "" && thinking !== key) return null;
+  const inner =
+    inside.length === 0 ? null : (
+      <ol class="timeline" aria-label={`Steps of ${asked?.subagent ?? inside[0]?.step.agent ?? ""}`}>
+        {inside.map((each) => (
+          <BranchItem key={each.key} branch={each} approvals={approvals} phase={phase} thinking={thinking} load={load} />
+        ))}
+      </ol>
     );
-  }
   return (
-    <div class="step" {...hooks}>
-      <button type="button" class="step-head" aria-expanded={open} onClick={() => choose(!open)}>
-        {head}
-        <span class="step-chevron">
-          <Icon name="chevron" />
-        </span>
-      </button>
-      {open ? <div class="step-body">{children}</div> : null}
-    </div>
+    <li>
+      {step.kind === "thinking" ? <Thinking step={step} active={thinking === key} /> : null}
+      {step.kind === "context" ? <ContextLine step={step} /> : null}
+      {step.kind === "subagent" ? <Subagent step={step} tool={null} phase={phase} inner={inner} load={load} /> : null}
+      {step.kind === "tool" && asked ? <Subagent step={asked} tool={step} phase={phase} inner={inner} load={load} /> : null}
+      {step.kind === "tool" && !asked ? (
+        <Tool step={step} approval={approvals[step.tool_call_id] ?? null} phase={phase} load={load} />
+      ) : null}
+    </li>
   );
 }
 
-function Thinking({ step, active }: { readonly step: ThinkingStep; readonly active: boolean }): VNode {
+const Thinking = memo(({ step, active }: { readonly step: ThinkingStep; readonly active: boolean }) => (
+  <StepCard kind="thinking" agent={step.agent} status={active ? "running" : "completed"} icon="thought" title={active ? "Thinking" : "Thought"}>
+    {step.text === "" ? null : <p class="thought">{step.text}</p>}
+  </StepCard>
+));
+
+function ContextLine({ step }: { readonly step: ContextStep }): VNode {
+  const detail = `About ${step.estimated_tokens.toLocaleString("en")} tokens; the model takes ${step.limit_tokens.toLocaleString("en")}`;
   return (
-    <Card kind="thinking" status={active ? "running" : "completed"} icon="thought" title={active ? "Thinking" : "Thought"}>
-      {step.text === "" ? null : <p class="thought">{step.text}</p>}
-    </Card>
+    <p class="step-line" data-testid="step" data-kind="context" title={detail}>
+      {contextWords(step)}
+    </p>
   );
 }
+
+function statusIn(phase: RunPhase, status: "running" | "completed" | "failed"): CardStatus {
+  if (status !== "running" || phase === "running") return status;
+  return phase === "waiting" ? "waiting" : "interrupted";
+}
+
+const STANDSTILL: Partial<Record<CardStatus, string>> = { interrupted: "cut short", waiting: "waits for you" };
 
 interface ToolProps {
   readonly step: ToolStep;
-  readonly running: boolean;
+  readonly approval: Approval | null;
+  readonly phase: RunPhase;
   readonly load: LoadResult;
 }
 
-function Tool({ step, running, load }: ToolProps): VNode {
-  const status = step.status === "running" && !running ? "interrupted" : step.status;
-  const note = status === "interrupted" ? "cut short" : step.duration_ms === undefined ? "" : duration(step.duration_ms);
+const Tool = memo(({ step, approval, phase, load }: ToolProps) => {
+  const status = statusIn(phase, step.status);
+  const took = STANDSTILL[status] ?? (step.duration_ms === undefined ? "" : duration(step.duration_ms));
+  const decided = approval ? approvalOutcome(approval, false) : null;
   return (
-    <Card kind="tool" tool={step.tool} status={status} icon="tool" title={step.tool} hint={oneLine(step.arguments)} note={note}>
+    <StepCard
+      kind="tool"
+      agent={step.agent}
+      tool={step.tool}
+      status={status}
+      icon="tool"
+      title={step.tool}
+      hint={step.error ?? oneLine(step.arguments)}
+      note={[decided, took].filter(Boolean).join(" · ")}
+    >
       <>
         <Value name="Arguments" value={step.arguments} />
         {"result" in step ? <ResultValue result={step.result} truncated={step.truncated} load={load} /> : null}
         {step.error === undefined ? null : <Value name="Error" value={step.error} />}
       </>
-    </Card>
+    </StepCard>
+  );
+});
+
+interface SubagentProps {
+  readonly step: SubagentStep;
+  /** The tool call that asked the agent. */
+  readonly tool: ToolStep | null;
+  readonly phase: RunPhase;
+  readonly inner: VNode | null;
+  readonly load: LoadResult;
+}
+
+function Subagent({ step, tool, phase, inner, load }: SubagentProps): VNode {
+  const status = statusIn(phase, tool?.status ?? step.status);
+  // Of a call that waited for a person nobody measured how long it took.
+  const took = STANDSTILL[status] ?? (tool?.duration_ms ? duration(tool.duration_ms) : "");
+  const error = step.error ?? tool?.error;
+  return (
+    <StepCard
+      kind="subagent"
+      agent={step.subagent}
+      tool={tool?.tool}
+      status={status}
+      icon="people"
+      title={step.subagent}
+      hint={error ?? questionIn(tool?.arguments).slice(0, LONGEST_HINT)}
+      note={took}
+    >
+      <>
+        {tool ? <p class="asked">{questionIn(tool.arguments)}</p> : null}
+        {inner}
+        {tool?.truncated ? <ResultValue result={tool.result} truncated={tool.truncated} load={load} /> : <Said text={step.result} />}
+        {error === undefined ? null : <Value name="Error" value={error} />}
+      </>
+    </StepCard>
   );
 }
 
-function Subagent({ step, running }: { readonly step: SubagentStep; readonly running: boolean }): VNode {
-  const status = step.status === "running" && !running ? "interrupted" : step.status;
+/** An agent answers in Markdown. */
+function Said({ text }: { readonly text: unknown }): VNode | null {
+  if (typeof text !== "string" || text === "") return null;
   return (
-    <Card kind="subagent" status={status} icon="people" title={step.subagent} note={status === "interrupted" ? "cut short" : ""}>
-      {"result" in step ? <Value name="Result" value={step.result} /> : null}
-    </Card>
+    <div class="answer">
+      <Markdown text={text} growing={false} />
+    </div>
   );
+}
+
+/** A tool that was asked for and did not run. */
+function Undone({ approval, ended }: { readonly approval: Approval; readonly ended: boolean }): VNode {
+  const outcome = approvalOutcome(approval, ended) ?? "";
+  return (
+    <StepCard
+      kind="approval"
+      agent={approval.agent}
+      tool={approval.tool}
+      status={approval.approved ? "completed" : "failed"}
+      icon="hand"
+      title={approval.tool}
+      hint={approval.reason ?? oneLine(approval.arguments)}
+      note={outcome}
+    >
+      <>
+        <Value name="Arguments" value={approval.arguments} />
+        {approval.reason ? <Value name="Reason" value={approval.reason} /> : null}
+      </>
+    </StepCard>
+  );
+}
+
+/** The question to an agent is most often the only argument of the tool that asks it. */
+function questionIn(given: unknown): string {
+  const values = typeof given === "object" && given !== null ? Object.values(given) : [];
+  return values.length === 1 && typeof values[0] === "string" ? values[0] : inWords(given);
 }
 
 /** The arguments in short, as a hint beside the tool's name. */
 function oneLine(given: unknown): string {
+  return inWords(given).slice(0, LONGEST_HINT);
+}
+
+function inWords(given: unknown): string {
   if (typeof given !== "object" || given === null) return given === undefined ? "" : String(given);
   return Object.entries(given)
     .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
-    .join(", ")
-    .slice(0, 200);
+    .join(", ");
 }

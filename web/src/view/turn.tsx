@@ -3,13 +3,15 @@ import { useRef, useState } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import { type Answer, type AnswerView, answerView, type Question, type Turn } from "../chat/turns";
 import { isOpen } from "../protocol/frames";
+import type { Approval } from "../protocol/run";
+import { ApprovalCard } from "./approval";
 import { ErrorCard } from "./error_card";
 import { Icon, Spinner } from "./icons";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
-import { Timeline } from "./timeline";
+import { type RunPhase, Timeline } from "./timeline";
 import { useUnhurried } from "./unhurried";
-import { activity, outcome, smallPrint } from "./wording";
+import { activity, outcome, smallPrint, usageWords } from "./wording";
 
 interface TurnProps {
   readonly chat: Chat;
@@ -83,16 +85,39 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       data-message-id={view.messageId}
       data-run-id={runId}
       data-status={view.status}
+      data-agent={view.agent}
       aria-label="Answer"
       aria-busy={open}
     >
-      <Timeline steps={view.steps} running={view.status === "running"} writing={writing} load={chat.toolResult} />
+      {view.agent === null ? null : <p class="answer-agent">{view.agent}</p>}
+      <Timeline steps={view.steps} approvals={view.approvals} phase={phaseOf(view)} writing={writing} load={chat.toolResult} />
       {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
       <AnswerText text={view.text} growing={open} latest={latest} />
+      {open ? <OpenApprovals chat={chat} runId={runId} view={view} /> : null}
       {open ? <Activity chat={chat} runId={runId} view={view} writing={writing} /> : <Ending chat={chat} view={view} asked={asked} />}
     </article>
   );
 });
+
+/** A run in the queue goes on soon: after an approval it has steps that were begun. */
+function phaseOf({ status }: AnswerView): RunPhase {
+  if (!isOpen(status)) return "ended";
+  return status === "awaiting_approval" ? "waiting" : "running";
+}
+
+function openApprovals({ approvals }: AnswerView): [string, Approval][] {
+  return Object.entries(approvals).filter(([, approval]) => approval.approved === null);
+}
+
+function OpenApprovals({ chat, runId, view }: { readonly chat: Chat; readonly runId: string; readonly view: AnswerView }): VNode {
+  return (
+    <>
+      {openApprovals(view).map(([id, approval]) => (
+        <ApprovalCard key={id} chat={chat} runId={runId} toolCallId={id} approval={approval} />
+      ))}
+    </>
+  );
+}
 
 interface TextProps {
   readonly text: string;
@@ -142,10 +167,12 @@ interface ActivityProps {
   readonly writing: boolean;
 }
 
-function Activity({ chat, runId, view, writing }: ActivityProps): VNode {
+function Activity({ chat, runId, view, writing }: ActivityProps): VNode | null {
   const stopping = chat.delivery.stopping.value.has(runId);
   const [current] = chat.conversation.value.openRunIds.value;
   const waits = view.status === "queued" && current !== undefined && current !== runId;
+  // What is waited for stands in the card above.
+  if (!stopping && openApprovals(view).length > 0) return null;
   return (
     <p class="activity" data-testid="activity">
       <Spinner />
@@ -173,7 +200,7 @@ function Ending({ chat, view, asked }: EndingProps): VNode {
       {view.error ? (
         <ErrorCard code={view.error.code} message={view.error.message} correlationId={view.error.correlationId}>
           {asked === null ? null : (
-            <button type="button" data-testid="retry" onClick={() => chat.send(asked)}>
+            <button type="button" data-testid="retry" onClick={() => chat.send(asked, chat.agents.choose(view.agent, chat.agent.value))}>
               Ask again
             </button>
           )}
@@ -181,7 +208,11 @@ function Ending({ chat, view, asked }: EndingProps): VNode {
       ) : null}
       <p class="small-print">
         {how ? <span class="outcome">{how}</span> : null}
-        {print}
+        {print === "" ? null : (
+          <span data-testid="usage" title={view.usage ? usageWords(view.usage) : undefined}>
+            {print}
+          </span>
+        )}
       </p>
     </>
   );

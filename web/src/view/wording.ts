@@ -1,7 +1,8 @@
 // What the page says: a sentence for each error code, and for what an answer is doing.
 import type { AnswerView } from "../chat/turns";
 import type { ConnectionState } from "../protocol/connection";
-import type { Truncated } from "../protocol/frames";
+import type { Truncated, Usage } from "../protocol/frames";
+import type { Approval, ContextStep } from "../protocol/run";
 
 const SENTENCES: Record<string, string> = {
   UNREACHABLE: "The server cannot be reached.",
@@ -22,6 +23,7 @@ const SENTENCES: Record<string, string> = {
   RUN_TIMEOUT: "The answer took too long and was ended.",
   WORKER_LOST: "The program that wrote the answer was lost, and it could not be begun again.",
   APPROVAL_EXPIRED: "Nobody approved the step in time.",
+  APPROVAL_NOT_FOUND: "Nothing waits for this approval any more.",
   INTERNAL_ERROR: "Something went wrong on the server.",
 };
 
@@ -69,7 +71,7 @@ export function activity(view: AnswerView, writing: boolean): string | null {
       if (view.attempt > 1) return "The worker was lost. Starting again…";
       return view.text !== "" || view.steps.length > 0 ? "Continuing soon…" : "Waiting to start…";
     case "awaiting_approval":
-      return "Waiting for approval…";
+      return "Waiting for your approval…";
     case "running":
       return runningWords(view, writing);
     default:
@@ -78,10 +80,13 @@ export function activity(view: AnswerView, writing: boolean): string | null {
 }
 
 function runningWords({ steps }: AnswerView, writing: boolean): string {
-  const tool = steps.findLast((step) => step.kind === "tool" && step.status === "running");
+  const asking = steps.findLast((step) => step.kind === "subagent" && step.status === "running");
+  const asked = asking?.kind === "subagent" ? asking : null;
+  const tool = steps.findLast(
+    (step) => step.kind === "tool" && step.status === "running" && step.tool_call_id !== asked?.parent_tool_call_id,
+  );
   if (tool?.kind === "tool") return `Using ${tool.tool}…`;
-  const agent = steps.findLast((step) => step.kind === "subagent" && step.status === "running");
-  if (agent?.kind === "subagent") return `Asking ${agent.subagent}…`;
+  if (asked) return `Asking ${asked.subagent}…`;
   return writing ? "Writing…" : "Thinking…";
 }
 
@@ -97,16 +102,75 @@ export function duration(milliseconds: number): string {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** The small print under an answer. */
-export function smallPrint({ usage, durationMs }: AnswerView): string {
+/** What an answer took, in short. */
+export function smallPrint({ usage, model, durationMs }: AnswerView): string {
   const tokens = usage ? usage.input_tokens + usage.output_tokens : 0;
   const parts = [
-    usage?.model ?? "",
+    model ?? "",
     durationMs === null ? "" : duration(durationMs),
-    tokens > 0 ? `${tokens.toLocaleString("en")} tokens` : "",
-    usage?.cost_usd ? `$${usage.cost_usd.toPrecision(2)}` : "",
+    tokens > 0 ? `${counted(tokens, "token")}` : "",
+    usage?.cost_usd ? dollars(usage.cost_usd) : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");
+}
+
+/** The same, told to whoever wants to know exactly. */
+export function usageWords({ model, input_tokens, output_tokens, requests, cost_usd }: Usage): string {
+  const cost = typeof cost_usd === "number" ? `, ${cost_usd === 0 ? "free of charge" : `$${plainNumber(cost_usd)}`}` : "";
+  const read = `${counted(input_tokens, "token")} read, ${counted(output_tokens, "token")} written`;
+  return `${model}: ${counted(requests, "request")}, ${read}${cost}`;
+}
+
+function dollars(amount: number): string {
+  if (amount < 0.0001) return "< $0.0001";
+  return `$${amount < 1 ? plainNumber(Number(amount.toPrecision(2))) : amount.toFixed(2)}`;
+}
+
+function plainNumber(amount: number): string {
+  return amount.toLocaleString("en", { maximumFractionDigits: 8 });
+}
+
+function counted(count: number, thing: string): string {
+  return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
+}
+
+export function contextWords({ dropped_messages: dropped, shortened_results: shortened }: ContextStep): string {
+  const were = (count: number): string => (count === 1 ? "was" : "were");
+  const left = dropped > 0 ? `${counted(dropped, "earlier message")} ${were(dropped)} left out` : "";
+  const cut = shortened > 0 ? `${counted(shortened, "tool result")} ${were(shortened)} shortened` : "";
+  return `To fit the model's context, ${[left, cut].filter((part) => part !== "").join(" and ") || "earlier messages were summed up"}`;
+}
+
+/** What waits for the person; null when nothing does. */
+export function approvalWords({ status, approvals }: AnswerView): string | null {
+  const open = Object.values(approvals).filter((approval) => approval.approved === null);
+  if (status !== "awaiting_approval" || open.length === 0) return null;
+  return open.map(({ agent, tool }) => `${agent} wants to use ${tool} and waits for your approval`).join(". ");
+}
+
+/** What became of a request for approval; null while it is open. `ended`: the run has ended, and the request with it. */
+export function approvalOutcome({ approved, by }: Approval, ended: boolean): string | null {
+  if (approved === true) return "approved";
+  if (approved === null) return ended ? "cancelled" : null;
+  return by === "expired" ? "not answered in time" : by === "cancelled" ? "cancelled" : "denied";
+}
+
+/** How long there is to answer. */
+export function timeLeft(milliseconds: number): string {
+  if (milliseconds <= 0) return "The time is up";
+  const seconds = Math.ceil(milliseconds / 1000);
+  if (seconds < 60) return `${counted(seconds, "second")} left`;
+  if (seconds < 600) return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} left`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${counted(minutes, "minute")} left` : `${counted(Math.round(minutes / 60), "hour")} left`;
+}
+
+/** Characters that are not seen, or that turn the direction of what follows, are named instead of obeyed. */
+export function visible(text: string): string {
+  return text.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
+  });
 }
 
 /** What the button promises that shows the rest of a result. */

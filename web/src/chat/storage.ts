@@ -1,0 +1,27 @@
+// What the browser keeps for a page. It may refuse: then nothing is kept, and nothing fails.
+export const PREFIX = "netra";
+
+export function quietly<Result>(act: () => Result): Result | null {
+  try {
+    return act();
+  } catch {
+    return null;
+  }
+}
+
+/** Keep the text under a name; an empty one is not kept. */
+export function keep(key: string, text: string): void {
+  quietly(() => (text === "" ? localStorage.removeItem(key) : localStorage.setItem(key, text)));
+}
+
+export function kept(key: string): string {
+  return quietly(() => localStorage.getItem(key)) ?? "";
+}
+
+export function forgetAll(prefix: string): void {
+  quietly(() => {
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith(prefix)) localStorage.removeItem(key);
+    }
+  });
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from agents.colleagues import Consultation, ask_tool, deferred
 from agents.definition import AgentDefinition
 from agents.delegation import Delegation
 from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage
+from agents.fitting import FittingContext
 from agents.model import ChosenModel
 from agents.model_errors import model_error
 from agents.pausing import Pause, Resumed
@@ -47,6 +49,7 @@ class PydanticAgent:
         self.name = definition.name
         self.description = definition.description
         self.model_name = chosen.name
+        self.chosen = chosen
         self._limits = definition.limits
         self._clock = clock
         self._colleagues = AgentRegistry([])
@@ -63,6 +66,7 @@ class PydanticAgent:
             output_type=[str, DeferredToolRequests],
             instructions=definition.instructions,
             toolsets=[toolset],
+            capabilities=[FittingContext(chosen.context_tokens)],
             # The limit of model requests bounds repeated tool mistakes; none of them ends the run by itself.
             retries={"tools": self._limits.model_requests, "output": 2},
         )
@@ -94,7 +98,7 @@ class PydanticAgent:
         if resumed is None:
             yield translation.begin_step()
         else:
-            async for earlier in self._answer_waiting(resumed, request, translation):
+            async for earlier in self._answer_waiting(resumed, request, translation, context.durations):
                 yield earlier
             if resumed.unanswered:
                 yield self._paused(resumed, translation, request.delegation)
@@ -120,7 +124,7 @@ class PydanticAgent:
             raise failure from error
 
     async def _answer_waiting(
-        self, resumed: Resumed, request: RunRequest, translation: Translation
+        self, resumed: Resumed, request: RunRequest, translation: Translation, durations: dict[str, int]
     ) -> AsyncIterator[AgentEvent]:
         """Let the agents go on that were asked and waited for a person; give the model what the person said."""
         for call_id, waiting in list(resumed.waiting.items()):
@@ -139,8 +143,10 @@ class PydanticAgent:
                         resumption=Resumption(state=waiting["state"], decisions=resumed.decisions),
                         delegation=request.delegation.deeper(),
                     )
+                    began = time.perf_counter()
                     async for event in consultation.events(asking):
                         yield event
+                    durations[call_id] = round((time.perf_counter() - began) * 1000)
                     if (paused := consultation.paused) is not None:
                         resumed.waiting[call_id] = {**waiting, "text": consultation.text, "state": paused.state}
                         resumed.unanswered += paused.approvals

@@ -54,6 +54,8 @@ __all__ = [
 
 CLOSE_SECONDS = 5.0
 LONGEST_DETAIL = 1000
+# In the state of a paused run: how long its agent had worked, in milliseconds.
+WORKED_MS = "worked_ms"
 
 logger = structlog.get_logger(__name__)
 
@@ -123,6 +125,8 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         self._begin = self._loop.time()
         self.deadline = Deadline(timeout)
+        # The time of waiting for a person is nobody's work.
+        self._worked_ms: int = request.resumption.state.get(WORKED_MS, 0) if request.resumption else 0
         self._reported: AgentError | None = None
         self._open_calls: dict[str, tuple[ToolExecuting, float]] = {}
         self._log = logger.bind(run_id=request.run_id, agent=request.agent, attempt=request.attempt)
@@ -228,6 +232,7 @@ class _Run:
     def _ended(self, event: TerminalEvent) -> TerminalEvent:
         """The terminal event as it leaves; one log line says how the run ended."""
         if isinstance(event, AgentPaused):
+            event = dataclasses.replace(event, state={**event.state, WORKED_MS: self._duration_ms()})
             self._log.info("agent_run_paused", duration_ms=self._duration_ms(), approvals=len(event.approvals))
         elif isinstance(event, AgentCompleted):
             event = dataclasses.replace(event, duration_ms=self._duration_ms())
@@ -272,7 +277,7 @@ class _Run:
         return self._reported
 
     def _duration_ms(self) -> int:
-        return round((self._loop.time() - self._begin) * 1000)
+        return self._worked_ms + round((self._loop.time() - self._begin) * 1000)
 
     def _broke_contract(self, how: str) -> AgentError:
         return self._internal_error(RuntimeError(f"the agent broke its contract: {how}"))

@@ -34,7 +34,11 @@ MAX_AGENT_NAME = 64
 MAX_ERROR_CODE = 40
 
 # Where the whole is to be seen of what an event has only the beginning of.
-_HREFS = {"tool_completed": "events/{seq}/result", "approval_required": "approvals"}
+_HREFS = {
+    "tool_completed": "events/{seq}/result",
+    "subagent_completed": "events/{seq}/result",
+    "approval_required": "approvals",
+}
 
 CUT = "… [cut]"
 NO_JSON = "[a value that is no JSON]"

@@ -43,6 +43,7 @@ from chat.protocol import (
 from chat.run_event import now
 
 TITLE_LENGTH = 60
+RESULT_TYPES = ("tool_completed", "subagent_completed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,13 @@ class ThreadService:
         return list(found.select_related("thread").order_by("-id")[:limit])
 
     def tool_result(self, user_id: Any, run_id: uuid.UUID, seq: int) -> Any:
-        """What a tool of the user's run gave, as much of it as is kept. Raises ChatError with RUN_NOT_FOUND, also when
-        the run's events were pruned.
+        """What a tool of the user's run gave, or an agent that it asked; as much of it as is kept.
+
+        Raises ChatError with RUN_NOT_FOUND, also when the run's events were pruned.
         """
         visible = RunEvent.objects.filter(run__user_id=user_id, run__thread__deleted_at=None)
         found = (
-            visible.filter(run_id=run_id, seq=seq, type="tool_completed").values_list("data", "whole_result").first()
+            visible.filter(run_id=run_id, seq=seq, type__in=RESULT_TYPES).values_list("data", "whole_result").first()
         )
         if found is None or "result" not in found[0]:
             raise ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such result")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from pydantic_ai import Tool
@@ -293,3 +294,17 @@ async def test_a_run_that_goes_on_begins_nothing_anew_that_is_done() -> None:
         "ask_data": "Data.",
         "ask_other": "Other.",
     }
+
+
+async def test_the_time_that_an_agent_works_counts_over_its_pauses_and_waiting_does_not() -> None:
+    files, script = Files(), Script([call("delete", '{"path": "a"}', "c1")], ["Done."])
+    chat = supervisor(files, boss=(script, []))
+    _, pause = await paused(chat, "boss")
+    pause.state["worked_ms"] = 60_000
+    state = json.loads(json.dumps(pause.state))
+    request = dataclasses.replace(
+        make_request(agent="boss"), resumption=Resumption(state=state, decisions={"c1": APPROVED})
+    )
+    async with aclosing(chat.execute(request)) as events:
+        [ended] = [event async for event in events if isinstance(event, AgentCompleted)]
+    assert 60_000 <= ended.duration_ms < 120_000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from netra import config
 from netra.config import PROJECT_ROOT, Config, describe, explain, variable
@@ -106,11 +106,22 @@ READ: list[tuple[str, str, Any]] = [
     ("worker_heartbeat_seconds", "5.9", 5.9),
     ("worker_stalled_seconds", "6.1", 6.1),
     ("sweep_seconds", "1", 1.0),
+    ("approval_seconds", "60", 60.0),
     ("run_timeout", "1", 1.0),
     ("run_attempts", "1", 1),
     ("event_retention", "0.5", 0.5),
     ("event_window_ms", "0", 0),
+    ("apps", "weather, tides.apps.TidesConfig,", ("weather", "tides.apps.TidesConfig")),
+    ("agents", "weather.agents:weather", ("weather.agents:weather",)),
+    ("default_agent", "weather", "weather"),
+    ("mcp_servers", '{"mcpServers": {}}', SecretStr('{"mcpServers": {}}')),
     ("model", "openai:gpt-5", "openai:gpt-5"),
+    ("model_fallback", "offline", "offline"),
+    ("model_attempts", "1", 1),
+    ("model_connect_seconds", "0.5", 0.5),
+    ("model_first_token_seconds", "120", 120.0),
+    ("model_silence_seconds", "30", 30.0),
+    ("model_context_tokens", "128000", 128_000),
     ("offline_tokens_per_second", "0", 0.0),
 ]
 
@@ -123,7 +134,21 @@ def test_a_setting_is_read_and_typed(monkeypatch: pytest.MonkeyPatch, name: str,
 
 
 def test_every_setting_is_read_somewhere_above() -> None:
-    assert {name for name, _, _ in READ} | {"secret_key"} == set(Config.model_fields)
+    elsewhere = {"secret_key", "model_by_agent"}
+    assert {name for name, _, _ in READ} | elsewhere == set(Config.model_fields)
+
+
+def test_what_is_no_setting_of_its_own_names_the_model_of_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(
+        monkeypatch,
+        NETRA_MODEL="openai:gpt-5",
+        NETRA_MODEL_FALLBACK="offline",
+        NETRA_MODEL_ATTEMPTS="2",
+        NETRA_MODEL_TRIAGE=" openai:gpt-5-mini ",
+        NETRA_MODEL_MY_OWN_2="anthropic:claude-sonnet-4-5",
+        NETRA_MODEL_DATA=" ",
+    )
+    assert found.model_by_agent == {"TRIAGE": "openai:gpt-5-mini", "MY_OWN_2": "anthropic:claude-sonnet-4-5"}
 
 
 def test_the_defaults_are_those_of_development(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +242,13 @@ REFUSED = [
     ("run_attempts", "0"),
     ("event_window_ms", "1001"),
     ("offline_tokens_per_second", "-1"),
+    ("model_attempts", "0"),
+    ("model_connect_seconds", "0"),
+    ("model_first_token_seconds", "0"),
+    ("model_silence_seconds", "-1"),
+    ("model_context_tokens", "999"),
     ("secret_key", "hunter2"),
+    ("mcp_servers", '{"mcpServers": {"x": {}}}'),
 ]
 
 

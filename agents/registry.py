@@ -1,14 +1,19 @@
-"""The agents, by name."""
+"""The agents, by name, and those that are made of a function."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from agents.errors import UnknownAgent
-from agents.events import AgentEvent
+from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, Usage
+from agents.plain import plain_text
 from agents.request import RunRequest
+
+Piece = str | AgentEvent
 
 
 class Agent(Protocol):
@@ -41,6 +46,44 @@ class FunctionAgent:
 
     def run(self, request: RunRequest) -> AsyncIterator[AgentEvent]:
         return self.function(request)
+
+
+def agent(
+    *, name: str, description: str, model_name: str = "none"
+) -> Callable[[Callable[[RunRequest], AsyncIterator[Piece]]], FunctionAgent]:
+    """Make an agent of an async generator function that yields its answer as text, and any events beside it.
+
+    Its end is the run's success; what it raises is the run's failure.
+
+        @agent(name="echo", description="Says what it hears.")
+        async def echo(request: RunRequest) -> AsyncIterator[str]:
+            yield request.prompt
+    """
+
+    def decorate(function: Callable[[RunRequest], AsyncIterator[Piece]]) -> FunctionAgent:
+        if not inspect.isasyncgenfunction(function):
+            raise TypeError(f"the agent {name!r} must be made of an async generator function: `async def` with `yield`")
+        begin = cast("Callable[[RunRequest], AsyncGenerator[Piece]]", function)
+        return FunctionAgent(
+            name=name,
+            description=description,
+            model_name=model_name,
+            function=lambda request: _as_events(begin(request), request, model_name),
+        )
+
+    return decorate
+
+
+async def _as_events(pieces: AsyncGenerator[Piece], request: RunRequest, model_name: str) -> AsyncIterator[AgentEvent]:
+    """What the function yields, its text as chunks of the answer, and the completion when it just ends."""
+    name, message_id = request.agent, request.message_id
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not isinstance(piece, str):
+                yield piece
+            elif piece:
+                yield AgentResponseChunk(agent=name, message_id=message_id, text=plain_text(piece))
+    yield AgentCompleted(agent=name, usage=Usage(model=model_name), duration_ms=0)
 
 
 class AgentRegistry:

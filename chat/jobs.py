@@ -1,4 +1,4 @@
-"""Jobs of the worker engine: one for each run that is the head of its thread's queue."""
+"""Jobs of the worker engine: one for each run that is the head of its thread's queue, and one to name a new thread."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from procrastinate.psycopg_connector import PsycopgConnector
 
 RUN_QUEUE = "runs"
 RUN_TASK = "chat.tasks.execute_run"
+TITLE_TASK = "chat.tasks.make_title"
+# People wait for answers.
+TITLE_PRIORITY = -1
 
 
 def defer_run(run_id: Any) -> int:
@@ -26,13 +29,30 @@ def defer_run(run_id: Any) -> int:
 
 async def defer_run_on(async_connection: Any, run_id: Any) -> int:
     """The same inside a transaction of an asynchronous psycopg connection."""
+    return await _defer_on(async_connection, RUN_TASK, priority=0, run_id=str(run_id))
+
+
+def defer_title(run_id: Any, *, repeated: bool) -> int:
+    """Inside a Django transaction: name a run's thread after what was said in the run."""
+    with connection.wrap_database_errors, _database_errors():
+        task = app.configure_task(TITLE_TASK, queue=RUN_QUEUE, priority=TITLE_PRIORITY)
+        return task.defer(run_id=str(run_id), repeated=repeated)
+
+
+async def defer_title_on(async_connection: Any, run_id: Any) -> int:
+    """The same inside a transaction of an asynchronous psycopg connection."""
+    return await _defer_on(async_connection, TITLE_TASK, priority=TITLE_PRIORITY, run_id=str(run_id), repeated=False)
+
+
+async def _defer_on(async_connection: Any, task_name: str, *, priority: int, **arguments: str | bool) -> int:
     job = Job(
         id=None,
         queue=RUN_QUEUE,
+        priority=priority,
         lock=None,
         queueing_lock=None,
-        task_name=RUN_TASK,
-        task_kwargs={"run_id": str(run_id)},
+        task_name=task_name,
+        task_kwargs=dict(arguments),
     )
     # The connector lends its way of writing jobs; the connection is the caller's, so it needs no pool of its own.
     with _database_errors():

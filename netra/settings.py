@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from chat.postgres_connection import BoundedConnection
 from netra import config, telemetry
+from netra.own_apps import check_own_apps
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
 
@@ -41,6 +42,7 @@ INSTALLED_APPS = [
     "agents",
     "chat",
     "netra",
+    *NETRA.apps,
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -168,3 +170,6 @@ PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "tasks"
 
 LOGGING_CONFIG = None
 telemetry.configure_logging(human=DEVELOPMENT)
+
+# The last statement: what an application imports may ask for any of the settings above.
+check_own_apps(NETRA.apps, INSTALLED_APPS)

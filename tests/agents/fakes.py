@@ -13,39 +13,36 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingCalls, DeltaToolCall, DeltaToolCalls, FunctionModel
 
-from agents.account import ModelRequestRecord, UsageQuery, UsageRow
+from agents.account import UsageQuery, UsageRow
 from agents.definition import AgentDefinition, AgentLimits
 from agents.errors import RunTaken
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, ToolCompleted, event_data
 from agents.model import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry, FunctionAgent
-from agents.request import FoundMessage, Note, RunRequest, RunUser, Turn
+from agents.request import FoundMessage, RunRequest, RunUser, Turn
 from agents.supervisor import AgentSupervisor
+from agents.testing import MemoryServices
 from agents.tools import ToolContext
 
 NOW = datetime(2026, 3, 4, 12, 30, 15, tzinfo=UTC)
 Piece = str | DeltaToolCalls | DeltaThinkingCalls
 
 
-class FakeServices:
-    """Finds what it was given, and remembers what it was asked."""
+class FakeServices(MemoryServices):
+    """Finds what it was given, whatever is looked for, and remembers what it was asked."""
 
     def __init__(self, found: Sequence[FoundMessage] = ()) -> None:
-        self.found = list(found)
+        super().__init__(found, clock=lambda: NOW)
         self.queries: list[tuple[str, int]] = []
         self.error: Exception | None = None
-        self.unrepeatable: list[str] = []
         self.taken = False
-        self.recorded: list[ModelRequestRecord] = []
-        self.rows: list[UsageRow] = []
         self.usage_queries: list[UsageQuery] = []
-        self.notes: list[Note] = []
 
     async def begin_unrepeatable(self, tool: str) -> None:
         if self.taken:
             raise RunTaken
-        self.unrepeatable.append(tool)
+        await super().begin_unrepeatable(tool)
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
         self.queries.append((query, limit))
@@ -53,27 +50,9 @@ class FakeServices:
             raise self.error
         return self.found[:limit]
 
-    async def record_model_request(self, record: ModelRequestRecord) -> None:
-        self.recorded.append(record)
-
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         self.usage_queries.append(query)
-        return self.rows[: query.limit]
-
-    async def remember(self, content: str) -> Note:
-        note = Note(id=len(self.notes) + 1, content=content, created_at=NOW)
-        self.notes.insert(0, note)
-        return note
-
-    async def recall(self, query: str, limit: int) -> list[Note]:
-        return [note for note in self.notes if query.lower() in note.content.lower()][:limit]
-
-    async def forget(self, note_id: int) -> Note | None:
-        for note in self.notes:
-            if note.id == note_id:
-                self.notes.remove(note)
-                return note
-        return None
+        return await super().usage(query)
 
 
 def found(excerpt: str = "The budget is 500.", title: str = "Planning", thread_id: str = "t-1") -> FoundMessage:

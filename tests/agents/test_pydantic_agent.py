@@ -24,9 +24,9 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from agents.translation import message_history
 from agents.request import Turn
 from agents.tools import standard_tools
+from agents.translation import message_history
 from tests.agents.fakes import Piece, answer, call, collect, make_request, model_agent, scripted, shapes, supervise
 
 A = "tested"

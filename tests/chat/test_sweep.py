@@ -460,6 +460,7 @@ async def test_who_resumes_behind_what_was_pruned_is_told_to_reload(netra: Netra
     assert service is not None
     socket = await netra.connect(ann)
     run_id = (await netra.ask(socket, "What is 6 * 7?"))[-1]["run_id"]
+    await receive(socket, "thread_updated")  # its title, which is told after the run
     last = (await fresh(run_id)).last_seq
     await socket.disconnect()
     await pruned(run_id)

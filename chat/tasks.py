@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 FINISH_SECONDS_AFTER_CANCEL = 2.0
+HAND_BACK_SECONDS = 5.0
 
 
 class HandBack(BaseRetryStrategy):
@@ -67,9 +68,9 @@ async def execute_run(context: JobContext, run_id: str) -> None:
             outcome = "cancelled"
             if context.abort_reason() is AbortReason.USER_REQUEST:
                 raise JobAborted from None
-            status = await log.pool.until_reached(lambda: log.hand_back(run, reason="handed_back"))
-            if status is RunStatus.QUEUED:
-                outcome = "handed_back"
+            status = await _hand_back(log, run)
+            if status in (RunStatus.QUEUED, RunStatus.RUNNING):
+                outcome = "handed_back" if status is RunStatus.QUEUED else "lost"
                 raise
             # Nobody is to take up this job again.
             outcome = "taken" if status is None else status.value
@@ -91,6 +92,17 @@ async def make_title(context: JobContext, run_id: str, *, repeated: bool) -> Non
         if context.abort_reason() is AbortReason.USER_REQUEST:
             raise JobAborted from None
         raise
+
+
+async def _hand_back(log: EventLog, run: HeldRun) -> RunStatus | None:
+    """The run's status afterwards, None when it was taken already. While the database is away it stays `running`, and a
+    sweep takes it up: whoever is told to end does not wait for ever.
+    """
+    try:
+        async with asyncio.timeout(HAND_BACK_SECONDS):
+            return await log.pool.until_reached(lambda: log.hand_back(run, reason="handed_back"))
+    except TimeoutError:
+        return RunStatus.RUNNING
 
 
 async def _execute(log: EventLog, run: HeldRun, conversation: list[DictRow]) -> str:

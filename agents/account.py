@@ -55,7 +55,8 @@ class UsageQuery:
 class UsageRow:
     """Sums over one group, the most expensive first. `group` has a value for each dimension asked for.
 
-    `cost_usd` is the sum over priced requests; `unpriced` counts the others. `input_tokens` include the cached ones.
+    `cost_usd` is the sum over priced requests; `unpriced` counts the others. `input_tokens` include the cached ones,
+    read and written. `failed_cost_usd` is what the failed requests of it cost.
     """
 
     group: dict[Dimension, str]
@@ -68,3 +69,5 @@ class UsageRow:
     cache_read_tokens: int
     cost_usd: Decimal
     duration_ms: int
+    cache_write_tokens: int = 0
+    failed_cost_usd: Decimal = Decimal(0)

@@ -1,23 +1,23 @@
 """The model used when none is configured: deterministic, without network, and honest about both.
 
-It plans by the rules of `agents.offline_plan` over the tools it is given, calls them like any model does, and
-words what they return. It computes nothing itself and shows no reasoning, since it does none.
+It plans by the rules of `agents.offline_plan` over the tools it is given, calls them like any model does, in one round
+or two, and words what they return. It computes nothing itself and shows no reasoning, since it does none.
 """
 
 from __future__ import annotations
 
 import re
 from asyncio import get_running_loop, sleep
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelRequest,
     ModelResponse,
     ModelResponsePart,
     ModelResponseStreamEvent,
@@ -31,9 +31,13 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from agents.offline_answer import Outcome, write_answer
-from agents.offline_plan import Plan, make_plan
+from agents.offline_call import Call
+from agents.offline_command import read_command, respond_to_command
+from agents.offline_delegation import FINDINGS, with_findings
+from agents.offline_plan import make_plan
 
 MODEL_NAME = "offline"
+LOST = Outcome(error="the tool gave no result")
 
 _TOKEN = re.compile(r"\S+\s*|\s+")
 
@@ -135,42 +139,63 @@ class OfflineResponse(StreamedResponse):
 
 
 def respond(messages: list[ModelMessage], parameters: ModelRequestParameters) -> list[ModelResponsePart]:
-    """Tool calls, or, when they have been answered, the answer."""
-    question, outcomes = _conversation(messages)
-    plan = make_plan(question)
-    available = {tool.name for tool in parameters.function_tools}
-    plan = Plan(
-        calls=[call for call in plan.calls if call.tool in available],
-        greeting=plan.greeting,
-        thanks=plan.thanks,
-        help=plan.help,
-        unanswered=plan.unanswered + [call.value for call in plan.calls if call.tool not in available],
-    )
-    ids = [f"offline-{number}" for number in range(1, len(plan.calls) + 1)]
-    if plan.calls and not outcomes:
-        return [
-            ToolCallPart(call.tool, {call.parameter: call.value}, tool_call_id=identity)
-            for call, identity in zip(plan.calls, ids, strict=True)
-        ]
-    lost = Outcome(error="the tool gave no result")
-    return [TextPart(write_answer(plan, [outcomes.get(identity, lost) for identity in ids]))]
+    """The next tool calls of the plan, or, when all have been answered, the answer."""
+    question, asked, outcomes = _conversation(messages)
+    if (command := read_command(question, parameters.function_tools)) is not None:
+        return respond_to_command(command, outcomes)
+    tools = {tool.name for tool in parameters.function_tools}
+    plan = make_plan(question, tools)
+    calls = dict(zip(_identities(1), plan.calls, strict=False))
+    afterwards = dict(zip(_identities(1 + len(calls)), plan.afterwards, strict=False))
+    given = [outcomes.get(identity, LOST) for identity in (*calls, *afterwards)]
+    if calls and not asked & calls.keys():
+        return [_part(call, identity) for identity, call in calls.items()]
+    if afterwards and not asked & afterwards.keys():
+        findings = _findings(plan.calls, given)
+        return [_part(with_findings(call, findings), identity) for identity, call in afterwards.items()]
+    return [TextPart(write_answer(plan, given, tools))]
 
 
-def _conversation(messages: list[ModelMessage]) -> tuple[str, dict[str, Outcome]]:
-    """The last question, and what the tools called for it have returned."""
-    question, outcomes = "", dict[str, Outcome]()
+def _findings(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> str | None:
+    """What the agent data answered."""
+    answers = (outcome.result for call, outcome in zip(calls, outcomes, strict=False) if call.tool == "ask_data")
+    return next((answer for answer in answers if isinstance(answer, str)), None)
+
+
+def _identities(first: int) -> Iterator[str]:
+    return (f"offline-{number}" for number in count(first))
+
+
+def _part(call: Call, identity: str) -> ToolCallPart:
+    arguments = {name: list(value) if isinstance(value, tuple) else value for name, value in call.arguments}
+    return ToolCallPart(call.tool, arguments, tool_call_id=identity)
+
+
+def _conversation(messages: list[ModelMessage]) -> tuple[str, set[str], dict[str, Outcome]]:
+    """The last question, the calls that were made for it, and what they have returned."""
+    question, asked, outcomes = "", set[str](), dict[str, Outcome]()
     for message in messages:
-        if not isinstance(message, ModelRequest):
-            continue
         for part in message.parts:
             if isinstance(part, UserPromptPart):
-                question, outcomes = _text(part), {}
+                question, asked, outcomes = _text(part).partition(FINDINGS)[0], set(), {}
+            elif isinstance(part, ToolCallPart):
+                asked.add(part.tool_call_id)
             elif isinstance(part, ToolReturnPart):
-                succeeded = part.outcome == "success"
-                outcomes[part.tool_call_id] = (
-                    Outcome(result=part.content) if succeeded else Outcome(error=str(part.content))
-                )
-    return question, outcomes
+                outcomes[part.tool_call_id] = _outcome(part)
+    return question, asked, outcomes
+
+
+def _outcome(part: ToolReturnPart) -> Outcome:
+    if part.outcome == "success":
+        return Outcome(result=part.content)
+    return Outcome(error=_error(part.content), denied=part.outcome == "denied")
+
+
+def _error(content: Any) -> str:
+    """A failure as text; arguments that were refused come as a list of what is wrong."""
+    if isinstance(content, list):
+        content = "; ".join(str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in content)
+    return str(content).strip().rstrip(".")
 
 
 def _text(part: UserPromptPart) -> str:

@@ -1,71 +1,68 @@
 """What the offline model understands of a question: fixed rules, no guessing.
 
-A question is cut into clauses; each clause is a calculation, a time, a search, small talk, a request for
-help, or nothing the rules know. Only whole clauses match: half a match would answer another question.
+A question is cut into clauses; each clause is a calculation, a time, a note, a page, a question about the account, a
+search, small talk, a request for help, or nothing the rules know. Only whole clauses match: half a match would answer
+another question.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
 
 from agents.arithmetic import MAX_LENGTH, tokenize
+from agents.offline_call import Call, Plan, rule
+from agents.offline_delegation import hand_over
+from agents.offline_notes import URL, notes, pages
+from agents.offline_usage import UsageWish, read_periods, read_wish
+from agents.offline_usage_calls import can_grant, usage_calls, with_periods
 from agents.zones import is_zone
 
 LONGEST_QUESTION = 1000
 MOST_CALLS = 8
+KNOWN_TOOLS = frozenset(
+    {
+        "calculate",
+        "current_time",
+        "search_threads",
+        "remember",
+        "recall",
+        "forget",
+        "fetch_page",
+        "usage_summary",
+        "savings",
+        "compare_models",
+        "speedup",
+    }
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call and its one argument."""
-
-    tool: str
-    parameter: str
-    value: str
-
-
-@dataclass(slots=True)
-class Plan:
-    """What to do about a question."""
-
-    calls: list[Call] = field(default_factory=list)
-    greeting: bool = False
-    thanks: bool = False
-    help: bool = False
-    unanswered: list[str] = field(default_factory=list)
-
-
-def _rule(pattern: str) -> re.Pattern[str]:
-    """A rule for a clause, whose words are one space apart. A line break in the pattern means nothing."""
-    return re.compile("".join(line.strip("\n") for line in re.split(r"\n *", pattern)), re.IGNORECASE)
-
-
+_MARK = "\ue000"
 _SENTENCES = re.compile(r"[?!;\n]+|\.(?=\s|$)")
-_CONNECTED = _rule(
+_CONNECTED = rule(
     r"""(?<!\bdate)(?: *, *(?:(?:and|then|also|plus) +)*| +(?:(?:and|then|also|plus) +)+)(?=(?:
     what|what's|whats|which|where|when|how|who|why|tell|give|show|list|
     calculate|compute|evaluate|solve|work out|search|find|look|
-    (?:did|have) (?:i|we)|(?:can|could) you|please|remind|in which|
+    (?:did|have) (?:i|we)|(?:can|could) you|please|remind|in which|remember that|forget note|
+    (?:read|fetch|open|visit|summari[sz]e)(?= (?:the page )?\ue000)|
     (?:the )?(?:current |local )?time (?:in|at|for|now)|the (?:current |local )?(?:time|date))\b)"""
 )
-_LEADING = _rule(
+_LEADING = rule(
     r"""(?:and|then|also|so|ok|okay|well|now|please|kindly|(?:can|could|would|will) you(?: please)?|
     i(?: want|'d like| would like) to know|do you know|tell me|let me know|remind me)\b[ ,:]*"""
 )
-_TRAILING = _rule(r"[ ,]+(?:please|thanks|thank you|for me)$")
+_TRAILING = rule(r"[ ,]+(?:please|thanks|thank you|for me)$")
 
-_GREETING = _rule(
+_GREETING = rule(
     r"""(?:hi|hello|hey|hiya|howdy|hallo|greetings|good (?:morning|afternoon|evening|day))\b
     (?:,? (?:there|netra|assistant|everyone|all)\b)?[ ,]*"""
 )
-_COURTESY = _rule(r"how are you(?: doing| today)*|how's it going|nice to meet you")
-_THANKS = _rule(
+_COURTESY = rule(r"how are you(?: doing| today)*|how's it going|nice to meet you")
+_THANKS = rule(
     r"""(?:thanks|thank you|thx|cheers|many thanks|great|perfect|(?:good)?bye|see you)
     (?: a lot| so much| very much| again| netra| later| thanks| for (?:that|your help))*"""
 )
-_HELP = _rule(
+_HELP = rule(
     r"""/?help(?: me)?|what (?:can|do) (?:you|i) do(?: here)?|what (?:are|is) (?:you|netra|this)|who are you|
     how (?:do|does) (?:you|this|it|netra) work|what tools do you have|
     (?:what|which) (?:language )?(?:model|llm) (?:are you|is this|do you use)|
@@ -74,24 +71,24 @@ _HELP = _rule(
 )
 
 _NOW = r"(?: right now| now| today| currently| at the moment)"
-_TIME_OF_DAY = _rule(
+_TIME_OF_DAY = rule(
     rf"""(?:what(?:'s|s| is)?(?: the)?(?: current| local| exact)? (?:time|date|day)
     (?: and (?:time|date))?(?: is it| it is)?|
     (?:the )?(?:(?:current|local|exact) )?(?:time|date)(?: and (?:time|date))?|
     how late is it|what(?:'s| is) today(?:'s date)?|today's date|what (?:day|date) is (?:it|today)){_NOW}?
     (?: (?:over )?(?:in|at|for) (?P<places>.+))?"""
 )
-_TIME_DIFFERENCE = _rule(r"(?:what(?:'s| is) )?the time difference between (?P<places>.+)")
-_PLACE_SEPARATOR = _rule(r" *(?:,|&|\b(?:and|or|vs|versus)\b) *")
-_PLACE_TAIL = _rule(rf"(?:{_NOW}| time)$")
+_TIME_DIFFERENCE = rule(r"(?:what(?:'s| is) )?the time difference between (?P<places>.+)")
+_PLACE_SEPARATOR = rule(r" *(?:,|&|\b(?:and|or|vs|versus)\b) *")
+_PLACE_TAIL = rule(rf"(?:{_NOW}| time)$")
 
-_CALCULATE = _rule(
+_CALCULATE = rule(
     r"""(?:what(?:'s|s| is| are| does)?|how much (?:is|are|does)|calculate|compute|evaluate|solve|work out|
     find|give me)(?: the (?:result|value|answer) (?:of|to))?(?: ?: ?| )"""
 )
-_EQUALS = _rule(r" *(?:=|\bequals?\b|\bmakes?\b)? *$")
+_EQUALS = rule(r" *(?:=|\bequals?\b|\bmakes?\b)? *$")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}")
-_EXPRESSION_SEPARATOR = _rule(r", (?:and )?| and ")
+_EXPRESSION_SEPARATOR = rule(r", (?:and )?| and ")
 _CLOSING = (")", "%", "squared", "cubed")
 
 _WROTE = (
@@ -102,7 +99,7 @@ _ABOUT = "(?:about|on|regarding|concerning)"
 _MINE = "(?:messages?|threads?|notes?|chats?|conversations?|history)"
 _WHO = "(?:i|we|you)"
 _SEARCHES = tuple(
-    _rule(pattern + " (?P<query>.+)")
+    rule(pattern + " (?P<query>.+)")
     for pattern in (
         rf"what (?:did|have|had) {_WHO} (?:ever |already )?{_WROTE} {_ABOUT}",
         rf"(?:what|everything|anything|where|when) {_WHO} (?:have )?{_WROTE}(?: {_ABOUT})?",
@@ -116,20 +113,33 @@ _SEARCHES = tuple(
         (?: with| mentioning| containing| {_ABOUT}| (?:where|in which) {_WHO} {_WROTE}(?: {_ABOUT})?)""",
     )
 )
-_QUERY_TAIL = _rule(
+_QUERY_TAIL = rule(
     rf""" (?:(?:in|from|across) (?:(?:all|any|my|our|the|old|earlier|past|previous|other|of) )*{_MINE}|
     before|earlier|again|yet|recently|so far|last (?:week|month|year)|yesterday)$"""
 )
 
 
-def make_plan(question: str) -> Plan:
-    """What the rules make of a question."""
+def make_plan(question: str, tools: Collection[str] = KNOWN_TOOLS) -> Plan:
+    """What the rules make of a question for an agent with these tools."""
     plan = Plan()
     if len(question) > LONGEST_QUESTION:
         plan.unanswered.append(question)
         return plan
-    for clause in _clauses(question):
-        _read(clause, plan)
+    wishes = list[tuple[str, UsageWish]]()
+    for clause in clauses(question):
+        text = small_talk(clause, plan)
+        if not text or _plan_calls(text, plan, tools):
+            continue
+        if (wish := read_wish(text)) is not None:
+            wishes.append((text, wish))
+        elif wishes and not wishes[-1][1].periods and (periods := read_periods(text)):
+            said, wish = wishes.pop()
+            wishes.append((f"{said} {text}", dataclasses.replace(wish, periods=periods)))
+        elif "search_threads" in tools and (searches := _searches(text)):
+            plan.calls += searches
+        else:
+            plan.unanswered.append(text)
+    _plan_usage(plan, wishes, tools)
     # The same call twice has the same answer.
     plan.calls = list(dict.fromkeys(plan.calls))
     plan.unanswered += [call.value for call in plan.calls[MOST_CALLS:]]
@@ -137,14 +147,37 @@ def make_plan(question: str) -> Plan:
     return plan
 
 
-def _clauses(question: str) -> Iterator[str]:
-    for sentence in _SENTENCES.split(question.replace("’", "'")):  # noqa: RUF001
+def _plan_calls(clause: str, plan: Plan, tools: Collection[str]) -> bool:
+    """Adds what the clause asks of tools. False when no rule knows it, or its tool is not there."""
+    for read in (_calculations, _times, notes, pages):
+        calls = read(clause)
+        if calls and all(call.tool in tools for call in calls):
+            plan.calls += calls
+            return True
+    return False
+
+
+def _plan_usage(plan: Plan, wishes: Sequence[tuple[str, UsageWish]], tools: Collection[str]) -> None:
+    """Adds what is asked of the account, and hands to others what they can answer and this agent cannot."""
+    complete = with_periods([wish for _, wish in wishes])
+    plan.calls += usage_calls([wish for wish in complete if can_grant(wish, tools)], tools)
+    together = [(clause, wish, full) for (clause, wish), full in zip(wishes, complete, strict=True)]
+    hand_over(plan, [each for each in together if not can_grant(each[2], tools)], tools)
+
+
+def clauses(question: str) -> Iterator[str]:
+    """The parts of a question that stand for themselves. An address is never cut."""
+    addresses = URL.findall(question)
+    marked = URL.sub(_MARK, question.replace(_MARK, " ")).replace("’", "'")  # noqa: RUF001
+    following = iter(addresses)
+    for sentence in _SENTENCES.split(marked):
         for clause in _CONNECTED.split(" ".join(sentence.split())):
             if clause := clause.strip(" ,:"):
-                yield clause
+                yield re.sub(_MARK, lambda _: next(following), clause)
 
 
-def _read(clause: str, plan: Plan) -> None:
+def small_talk(clause: str, plan: Plan) -> str:
+    """What is left of a clause when courtesy is taken off: nothing when it was only that."""
     if greeting := _GREETING.match(clause):
         plan.greeting = True
         clause = clause[greeting.end() :]
@@ -152,27 +185,27 @@ def _read(clause: str, plan: Plan) -> None:
         clause = clause[leading.end() :]
     clause = _TRAILING.sub("", clause).strip(" ,:.")
     if not any(character.isalnum() for character in clause):
-        return
+        return ""
     if _COURTESY.fullmatch(clause):
         plan.greeting = True
     elif _THANKS.fullmatch(clause):
         plan.thanks = True
     elif _HELP.fullmatch(clause):
         plan.help = True
-    elif not any(rule(clause, plan) for rule in _RULES):
-        plan.unanswered.append(clause)
+    else:
+        return clause
+    return ""
 
 
-def _calculations(clause: str, plan: Plan) -> bool:
+def _calculations(clause: str) -> list[Call]:
     verb = _CALCULATE.match(clause)
     text = clause[verb.end() :] if verb else clause
     whole = _expression(text)
     pieces = [whole] if whole else [_expression(piece) for piece in _EXPRESSION_SEPARATOR.split(text)]
     expressions = [piece for piece in pieces if piece]
-    if not expressions or len(expressions) < len(pieces):
-        return False
-    plan.calls += [Call("calculate", "expression", expression) for expression in expressions]
-    return True
+    if len(expressions) < len(pieces):
+        return []
+    return [Call.of("calculate", expression=expression) for expression in expressions]
 
 
 def _expression(text: str) -> str | None:
@@ -187,17 +220,17 @@ def _expression(text: str) -> str | None:
     return text if "name" in kinds or {"number", "operator"} <= kinds else None
 
 
-def _times(clause: str, plan: Plan) -> bool:
+def _times(clause: str) -> list[Call]:
     found = _TIME_OF_DAY.fullmatch(clause) or _TIME_DIFFERENCE.fullmatch(clause)
     if found is None:
-        return False
+        return []
     if found["places"] is None:
-        plan.calls.append(Call("current_time", "zone", "UTC"))
-        return True
+        return [Call.of("current_time", zone="UTC")]
+    calls = list[Call]()
     for place in filter(None, map(_place, _separate_places(found["places"]))):
-        if is_zone(place) or not _calculations(place, plan):
-            plan.calls.append(Call("current_time", "zone", place))
-    return True
+        calculations = [] if is_zone(place) else _calculations(place)
+        calls += calculations or [Call.of("current_time", zone=place)]
+    return calls
 
 
 def _separate_places(places: str) -> list[str]:
@@ -209,16 +242,11 @@ def _place(text: str) -> str:
     return _PLACE_TAIL.sub("", text.strip(" .\"'")).removeprefix("the city of ")
 
 
-def _searches(clause: str, plan: Plan) -> bool:
+def _searches(clause: str) -> list[Call]:
     for pattern in _SEARCHES:
         if found := pattern.fullmatch(clause):
             query, longer = found["query"], ""
             while query != longer:
                 longer, query = query, _QUERY_TAIL.sub("", query).strip(" .,:\"'`“”«»")
-            if query:
-                plan.calls.append(Call("search_threads", "query", query))
-            return bool(query)
-    return False
-
-
-_RULES: tuple[Callable[[str, Plan], bool], ...] = (_calculations, _times, _searches)
+            return [Call.of("search_threads", query=query)] if query else []
+    return []

@@ -16,6 +16,7 @@ from pydantic_ai import RunContext, Tool
 from typing_extensions import TypedDict
 
 from agents import arithmetic
+from agents.context import Reduction
 from agents.errors import ToolError
 from agents.request import RunRequest, RunServices, RunUser
 from agents.zones import find_zone
@@ -33,7 +34,7 @@ class ToolContext:
     """What the tools of one agent's run have: its user, its services, the clock.
 
     `request` is what the agent was asked. `durations` is filled per call, in milliseconds; `needs_approval` has the
-    names of the tools that begin only when a person allows it.
+    names of the tools that begin only when a person allows it, `reductions` what was cut from its model's context.
     """
 
     user: RunUser
@@ -43,6 +44,7 @@ class ToolContext:
     request: RunRequest | None = None
     durations: dict[str, int] = field(default_factory=dict)
     needs_approval: set[str] = field(default_factory=set)
+    reductions: list[Reduction] = field(default_factory=list)
 
 
 class CalculationResult(TypedDict):
@@ -131,10 +133,19 @@ async def search_threads(ctx: RunContext[ToolContext], query: str) -> SearchResu
     }
 
 
+def calculate_tool() -> Tool[ToolContext]:
+    return Tool(calculate, takes_ctx=False, require_parameter_descriptions=True, metadata={"timeout": 5.0})
+
+
+def current_time_tool() -> Tool[ToolContext]:
+    return Tool(current_time, takes_ctx=True, require_parameter_descriptions=True, metadata={"timeout": 5.0})
+
+
+def search_tool() -> Tool[ToolContext]:
+    limits = {"timeout": 20.0, "result_limit": 12_000}
+    return Tool(search_threads, takes_ctx=True, require_parameter_descriptions=True, metadata=limits)
+
+
 def standard_tools() -> Sequence[Tool[ToolContext]]:
     """The tools every agent may have."""
-    return [
-        Tool(calculate, takes_ctx=False, require_parameter_descriptions=True),
-        Tool(current_time, takes_ctx=True, require_parameter_descriptions=True),
-        Tool(search_threads, takes_ctx=True, require_parameter_descriptions=True),
-    ]
+    return [calculate_tool(), current_time_tool(), search_tool()]

@@ -19,10 +19,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agents import mcp_config
+from agents.errors import AgentsUnusable
 from netra import redis_url
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SECRET_LENGTH = 32
+AGENT_MODEL_PREFIX = "NETRA_MODEL_"
 
 ServerName = Literal["daphne", "uvicorn"]
 SERVERS: tuple[ServerName, ...] = get_args(ServerName)
@@ -33,6 +36,16 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 def default_data_dir() -> Path:
     """Root's data lives where the unprivileged user that PostgreSQL then needs can reach it."""
     return Path("/var/lib/netra") if hasattr(os, "geteuid") and os.geteuid() == 0 else PROJECT_ROOT / "data"
+
+
+def models_by_agent() -> dict[str, str]:
+    """The variables NETRA_MODEL_<AGENT> that are set and are no setting of their own, by what stands for <AGENT>."""
+    known = {variable(name) for name in Config.model_fields}
+    return {
+        name.upper().removeprefix(AGENT_MODEL_PREFIX): value.strip()
+        for name, value in sorted(os.environ.items())
+        if name.upper().startswith(AGENT_MODEL_PREFIX) and name.upper() not in known and value.strip()
+    }
 
 
 class Config(BaseSettings):
@@ -156,6 +169,9 @@ class Config(BaseSettings):
     sweep_seconds: float = Field(default=5.0, gt=0, description="How often the runs of lost workers are looked for.")
     run_timeout: float = Field(default=600.0, gt=0, description="Seconds that one run may take.")
     run_attempts: int = Field(default=3, ge=1, description="How often a run is begun when its workers are lost.")
+    approval_seconds: float = Field(
+        default=86_400.0, gt=0, le=31_536_000, description="Seconds that a person has to approve a tool's call."
+    )
     event_retention: float = Field(
         default=0.0,
         ge=0,
@@ -166,16 +182,66 @@ class Config(BaseSettings):
         default=40, ge=0, le=1000, description="How long pieces of text are gathered into one event."
     )
 
+    apps: CommaSeparated = Field(
+        default=(),
+        description="Django applications of your own, as `weather` or `weather.apps.WeatherConfig`, separated by "
+        "commas.",
+    )
+    agents: CommaSeparated = Field(
+        default=(),
+        description="Agents of your own as `package.module:object`, separated by commas "
+        "([how to make one](agents.md)).",
+    )
+    default_agent: str | None = Field(
+        default=None, description="The agent that answers when none is named. By default `assistant`."
+    )
+    mcp_servers: SecretStr | None = Field(
+        default=None,
+        description="MCP servers whose tools agents get: the path of a JSON file, or the JSON itself, in the usual "
+        'form `{"mcpServers": {…}}` ([more](mcp.md)).',
+    )
     model: str | None = Field(
         default=None,
-        description="The language model as `provider:name`, for example `openai:gpt-5-mini`. Without it the offline "
-        "model answers.",
+        description="The language model as `provider:name`, for example `openai:gpt-5-mini` ([more](models.md)). "
+        "Without it the offline model answers.",
+    )
+    model_by_agent: dict[str, str] = Field(
+        default_factory=models_by_agent,
+        validation_alias="NETRA_MODEL_<AGENT>",
+        description="The model of one agent, for example `NETRA_MODEL_TRIAGE`. The other settings that begin so are "
+        "not about agents.",
+    )
+    model_fallback: str | None = Field(
+        default=None,
+        description="The model that is asked when the other one cannot be reached, is overloaded or fails, and "
+        "nothing of an answer was seen.",
+    )
+    model_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="How often a model is asked that limits requests, fails or cannot be reached. An answer that has "
+        "begun is not asked for again.",
+    )
+    model_connect_seconds: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds that connecting to a model's provider may take."
+    )
+    model_first_token_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="Seconds until an answer has begun, after which it is given up."
+    )
+    model_silence_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="Seconds without a further piece of an answer, after which it failed."
+    )
+    model_context_tokens: int | None = Field(
+        default=None,
+        ge=1000,
+        description="What one request to a model may hold at most. By default what is known of the model.",
     )
     offline_tokens_per_second: float = Field(
         default=40.0, ge=0, description="How fast the offline model speaks; 0 is without pause."
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "apps", "agents", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
@@ -206,6 +272,15 @@ class Config(BaseSettings):
                 "must look like postgresql://user:password@host:5432/name?sslmode=require, "
                 "with special characters of the password as %40 and the like"
             )
+        return value
+
+    @field_validator("mcp_servers")
+    @classmethod
+    def _usable_mcp_servers(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            mcp_config.read_mcp_servers(value.get_secret_value() if value else None)
+        except AgentsUnusable as error:
+            raise ValueError(str(error).removeprefix(f"{mcp_config.VARIABLE}: ").removesuffix(".")) from None
         return value
 
     @field_validator("redis_url")

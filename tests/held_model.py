@@ -4,7 +4,7 @@
         ...model.environment leads Netra's `openai:…` to it
 
 A question with "mute" in it gets no answer at all, one with "wait" its beginning; both are held until `release`. Any
-other is answered at once.
+other is answered at once. Who asks for a title of a conversation gets one, and nobody hears of it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ class HeldModel:
 
     def answer(self, question: str, connection: socket.socket) -> None:
         """Called in a thread for each request."""
+        if question.startswith("<question>"):
+            with contextlib.suppress(OSError):
+                connection.sendall(_HEAD)
+                _stream(connection, {"content": "A held conversation"})
+                _stream(connection, {}, "stop", usage=_USAGE)
+                connection.sendall(b"data: [DONE]\n\n")
+            return
         self.history.append(("begun", question))
         try:
             if "mute" in question:

@@ -235,9 +235,7 @@ async def test_who_is_asked_has_the_time_of_the_run_not_that_of_a_tool() -> None
             description="",
             instructions="",
             delegates=["data"],
-            limits=dataclasses.replace(
-                AgentDefinition(name="x", description="", instructions="").limits, tool_seconds=0.05
-            ),
+            limits=AgentLimits(tool_seconds=0.05),
         ),
         ChosenModel(
             name="test-model",

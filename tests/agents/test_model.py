@@ -105,7 +105,7 @@ def test_a_base_url_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
 
 def test_the_registry_holds_the_assistant_on_the_configured_model() -> None:
     registry = build_registry(ROSTER, Models())
-    assert registry.names == ("assistant",)
+    assert registry.names == ("assistant", "triage", "data", "optimization")
     assistant = registry.get("assistant")
     assert assistant.model_name == "offline"
     assert assistant.description

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from pydantic_ai import Agent
 
+from agents import offline_answer
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, AgentThinking, ToolCompleted, ToolExecuting
 from agents.offline import OfflineModel, tokens
-from agents.offline_answer import Outcome, explanation, greeting, refusal, write_answer
-from agents.offline_plan import LONGEST_QUESTION, MOST_CALLS, Call, make_plan
+from agents.offline_answer import Outcome, write_answer
+from agents.offline_call import Call
+from agents.offline_plan import KNOWN_TOOLS, LONGEST_QUESTION, MOST_CALLS, make_plan
 from agents.request import Turn
 from agents.tools import standard_tools
 from tests.agents.fakes import FakeServices, answer, collect, found, make_request, model_agent, shapes, supervise
@@ -97,6 +99,20 @@ QUESTIONS: list[tuple[str, list[tuple[str, str, str]]]] = [
     ),
     ("Hello Netra, what is 5 * 5?\nWhat time is it in Oslo", [(CALC, "5 * 5", "25"), (TIME, "Oslo", "13:30")]),
 ]
+
+
+def greeting(*tools: str) -> str:
+    return offline_answer.greeting(tools or (CALC, TIME, SEARCH))
+
+
+def explanation() -> str:
+    return offline_answer.explanation((CALC, TIME, SEARCH))
+
+
+def refusal(*tools: str) -> str:
+    return offline_answer.refusal(tools or (CALC, TIME, SEARCH))
+
+
 NO_TOOLS: list[tuple[str, str]] = [
     ("hi", greeting()),
     ("Hello!", greeting()),
@@ -240,7 +256,7 @@ async def test_help_follows_what_else_was_asked() -> None:
 
 def test_a_result_that_was_cut_is_shown_as_it_is() -> None:
     plan = make_plan("What is 2+2?")
-    assert write_answer(plan, [Outcome(result="4… [cut]")]) == "4… [cut]"
+    assert write_answer(plan, [Outcome(result="4… [cut]")], KNOWN_TOOLS) == "4… [cut]"
 
 
 async def test_it_never_shows_reasoning() -> None:
@@ -284,8 +300,8 @@ async def test_it_sleeps_only_to_keep_its_pace(rate: float, monkeypatch: pytest.
     monkeypatch.setattr("agents.offline.sleep", sleep)
     agent = model_agent(OfflineModel(tokens_per_second=rate))
     events = await collect(supervise(agent), make_request("hello"))
-    assert answer(events) == greeting()
-    gaps = len(tokens(greeting())) - 1
+    assert answer(events) == greeting("none")
+    gaps = len(tokens(greeting("none"))) - 1
     assert slept == pytest.approx([1 / rate] * gaps if rate else [])
 
 
@@ -303,25 +319,25 @@ async def test_it_does_not_sleep_when_it_is_late(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("agents.offline.get_running_loop", Clock)
     monkeypatch.setattr("agents.offline.sleep", sleep)
     agent = model_agent(OfflineModel(tokens_per_second=50.0))
-    assert answer(await collect(supervise(agent), make_request("hello"))) == greeting()
+    assert answer(await collect(supervise(agent), make_request("hello"))) == greeting("none")
 
 
 async def test_without_streaming_it_answers_the_same() -> None:
     agent = Agent(OfflineModel())
-    assert (await agent.run("hello")).output == greeting()
-    assert (await agent.run(["hello"])).output == greeting()
+    assert (await agent.run("hello")).output == greeting("none")
+    assert (await agent.run(["hello"])).output == greeting("none")
 
 
 async def test_tools_it_does_not_have_are_not_called() -> None:
     agent = model_agent(OfflineModel(), tools=[standard_tools()[1]])
     events = await collect(supervise(agent), make_request("What is 2+2?"))
-    assert answer(events) == refusal()
+    assert answer(events) == refusal(TIME)
 
 
 def test_no_question_makes_more_calls_than_the_limit() -> None:
     plan = make_plan(", ".join(f"{number}+1" for number in range(20)))
     assert len(plan.calls) == MOST_CALLS
-    assert plan.calls[0] == Call("calculate", "expression", "0+1")
+    assert plan.calls[0] == Call.of("calculate", expression="0+1")
     assert len(plan.unanswered) == 20 - MOST_CALLS
 
 

@@ -192,7 +192,7 @@ async def test_the_server_gets_the_key_the_history_and_the_tools(provider: Provi
     assert request["stream"] is True
     assert [message["role"] for message in request["messages"]] == ["system", "user", "assistant", "user"]
     assert [message["content"] for message in request["messages"][1:]] == ["first", "answer", "second"]
-    assert [tool["function"]["name"] for tool in request["tools"]] == ["calculate", "current_time", "search_threads"]
+    assert [tool["function"]["name"] for tool in request["tools"]] == [tool.name for tool in ASSISTANT.tools]
 
 
 async def test_a_tool_call_in_pieces(provider: Provider) -> None:

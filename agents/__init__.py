@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     )
     from agents.registry import Agent, FunctionAgent, agent
     from agents.request import RunRequest
-    from agents.tools import ToolContext
-    from agents.toolset import UNREPEATABLE
+    from agents.tools.context import ToolContext
+    from agents.toolset import REPEATABLE, UNREPEATABLE
 
 __all__ = [
+    "REPEATABLE",
     "UNREPEATABLE",
     "Agent",
     "AgentCompleted",
@@ -65,8 +66,8 @@ _MODULES = {
     ),
     "agents.registry": ("Agent", "FunctionAgent", "agent"),
     "agents.request": ("RunRequest",),
-    "agents.tools": ("ToolContext",),
-    "agents.toolset": ("UNREPEATABLE",),
+    "agents.tools.context": ("ToolContext",),
+    "agents.toolset": ("REPEATABLE", "UNREPEATABLE"),
     "pydantic_ai": ("RunContext", "Tool"),
 }
 

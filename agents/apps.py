@@ -11,9 +11,9 @@ from django.core import checks
 from pydantic_ai.models import Model
 
 from agents.errors import AgentsUnusable, ModelUnusable
-from agents.mcp import McpServers
-from agents.model import Models
-from agents.model_limits import ModelLimits
+from agents.mcp.servers import McpServers
+from agents.models.choice import Models
+from agents.models.limits import ModelLimits
 from agents.own_agents import find_own_agents, with_own_agents
 from agents.roster import ROSTER, build_registry
 from agents.supervisor import AgentSupervisor
@@ -69,7 +69,7 @@ def build_models(config: Any) -> Models:
 
 def local_model() -> Model:
     """The small local model. It brings a provider's library, which is loaded only where it is wanted."""
-    from agents.local_model import LocalModel, shared_server
+    from agents.models.local_model import LocalModel, shared_server
 
     return LocalModel(shared_server())
 

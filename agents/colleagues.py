@@ -24,7 +24,7 @@ from agents.events import (
 )
 from agents.registry import Agent
 from agents.request import RunRequest
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 from agents.translation import Forwarded
 
 LONGEST_QUESTION = 20_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic_ai import Tool
 
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

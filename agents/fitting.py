@@ -9,9 +9,9 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import CapabilityEvent
 from pydantic_ai.models import ModelRequestContext
 
-from agents.context import Reduction, fit
 from agents.events import ContextReduced
-from agents.tools import ToolContext
+from agents.models.context import Reduction, fit
+from agents.tools.context import ToolContext
 
 
 @dataclass(kw_only=True)

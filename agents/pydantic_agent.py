@@ -18,13 +18,13 @@ from agents.definition import AgentDefinition
 from agents.delegation import Delegation
 from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage
 from agents.fitting import FittingContext
-from agents.model import ChosenModel
-from agents.model_errors import model_error
+from agents.models.choice import ChosenModel
+from agents.models.errors import model_error
 from agents.pausing import Pause, Resumed
 from agents.plain import plain_object, plain_text
 from agents.registry import AgentRegistry
 from agents.request import Resumption, RunRequest
-from agents.tools import ToolContext, utc_now
+from agents.tools.context import ToolContext, utc_now
 from agents.toolset import GuardedToolset
 from agents.translation import Translation, message_history
 

@@ -35,7 +35,7 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from agents.mcp import McpServers, McpServerStatus
+from agents.mcp.servers import McpServers, McpServerStatus
 from agents.redaction import redact
 from agents.registry import Agent, AgentRegistry
 from agents.request import FoundMessage, RunRequest, RunServices, RunUser, Turn

@@ -16,12 +16,12 @@ from pydantic_ai.models import Model
 from agents.account import ModelRequestRecord, UsageQuery, UsageRow
 from agents.definition import AgentDefinition
 from agents.events import AgentEvent, AgentPaused, AgentResponseChunk
-from agents.model import Models
+from agents.models.choice import Models
 from agents.registry import Agent
 from agents.request import Decision, FoundMessage, Note, Resumption, RunRequest, RunServices, RunUser, Turn
 from agents.roster import build_registry
 from agents.supervisor import AgentSupervisor
-from agents.tools import utc_now
+from agents.tools.context import utc_now
 
 MODEL = "tested"
 

@@ -10,11 +10,11 @@ from pydantic_ai import Agent
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.redaction import redact
 from agents.request import RunServices, RunUser
 from agents.title_rule import LONGEST_TITLE, clean_title, title_by_rule
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 # Under this name the account has what titles cost.
 TITLE_AGENT = "title"

@@ -28,7 +28,7 @@ from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 from agents.errors import RunTaken, ToolError
 from agents.plain import capped, plain_value
 from agents.redaction import redact
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 logger = structlog.get_logger(__name__)
 

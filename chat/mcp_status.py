@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, LiteralString
 
-from agents.mcp import McpServerStatus
+from agents.mcp.servers import McpServerStatus
 from chat.models import McpServer
 from chat.pool import DatabasePool
 from chat.protocol import timestamp

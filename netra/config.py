@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agents import mcp_config
 from agents.errors import AgentsUnusable
+from agents.mcp import config as mcp_config
 from netra import redis_url
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent

@@ -21,7 +21,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Tool
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 from agents.definition import AgentDefinition
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.toolset import REPEATABLE
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pydantic_ai.toolsets import AbstractToolset
 
 from agents.definition import AgentDefinition
-from agents.mcp import McpServers
-from agents.model import Models
+from agents.mcp.servers import McpServers
+from agents.models.choice import Models
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry
 from agents.roster.assistant import ASSISTANT
 from agents.roster.data import DATA
 from agents.roster.optimization import OPTIMIZATION
 from agents.roster.triage import TRIAGE
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 ROSTER: tuple[AgentDefinition, ...] = (ASSISTANT, TRIAGE, DATA, OPTIMIZATION)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agents.definition import AgentDefinition
-from agents.note_tools import note_tools
-from agents.tools import standard_tools
-from agents.usage_tools import usage_tools
-from agents.web_page import web_page_tool
+from agents.tools.notes import note_tools
+from agents.tools.standard import standard_tools
+from agents.tools.usage import usage_tools
+from agents.tools.web_page import web_page_tool
 
 INSTRUCTIONS = """\
 You are Netra, a helpful assistant in a chat application. Answer in the language of the question, in

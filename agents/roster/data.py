@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.definition import AgentDefinition
-from agents.tools import calculate_tool, current_time_tool
-from agents.usage_tools import usage_tools
+from agents.tools.standard import calculate_tool, current_time_tool
+from agents.tools.usage import usage_tools
 
 INSTRUCTIONS = """\
 You answer questions about what the user's requests to language models consumed: cost, tokens, requests, failures,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agents.definition import AgentDefinition
-from agents.price_tools import price_tools
-from agents.saving_tools import saving_tools
-from agents.speed_tools import speed_tools
-from agents.tools import calculate_tool
-from agents.usage_tools import usage_tools
+from agents.tools.price_comparison import price_tools
+from agents.tools.saving_plan import saving_tools
+from agents.tools.speed import speed_tools
+from agents.tools.standard import calculate_tool
+from agents.tools.usage import usage_tools
 
 INSTRUCTIONS = """\
 You say what to change so that the user's requests to language models get cheaper or faster, and you show the

@@ -17,13 +17,13 @@ from agents.account import UsageQuery, UsageRow
 from agents.definition import AgentDefinition, AgentLimits
 from agents.errors import RunTaken
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, ToolCompleted, event_data
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry, FunctionAgent
 from agents.request import FoundMessage, RunRequest, RunUser, Turn
 from agents.supervisor import AgentSupervisor
 from agents.testing import MemoryServices
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 NOW = datetime(2026, 3, 4, 12, 30, 15, tzinfo=UTC)
 Piece = str | DeltaToolCalls | DeltaThinkingCalls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.errors import ModelUnusable
-from agents.local_server import LocalPackages
+from agents.models.local_server import LocalPackages
 
 
 def installed() -> LocalPackages:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.arithmetic import Calculation, calculate
 from agents.errors import ToolError
+from agents.tools.arithmetic import Calculation, calculate
 
 EXACT = [
     ("17.5 % of 2480", "434"),

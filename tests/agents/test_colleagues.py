@@ -27,12 +27,12 @@ from agents.events import (
     ToolExecuting,
     Usage,
 )
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, AgentRegistry
 from agents.request import RunRequest, Turn
 from agents.supervisor import AgentSupervisor
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 from tests.agents.fakes import NOW, answer, call, collect, make_request, plain_agent, scripted, shapes
 
 

@@ -10,13 +10,13 @@ from pydantic_ai import Tool
 from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from agents.context import estimate_messages
 from agents.definition import AgentDefinition
 from agents.events import AgentPaused, ContextReduced
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
+from agents.models.context import estimate_messages
 from agents.pydantic_agent import PydanticAgent
 from agents.request import Decision, Resumption, Turn
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 from tests.agents.fakes import Piece, call, collect, make_request, supervise
 
 LIMIT = 2000

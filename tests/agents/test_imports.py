@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import sys
-import agents.supervisor, agents.roster, agents.pydantic_agent, agents.offline
+import agents.supervisor, agents.roster, agents.pydantic_agent, agents.offline.model
 forbidden = {"django", "channels", "chat", "netra", "openai", "anthropic", "mcp"}
 print(sorted(name for name in sys.modules if name.partition(".")[0] in forbidden))
 """

@@ -26,10 +26,10 @@ from pydantic_ai.models import ModelRequestParameters
 
 from agents.apps import local_model
 from agents.events import AgentCompleted, AgentError, AgentResponseChunk
-from agents.local_model import INSTRUCTIONS, LocalModel, without_tools
-from agents.local_server import ANSWER_TOKENS, CONTEXT_TOKENS, LocalPackages, LocalServer
-from agents.model import Models
-from agents.model_limits import ModelLimits
+from agents.models.choice import Models
+from agents.models.limits import ModelLimits
+from agents.models.local_model import INSTRUCTIONS, LocalModel, without_tools
+from agents.models.local_server import ANSWER_TOKENS, CONTEXT_TOKENS, LocalPackages, LocalServer
 from agents.pydantic_agent import PydanticAgent
 from agents.request import Turn
 from agents.roster.assistant import ASSISTANT

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from agents.errors import ModelUnusable
-from agents.local_server import LONGEST_PAUSE_SECONDS, LocalModelDown, LocalPackages, LocalServer, pause
+from agents.models.local_server import LONGEST_PAUSE_SECONDS, LocalModelDown, LocalPackages, LocalServer, pause
 from tests.agents.local_packages import installed
 from tests.processes import REPOSITORY, eventually, until
 
@@ -114,7 +114,7 @@ def shown(pid: int | None) -> bytes:
 
 PARENT = """
 import asyncio, time
-from agents.local_server import LocalPackages, LocalServer
+from agents.models.local_server import LocalPackages, LocalServer
 
 server = LocalServer(LocalPackages.find())
 asyncio.run(server.endpoint())

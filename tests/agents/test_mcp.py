@@ -23,9 +23,9 @@ from structlog.testing import capture_logs
 
 from agents.definition import AgentDefinition, AgentLimits
 from agents.events import AgentEvent, AgentPaused, ToolCompleted, ToolExecuting
-from agents.mcp import McpServers, McpServerStatus
-from agents.mcp_config import Timing, read_mcp_servers
-from agents.model import ChosenModel, Models
+from agents.mcp.config import Timing, read_mcp_servers
+from agents.mcp.servers import McpServers, McpServerStatus
+from agents.models.choice import ChosenModel, Models
 from agents.pydantic_agent import PydanticAgent
 from agents.request import Decision, Resumption
 from agents.roster import ROSTER, build_registry
@@ -508,8 +508,8 @@ async def test_closing_in_the_middle_of_an_attempt_ends_the_process(servers: Ope
 
 HOLDER = """
 import asyncio, json, sys
-from agents.mcp import McpServers
-from agents.mcp_config import read_mcp_servers
+from agents.mcp.servers import McpServers
+from agents.mcp.config import read_mcp_servers
 async def main():
     servers = McpServers(read_mcp_servers(sys.argv[1]), agents=["a"])
     [toolset] = servers.toolsets_for("a")

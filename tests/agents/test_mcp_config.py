@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.errors import AgentsUnusable
-from agents.mcp_config import McpServerConfig, read_mcp_servers
+from agents.mcp.config import McpServerConfig, read_mcp_servers
 
 AGENTS = ("assistant", "data")
 ENVIRONMENT = {"TOKEN": "hunter2-hunter2", "EMPTY": ""}

@@ -21,8 +21,8 @@ from mcp_types import (
     ToolAnnotations,
 )
 
-from agents.mcp_config import McpServerConfig
-from agents.mcp_tools import definition, error_text, is_repeatable, result_value, tool_name
+from agents.mcp.config import McpServerConfig
+from agents.mcp.tools import definition, error_text, is_repeatable, result_value, tool_name
 
 CONFIG = McpServerConfig(name="files", command="x", approval=("write",), timeout=7.0)
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 
 from agents.errors import ModelUnusable
-from agents.model import Models, build_model
-from agents.offline import OfflineModel
+from agents.models.choice import Models, build_model
+from agents.offline.model import OfflineModel
 from agents.roster import ROSTER, build_registry
 
 

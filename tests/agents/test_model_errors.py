@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic_ai import exceptions as failure
 
-from agents.model_errors import model_error
+from agents.models.errors import model_error
 
 KEY = "sk-live-1234567890"
 

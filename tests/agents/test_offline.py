@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from pydantic_ai import Agent
 
-from agents import offline_answer
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, AgentThinking, ToolCompleted, ToolExecuting
-from agents.offline import OfflineModel, tokens
-from agents.offline_answer import Outcome, write_answer
-from agents.offline_call import Call
-from agents.offline_plan import KNOWN_TOOLS, LONGEST_QUESTION, MOST_CALLS, make_plan
+from agents.offline import answer as offline_answer
+from agents.offline.answer import Outcome, write_answer
+from agents.offline.call import Call
+from agents.offline.model import OfflineModel, tokens
+from agents.offline.plan import KNOWN_TOOLS, LONGEST_QUESTION, MOST_CALLS, make_plan
 from agents.request import Turn
-from agents.tools import standard_tools
+from agents.tools.standard import standard_tools
 from tests.agents.fakes import FakeServices, answer, collect, found, make_request, model_agent, shapes, supervise
 
 CALC, TIME, SEARCH = "calculate", "current_time", "search_threads"
@@ -296,8 +296,8 @@ async def test_it_sleeps_only_to_keep_its_pace(rate: float, monkeypatch: pytest.
     async def sleep(delay: float) -> None:
         slept.append(delay)
 
-    monkeypatch.setattr("agents.offline.get_running_loop", Clock)
-    monkeypatch.setattr("agents.offline.sleep", sleep)
+    monkeypatch.setattr("agents.offline.model.get_running_loop", Clock)
+    monkeypatch.setattr("agents.offline.model.sleep", sleep)
     agent = model_agent(OfflineModel(tokens_per_second=rate))
     events = await collect(supervise(agent), make_request("hello"))
     assert answer(events) == greeting("none")
@@ -316,8 +316,8 @@ async def test_it_does_not_sleep_when_it_is_late(monkeypatch: pytest.MonkeyPatch
     async def sleep(delay: float) -> None:
         raise AssertionError(delay)
 
-    monkeypatch.setattr("agents.offline.get_running_loop", Clock)
-    monkeypatch.setattr("agents.offline.sleep", sleep)
+    monkeypatch.setattr("agents.offline.model.get_running_loop", Clock)
+    monkeypatch.setattr("agents.offline.model.sleep", sleep)
     agent = model_agent(OfflineModel(tokens_per_second=50.0))
     assert answer(await collect(supervise(agent), make_request("hello"))) == greeting("none")
 

@@ -9,7 +9,7 @@ from pydantic_ai import Tool
 
 from agents.errors import ToolError
 from agents.events import ToolCompleted, ToolExecuting
-from agents.offline import OfflineModel
+from agents.offline.model import OfflineModel
 from tests.agents.fakes import answer, collect, make_request, model_agent, supervise
 
 

@@ -7,9 +7,9 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Tool
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from agents.offline import respond
-from agents.offline_delegation import FINDINGS
-from agents.offline_plan import make_plan
+from agents.offline.delegation import FINDINGS
+from agents.offline.model import respond
+from agents.offline.plan import make_plan
 
 TOOLS = ("ask_data", "ask_optimization", "ask_assistant")
 PARAMETERS = ModelRequestParameters(function_tools=[ToolDefinition(name=name) for name in TOOLS])

@@ -9,11 +9,11 @@ from pydantic_ai import Tool
 
 from agents.errors import ToolError
 from agents.events import AgentPaused, ToolExecuting
-from agents.note_tools import note_tools
-from agents.offline import OfflineModel
-from agents.offline_answer import BEGINNING
-from agents.offline_plan import make_plan
-from agents.tools import standard_tools
+from agents.offline.answer import BEGINNING
+from agents.offline.model import OfflineModel
+from agents.offline.plan import make_plan
+from agents.tools.notes import note_tools
+from agents.tools.standard import standard_tools
 from tests.agents.fakes import FakeServices, answer, collect, make_request, model_agent, supervise
 
 NOTES: list[tuple[str, list[tuple[str, dict[str, object]]]]] = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.offline_plan import KNOWN_TOOLS, make_plan
-from agents.offline_usage import Kind, read_wish
+from agents.offline.plan import KNOWN_TOOLS, make_plan
+from agents.offline.usage import Kind, read_wish
 
 SUMMARY = "usage_summary"
 

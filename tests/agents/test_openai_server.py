@@ -13,7 +13,7 @@ import uvicorn
 from structlog.testing import capture_logs
 
 from agents.events import AgentCompleted, AgentError, AgentEvent, AgentThinking, ToolCompleted, ToolExecuting
-from agents.model import Models
+from agents.models.choice import Models
 from agents.pydantic_agent import PydanticAgent
 from agents.request import Turn
 from agents.roster.assistant import ASSISTANT

@@ -16,7 +16,7 @@ import agents
 from agents.definition import AgentDefinition
 from agents.errors import AgentsUnusable
 from agents.events import AgentCompleted, AgentEvent, AgentResponseChunk, AgentStarted, AgentThinking, Usage
-from agents.model import Models
+from agents.models.choice import Models
 from agents.own_agents import OwnAgent, find_own_agents, with_own_agents
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import Agent, agent

@@ -27,12 +27,12 @@ from agents.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import AgentRegistry
 from agents.request import Decision, Resumption
 from agents.supervisor import AgentSupervisor
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 from tests.agents.fakes import NOW, Piece, answer, call, collect, make_request, shapes
 
 APPROVED, DENIED = Decision(approved=True), Decision(approved=False, reason="too risky")

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from agents.errors import ToolError
-from agents.periods import find_period
+from agents.tools.periods import find_period
 
 WEDNESDAY = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 LEAP_DAY = datetime(2024, 2, 29, 0, 0, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from genai_prices import Usage, calc_price
 
 from agents.account import UsageRow
-from agents.prices import CANDIDATES, Rates, Tokens, find_rates, percent, tokens_of, usd
-from agents.savings import Move, plan_moves, remaining, uses_by_agent
+from agents.tools.prices import CANDIDATES, Rates, Tokens, find_rates, percent, tokens_of, usd
+from agents.tools.savings import Move, plan_moves, remaining, uses_by_agent
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 

@@ -25,7 +25,7 @@ from agents.events import (
     ToolExecuting,
 )
 from agents.request import Turn
-from agents.tools import standard_tools
+from agents.tools.standard import standard_tools
 from agents.translation import message_history
 from tests.agents.fakes import Piece, answer, call, collect, make_request, model_agent, scripted, shapes, supervise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.definition import AgentDefinition
-from agents.model import Models
+from agents.models.choice import Models
 from agents.roster import ROSTER, build_registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "roster.md"

@@ -14,7 +14,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from structlog.testing import capture_logs
 
 from agents import titles
-from agents.model import ChosenModel, Models
+from agents.models.choice import ChosenModel, Models
 from agents.request import RunUser
 from agents.title_rule import LONGEST_TITLE, clean_title, title_by_rule
 from agents.titles import make_title

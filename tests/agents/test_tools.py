@@ -6,7 +6,8 @@ import pytest
 from pydantic_ai import Tool, ToolReturn
 
 from agents.events import ToolCompleted
-from agents.tools import LONGEST_QUERY, SEARCH_LIMIT, standard_tools, utc_now
+from agents.tools.context import utc_now
+from agents.tools.standard import LONGEST_QUERY, SEARCH_LIMIT, standard_tools
 from tests.agents.fakes import FakeServices, call, collect, found, make_request, model_agent, scripted, supervise
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.events import ToolCompleted
-from agents.note_tools import LONGEST_QUERY, RECALL_CHARACTERS, RECALL_LIMIT, note_tools
+from agents.tools.notes import LONGEST_QUERY, RECALL_CHARACTERS, RECALL_LIMIT, note_tools
 from tests.agents.fakes import FakeServices, call, collect, make_request, model_agent, scripted, supervise
 
 

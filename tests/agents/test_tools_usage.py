@@ -11,10 +11,10 @@ import pytest
 from agents.account import Dimension, UsageQuery, UsageRow
 from agents.errors import ToolError
 from agents.events import ToolCompleted
-from agents.price_tools import price_tools
-from agents.saving_tools import saving_tools
-from agents.speed_tools import speed_tools
-from agents.usage_tools import MOST_ROWS, READINGS, usage_tools
+from agents.tools.price_comparison import price_tools
+from agents.tools.saving_plan import saving_tools
+from agents.tools.speed import speed_tools
+from agents.tools.usage import MOST_ROWS, READINGS, usage_tools
 from tests.agents.fakes import FakeServices, call, collect, make_request, model_agent, scripted, supervise
 
 SUMMED = ("requests", "failed", "unpriced", "runs", "input_tokens", "output_tokens", "cache_read_tokens")

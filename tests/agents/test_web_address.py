@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from agents.errors import ToolError
-from agents.web_address import LONGEST_ADDRESS, is_public, parse, redirected
+from agents.tools.web_address import LONGEST_ADDRESS, is_public, parse, redirected
 
 NOT_PUBLIC = [
     "0.0.0.0",  # noqa: S104 - no socket is bound

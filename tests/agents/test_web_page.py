@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import web_address
 from agents.errors import ToolError
-from agents.web_page import PageLimits, resolve, web_page_tool
+from agents.tools import web_address
+from agents.tools.web_page import PageLimits, resolve, web_page_tool
 from tests.agents.web_sites import (
     PATIENCE,
     PUBLIC_HOST,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.web_page import CUT, NOTICE, PageLimits
+from agents.tools.web_page import CUT, NOTICE, PageLimits
 from tests.agents.web_sites import Sites, refusal, reply
 
 

@@ -4,9 +4,9 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from agents import zones
 from agents.errors import ToolError
-from agents.zones import find_zone, is_zone
+from agents.tools import zones
+from agents.tools.zones import find_zone, is_zone
 
 KNOWN = [
     ("Asia/Tokyo", "Asia/Tokyo"),

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import pytest
 
-from agents import web_address
 from agents.errors import ToolError
-from agents.web_page import PageFetcher, PageLimits, resolve
+from agents.tools import web_address
+from agents.tools.web_page import PageFetcher, PageLimits, resolve
 
 FORBIDDEN_HOSTS = ("127.0.0.1", "::1")
 PUBLIC_HOST = "127.0.0.2"

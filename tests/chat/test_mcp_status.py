@@ -25,8 +25,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from agents.apps import AgentsConfig
 from agents.definition import AgentDefinition
-from agents.mcp import McpServerStatus, McpToolSummary
-from agents.model import ChosenModel
+from agents.mcp.servers import McpServerStatus, McpToolSummary
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from chat.mcp_status import STALE_AFTER, McpStatus
 from chat.models import McpServer

@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from agents.definition import AgentDefinition
-from agents.model import Models
+from agents.models.choice import Models
 from agents.pydantic_agent import PydanticAgent
 from chat.event_log import EventLog
 from chat.jobs import TITLE_PRIORITY, TITLE_TASK

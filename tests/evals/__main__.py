@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from agents.errors import ModelUnusable
-from agents.model import Models
+from agents.models.choice import Models
 from tests.evals import MODEL
 
 LONGEST_PROBLEM = 300

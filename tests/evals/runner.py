@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from channels.db import database_sync_to_async
 
 from agents.events import AgentEvent, AgentPaused, AgentResponseChunk, PendingApproval, ToolCompleted, ToolExecuting
-from agents.model import Models
+from agents.models.choice import Models
 from agents.pydantic_agent import PydanticAgent
 from agents.registry import AgentRegistry
 from agents.request import Decision, Resumption, RunRequest, RunUser

@@ -12,7 +12,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from agents.account import UsageQuery, UsageRow
-from agents.prices import Rates, Tokens
+from agents.tools.prices import Rates, Tokens
 from chat import account
 from chat.models import Note
 from chat.run_services import RunServicesOfUser
@@ -62,15 +62,15 @@ def output_for_nothing(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_answer_without_figures(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("agents.offline_answer.usage_text", lambda *_, **__: "You spent something.")
+    patch.setattr("agents.offline.answer.usage_text", lambda *_, **__: "You spent something.")
 
 
 def a_plan_without_figures(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("agents.offline_answer.savings_text", lambda _: "Move everything.")
+    patch.setattr("agents.offline.answer.savings_text", lambda _: "Move everything.")
 
 
 def optimization_before_data(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("agents.offline_delegation.specialist", lambda _: "optimization")
+    patch.setattr("agents.offline.delegation.specialist", lambda _: "optimization")
 
 
 def notes_that_get_lost(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.db import connection, connections
 
-from agents.model import Models
+from agents.models.choice import Models
 from tests.evals import MODEL
 from tests.evals.checks import completes
 from tests.evals.history import write_history

@@ -18,9 +18,9 @@ from pydantic_ai.models.function import FunctionModel as Scripted
 
 from agents.definition import AgentDefinition
 from agents.errors import ToolError
-from agents.model import ChosenModel
+from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
-from agents.tools import ToolContext
+from agents.tools.context import ToolContext
 
 Piece = str | DeltaToolCalls | DeltaThinkingCalls
 

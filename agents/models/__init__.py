@@ -1,0 +1,1 @@
+"""Language models: which one an agent asks, within what bounds, and what each request costs."""

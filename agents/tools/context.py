@@ -1,0 +1,32 @@
+"""What the tools of one agent's run have at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from agents.models.context import Reduction
+from agents.request import RunRequest, RunServices, RunUser
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolContext:
+    """What the tools of one agent's run have: its user, its services, the clock.
+
+    `request` is what the agent was asked. `durations` is filled per call, in milliseconds; `needs_approval` has the
+    names of the tools that begin only when a person allows it, `reductions` what was cut from its model's context.
+    """
+
+    user: RunUser
+    services: RunServices
+    clock: Callable[[], datetime] = utc_now
+    agent: str = ""
+    request: RunRequest | None = None
+    durations: dict[str, int] = field(default_factory=dict)
+    needs_approval: set[str] = field(default_factory=set)
+    reductions: list[Reduction] = field(default_factory=list)

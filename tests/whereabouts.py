@@ -57,7 +57,8 @@ async def jobs_have_ended(cluster: Cluster, run_id: str) -> None:
 
 
 def job_statuses(cluster: Cluster, run_id: str) -> list[str]:
-    query = "SELECT status::text FROM procrastinate_jobs WHERE args->>'run_id' = %s ORDER BY id"
+    query = """SELECT status::text FROM procrastinate_jobs
+               WHERE task_name = 'chat.tasks.execute_run' AND args->>'run_id' = %s ORDER BY id"""
     with cluster.database() as connection:
         return [row[0] for row in connection.execute(query, (run_id,)).fetchall()]
 

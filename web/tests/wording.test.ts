@@ -67,6 +67,8 @@ test("durations and the small print", () => {
   assert.equal(cost(0), "m · 1.3 s · 1,234 tokens");
   assert.equal(cost(null), "m · 1.3 s · 1,234 tokens");
   assert.equal(smallPrint(view({ model: null })), "");
+  assert.match(smallPrint(view({ model: "local" })), /^local: SmolLM2-135M, small and often wrong/);
+  assert.match(smallPrint(view({ model: "offline" })), /^offline: fixed rules, no language model/);
 });
 
 test("what an answer took is told exactly to whoever asks", () => {

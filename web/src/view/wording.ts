@@ -102,11 +102,21 @@ export function duration(milliseconds: number): string {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/** Models whose name alone would promise too much. */
+const PLAIN_WORDS: Record<string, string> = {
+  offline: "offline: fixed rules, no language model",
+  local: "local: SmolLM2-135M, small and often wrong",
+};
+
+function modelWords(model: string): string {
+  return PLAIN_WORDS[model] ?? model;
+}
+
 /** What an answer took, in short. */
 export function smallPrint({ usage, model, durationMs }: AnswerView): string {
   const tokens = usage ? usage.input_tokens + usage.output_tokens : 0;
   const parts = [
-    model ?? "",
+    modelWords(model ?? ""),
     durationMs === null ? "" : duration(durationMs),
     tokens > 0 ? `${counted(tokens, "token")}` : "",
     usage?.cost_usd ? dollars(usage.cost_usd) : "",
@@ -118,7 +128,7 @@ export function smallPrint({ usage, model, durationMs }: AnswerView): string {
 export function usageWords({ model, input_tokens, output_tokens, requests, cost_usd }: Usage): string {
   const cost = typeof cost_usd === "number" ? `, ${cost_usd === 0 ? "free of charge" : `$${plainNumber(cost_usd)}`}` : "";
   const read = `${counted(input_tokens, "token")} read, ${counted(output_tokens, "token")} written`;
-  return `${model}: ${counted(requests, "request")}, ${read}${cost}`;
+  return `${modelWords(model)}: ${counted(requests, "request")}, ${read}${cost}`;
 }
 
 function dollars(amount: number): string {

@@ -9,7 +9,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -92,6 +92,10 @@ class McpServerConfig(BaseModel):
 
     def needs_approval(self, tool: str) -> bool:
         return self.approval if isinstance(self.approval, bool) else tool in self.approval
+
+    def unknown_approvals(self, tools: Iterable[str]) -> list[str]:
+        """The tools named for approval that are none of these."""
+        return [] if isinstance(self.approval, bool) else sorted(set(self.approval) - set(tools))
 
     def serves(self, agent: str, default_agent: str) -> bool:
         """Whether an agent has its tools."""

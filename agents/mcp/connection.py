@@ -166,7 +166,7 @@ class McpConnection:
             self._client = client
             listening = asyncio.create_task(self._listen(client), name=f"changes of MCP server {self.name}")
             try:
-                self._become("ready", tools)
+                self._become("ready", tools, self._mistaken(tools))
                 await self._watch(client)
             finally:
                 self._client = None
@@ -183,7 +183,7 @@ class McpConnection:
                 raise ServerEnded
             async with asyncio.timeout(self._timing.answer):
                 tools = await self._list(client)
-            self._become("ready", tools)
+            self._become("ready", tools, self._mistaken(tools))
 
     async def _list(self, client: Client) -> tuple[Tool, ...]:
         """The first so many tools."""
@@ -248,12 +248,17 @@ class McpConnection:
     def _become(self, state: State, tools: tuple[Tool, ...] = (), error: str | None = None) -> None:
         if (state, tools, error) != (self.state, self.tools, self.error):
             if state != self.state:
-                level = "warning" if state == "failed" else "info"
+                level = "warning" if error else "info"
                 getattr(logger, level)("mcp_server_" + state, mcp_server=self.name, tools=len(tools), reason=error)
             self.state, self.tools, self.error, self.since = state, tools, error, utc_now()
         if state != "connecting":
             self._settled.set()
         self.seen()
+
+    def _mistaken(self, tools: tuple[Tool, ...]) -> str | None:
+        """A tool that is named for approval and does not exist may be one that is misspelt, and called unasked."""
+        unknown = self.config.unknown_approvals(tool.name for tool in tools)
+        return f"approval names what the server does not have: {', '.join(unknown)}" if unknown else None
 
     def _failed(self, error: BaseException) -> None:
         was_ready = self.state == "ready"

@@ -605,3 +605,10 @@ async def test_a_server_over_http_killed_in_mid_call_costs_a_tool_error_and_come
     await asyncio.to_thread(http_server.start)
     await in_state(tools, "ready")
     assert results(await run(tools, adding(), ["done"])) == [5]
+
+
+async def test_a_name_for_approval_that_the_server_does_not_have_is_told(servers: Open) -> None:
+    tools = servers(approval=["note", "deleet"])
+    await run(tools, adding(), ["Done."])
+    await in_state(tools, "ready")
+    assert status(tools).error == "approval names what the server does not have: deleet"

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 
 from netra.config import SERVERS, ServerName
 from netra.postgres import EmbeddedPostgres
+from tests.browser import Cable, chromium, profile
 from tests.live import Form, LiveServer
 from tests.processes import LiveProcess, processes_of, until
 
@@ -113,3 +115,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed:
         report.sections += [(f"log of {process.name}", process.log_text()[-6000:]) for process in LiveProcess.running]
     return report
+
+
+# Pages
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def cable(server: LiveServer) -> Iterator[Cable]:
+    """The network between a page and its module's `server`."""
+    cable = Cable(server.port)
+    yield cable
+    cable.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with profile(browser) as context:
+        yield context

@@ -8,18 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import Cable, answers, ask, chromium, plain, profile, shown, sign_in
+from tests.browser import Cable, answers, ask, plain, shown, sign_in
 from tests.clients import Account
 from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
 
 QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +26,8 @@ def server() -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def cable(server: LiveServer) -> Iterator[Cable]:
-    cable = Cable(server.port)
-    yield cable
-    cable.close()
-
-
-@pytest.fixture
 def account(server: LiveServer) -> Account:
     return server.add_user("ann")
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with profile(browser) as context:
-        yield context
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.browser import Cable, answers, ask, choose_agent, chromium, profile, sign_in
+from tests.browser import Cable, answers, ask, choose_agent, sign_in
 from tests.clients import Account
 from tests.e2e.applications.scripted_agents import (
     BOOK,
@@ -31,12 +31,6 @@ WHO_HAS_THE_FOCUS = "document.activeElement.dataset.testid ?? document.activeEle
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     for folder in new_data_dir():
         with LiveServer(folder, agents="tests.e2e.applications.scripted_agents:AGENTS", sweep_seconds=0.2) as server:
@@ -45,21 +39,8 @@ def server() -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def cable(server: LiveServer) -> Iterator[Cable]:
-    cable = Cable(server.port)
-    yield cable
-    cable.close()
-
-
-@pytest.fixture
 def account(server: LiveServer) -> Account:
     return server.add_user("ann")
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    with profile(browser) as context:
-        yield context
 
 
 @pytest.fixture

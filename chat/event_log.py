@@ -192,7 +192,8 @@ class EventLog(LogReader):
         """The frames of the last events, or None when the run was taken. The thread's row is locked."""
         cursor = await connection.execute(
             """UPDATE chat_run SET status = %(status)s, finished_at = %(now)s, last_seq = last_seq + %(count)s,
-                      error_code = %(error_code)s, error_message = %(error_message)s, usage = %(usage)s
+                      error_code = %(error_code)s, error_message = %(error_message)s, usage = %(usage)s,
+                      paused_state = NULL
                WHERE id = %(run)s AND claim = %(claim)s AND last_seq = %(expected)s AND status = 'running'
                RETURNING input_message_id""",
             {

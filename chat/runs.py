@@ -107,12 +107,13 @@ def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
     resolve_open(run, by=ApprovedBy.CANCELLED, publisher=publisher)
     run.claim += 1
     run.status = RunStatus.CANCELLED
+    run.paused_state = None
     run.cancelled_by = by
     run.finished_at = now()
     data: dict[str, Any] = {"by": by.value}
     if content := answer_so_far(run):
         data["message"] = _store_partial_answer(run, content)
-    run.save(update_fields=["claim", "status", "cancelled_by", "finished_at", "output_message"])
+    run.save(update_fields=["claim", "status", "cancelled_by", "finished_at", "output_message", "paused_state"])
     append_event(run, Event("agent_cancelled", run.agent, data, run.finished_at), publisher)
     jobs.abort_run(run.job_id)
 
@@ -252,10 +253,16 @@ def recover(
 
 def _fail(run: Run, ending: Ending, publisher: Publisher) -> None:
     run.status = RunStatus.FAILED
+    run.paused_state = None
     run.finished_at = now()
     run.error_code, run.error_message = ending.error_code, ending.error_message
     data = dict(ending.data)
     if content := answer_so_far(run):
         data["message"] = _store_partial_answer(run, content)
-    run.save(update_fields=["claim", "status", "finished_at", "error_code", "error_message", "output_message"])
+    run.save(
+        update_fields=[
+            *("claim", "status", "finished_at", "error_code", "error_message", "output_message"),
+            "paused_state",
+        ]
+    )
     append_event(run, Event("agent_error", run.agent, data, run.finished_at), publisher)

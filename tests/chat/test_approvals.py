@@ -222,7 +222,7 @@ async def test_a_run_that_waits_can_be_cancelled_and_says_that_nothing_was_appro
         case "delete":
             await database_sync_to_async(service.delete_thread)(ann.pk, held.thread_id)
     run = await fresh(held.id)
-    assert run.status == "cancelled"
+    assert (run.status, run.paused_state) == ("cancelled", None)
     assert run.output_message is not None
     assert run.output_message.content == "I need to ask. Now."
     assert [type_ for _, type_ in await events(held.id)][-3:] == [
@@ -244,7 +244,7 @@ async def test_what_nobody_answers_in_time_fails_and_the_thread_goes_on(service:
     await make_overdue(held.id)
     await database_sync_to_async(sweep_runs)()
     run = await fresh(held.id)
-    assert (run.status, run.error_code) == ("failed", "APPROVAL_EXPIRED")
+    assert (run.status, run.error_code, run.paused_state) == ("failed", "APPROVAL_EXPIRED", None)
     frames = await frames_of(service.event_log, held.id)
     assert frames[-2]["data"] == {"tool_call_id": "c2", "approved": False, "by": "expired"}
     assert frames[-1]["type"] == "agent_error"
@@ -335,6 +335,7 @@ async def test_a_run_that_is_begun_again_after_its_answer_tells_again_what_came_
     run = await fresh(held.id)
     assert run.output_message is not None
     assert run.output_message.content == "Kept. Too. End."
+    assert run.paused_state is None, "an ended run goes on from nowhere"
     state = fold_log((await frames_of(log, held.id))[:-1])
     assert state is not None
     assert state["text"] == "Kept. Too. End."

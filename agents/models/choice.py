@@ -7,8 +7,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import httpx2
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model
 
@@ -25,6 +27,8 @@ OFFLINE_CONTEXT_TOKENS = 8_000
 UNKNOWN_CONTEXT_TOKENS = 32_000
 # Of a model's context a quarter, and no more than this, is left for its answer and for what describes the tools.
 LARGEST_ROOM = 16_000
+# Of a client that nothing else bounds; each request has limits of its own.
+TRANSPORT_SECONDS = 600.0
 
 _OPENAI = ("openai", "openai-chat", "openai-responses")
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
@@ -171,11 +175,20 @@ def connect_within(model: Model, seconds: float) -> None:
     provider = model.provider
     if provider is None or provider._own_http_client is None:
         return
-    make = functools.partial(create_async_httpx2_client, timeout=httpx2.Timeout(600, connect=seconds))
+    make: Callable[[], Any]
+    if isinstance(provider._own_http_client, httpx2.AsyncClient):
+        make = functools.partial(create_async_httpx2_client, timeout=httpx2.Timeout(TRANSPORT_SECONDS, connect=seconds))
+    else:
+        # The library of this provider knows httpx's elder version only.
+        make = functools.partial(_elder_client, seconds)
     client = make()
     provider._http_client_factory = make
     provider._own_http_client = client
     provider._set_http_client(client)
+
+
+def _elder_client(connect_seconds: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=httpx.Timeout(TRANSPORT_SECONDS, connect=connect_seconds))
 
 
 def _openai_base_url(source: str, name: str) -> str | None:

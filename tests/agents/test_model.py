@@ -5,10 +5,13 @@ import socket
 from typing import Any
 
 import pytest
+from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.models.wrapper import WrapperModel
 
 from agents.errors import ModelUnusable
 from agents.models.choice import Models, build_model
+from agents.models.limits import ModelLimits
 from agents.offline.model import OfflineModel
 from agents.roster import ROSTER, build_registry
 
@@ -27,10 +30,18 @@ def no_network_and_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("name", [None, "", "  "])
+def innermost(model: Model) -> Model:
+    """The provider's model within what measures, repeats and bounds its requests."""
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    return model
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", "offline"])
 def test_without_a_name_the_model_is_offline(name: str | None) -> None:
-    label, model = build_model(name, tokens_per_second=12.5)
-    assert label == "offline"
+    chosen = Models(default=name, tokens_per_second=12.5).choose("assistant")
+    assert chosen.name == "offline"
+    model = innermost(chosen.model)
     assert isinstance(model, OfflineModel)
     assert model.tokens_per_second == 12.5
 
@@ -53,12 +64,12 @@ def test_a_provider_needs_its_key(name: str, variable: str, kind: str, monkeypat
         if blank is not None:
             monkeypatch.setenv(variable, blank)
         with pytest.raises(ModelUnusable) as unusable:
-            build_model(name, tokens_per_second=0)
+            Models(default=name).choose("assistant")
         assert str(unusable.value) == f"NETRA_MODEL={name} cannot be used: {variable} is not set."
     monkeypatch.setenv(variable, "a-key-of-the-tests")
-    label, model = build_model(f" {name} ", tokens_per_second=0)
-    assert label == name
-    assert type(model).__name__ == kind
+    chosen = Models(default=f" {name} ").choose("assistant")
+    assert chosen.name == name
+    assert type(innermost(chosen.model)).__name__ == kind
 
 
 @pytest.mark.parametrize(
@@ -75,23 +86,23 @@ def test_a_provider_needs_its_key(name: str, variable: str, kind: str, monkeypat
 )
 def test_a_name_that_cannot_work_is_one_sentence(name: str, reason: str) -> None:
     with pytest.raises(ModelUnusable) as unusable:
-        build_model(name, tokens_per_second=0)
+        build_model(name)
     assert str(unusable.value) == f"NETRA_MODEL={name} cannot be used: {reason}."
 
 
 def test_a_key_pasted_as_the_name_is_not_repeated() -> None:
     with pytest.raises(ModelUnusable) as unusable:
-        build_model("sk-proj-1234567890", tokens_per_second=0)
+        build_model("sk-proj-1234567890")
     assert "1234567890" not in str(unusable.value)
 
 
 def test_a_base_url_makes_openai_speak_chat_completions_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    _, model = build_model("openai:local", tokens_per_second=0)
+    model, _ = build_model("openai:local")
     assert isinstance(model, OpenAIChatModel)
     assert model.model_name == "local"
     assert model.base_url.rstrip("/") == "http://127.0.0.1:9/v1"
-    _, model = build_model("openai-responses:local", tokens_per_second=0)
+    model, _ = build_model("openai-responses:local")
     assert isinstance(model, OpenAIResponsesModel)
     assert model.base_url.rstrip("/") == "http://127.0.0.1:9/v1"
 
@@ -100,7 +111,7 @@ def test_a_base_url_makes_openai_speak_chat_completions_to_it(monkeypatch: pytes
 def test_a_base_url_that_is_none_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(ModelUnusable, match="OPENAI_BASE_URL must look like http://host:port/v1"):
-        build_model("openai:local", tokens_per_second=0)
+        build_model("openai:local")
 
 
 def test_the_registry_holds_the_assistant_on_the_configured_model() -> None:
@@ -109,3 +120,52 @@ def test_the_registry_holds_the_assistant_on_the_configured_model() -> None:
     assistant = registry.get("assistant")
     assert assistant.model_name == "offline"
     assert assistant.description
+
+
+# By agent
+
+
+def test_an_agent_has_the_model_that_is_named_for_it_else_its_own_else_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-the-tests")
+    models = Models(default="openai:gpt-5", by_agent={"TRIAGE": "openai:gpt-5-mini"})
+    assert models.choose("assistant").name == "openai:gpt-5"
+    assert models.choose("triage").name == "openai:gpt-5-mini"
+    assert models.choose("triage", "offline").name == "openai:gpt-5-mini"
+    assert models.choose("weather", "offline").name == "offline"
+    assert models.choose("assistant").model is models.choose("data").model, "a model is there once"
+
+
+def test_what_is_wrong_is_told_with_the_variable_that_says_it() -> None:
+    models = Models(by_agent={"TRIAGE": "nonsense"}, fallback="openai:gpt-5")
+    with pytest.raises(ModelUnusable, match=r"^NETRA_MODEL_TRIAGE=nonsense cannot be used"):
+        models.choose("triage")
+    with pytest.raises(ModelUnusable, match=r"^NETRA_MODEL_FALLBACK=openai:gpt-5 cannot be used: OPENAI_API_KEY"):
+        models.choose("assistant")
+
+
+def test_a_variable_for_an_agent_that_there_is_not_is_one_sentence() -> None:
+    models = Models(by_agent={"TRAIGE": "offline"})
+    models_for = ("assistant", "triage")
+    with pytest.raises(ModelUnusable) as unusable:
+        models.check_agents(models_for)
+    assert str(unusable.value) == "NETRA_MODEL_TRAIGE names no agent; the agents are assistant, triage."
+    Models(by_agent={"TRIAGE": "offline"}).check_agents(models_for)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"), [("offline", 8_000), ("openai:gpt-4o", 112_000), ("openai:no-such-model", 32_000)]
+)
+def test_the_context_is_what_is_known_of_the_model_with_room_for_an_answer(
+    name: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-the-tests")
+    assert Models(default=name).choose("assistant").context_tokens == tokens
+    stated = Models(default=name, limits=ModelLimits(context_tokens=5_000))
+    assert stated.choose("assistant").context_tokens == 5_000
+
+
+def test_with_a_fallback_what_is_asked_fits_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-the-tests")
+    assert Models(default="openai:gpt-4o", fallback="offline").choose("assistant").context_tokens == 8_000

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import uvicorn
@@ -121,6 +122,9 @@ class Provider:
         await send({"type": "http.response.body", "body": b"data: this is not JSON\n\n", "more_body": False})
 
 
+P = TypeVar("P", bound=Provider)
+
+
 async def begin(send: Send) -> None:
     headers = [(b"content-type", b"text/event-stream"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -146,18 +150,24 @@ async def refuse(send: Send, status: int, body: dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode(), "more_body": False})
 
 
-@pytest.fixture
-async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
-    application = Provider()
+@contextlib.asynccontextmanager
+async def serving(application: P, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[P]:
+    """The provider as a server, to which `openai:` leads."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Served(uvicorn.Config(application, log_level="critical", lifespan="off", ws="none"))
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="provider")
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="provider")
     await server.listening.wait()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     yield application
     server.should_exit = True
-    await serving
+    await task
+
+
+@pytest.fixture
+async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Provider]:
+    async with serving(Provider(), monkeypatch) as provider:
+        yield provider
 
 
 async def ask(
@@ -238,8 +248,10 @@ async def test_a_refusal_is_told_without_what_it_echoes(
     assert events[2:] == [
         AgentError(agent="assistant", error_code="MODEL_ERROR", error_message=message, retryable=retryable)
     ]
-    [line] = logs
+    *repeated, line = logs
     assert (line["event"], line["error_code"]) == ("agent_run_failed", "MODEL_ERROR")
+    assert [each["event"] for each in repeated] == (["model_request_repeated"] * 2 if retryable else [])
+    assert len(provider.requests) == len(repeated) + 1
     assert KEY not in repr((events, logs))
 
 

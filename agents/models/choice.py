@@ -135,6 +135,7 @@ def build_model(
         others = " or ".join(builders or ())
         hint = f", or be {others}" if others else ""
         raise _unusable(source, name, f"must look like provider:model, for example openai:gpt-5{hint}")
+    _check_key(source, name, f"{provider.partition('-')[0].upper()}_API_KEY")
     if provider == "google-cloud":
         _require(source, name, "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_API_KEY")
     if provider in _OPENAI and (base_url := _openai_base_url(source, name)):
@@ -219,6 +220,12 @@ def _require(source: str, name: str, *variables: str) -> None:
     """One of the variables is set. Looking further would ask the network, or send no key."""
     if not any(os.environ.get(variable, "").strip() for variable in variables):
         raise _unusable(source, name, f"{' or '.join(variables)} is not set")
+
+
+def _check_key(source: str, name: str, variable: str) -> None:
+    """A key goes into a header, which takes plain characters only; what else it has was pasted along."""
+    if not all("!" <= character <= "~" for character in os.environ.get(variable, "")):
+        raise _unusable(source, name, f"{variable} has characters that no key has")
 
 
 def _reason(message: str) -> str:

@@ -112,7 +112,7 @@ def test_the_oldest_turns_go_first_and_a_note_says_how_many() -> None:
 
 
 def test_results_of_tools_are_shortened_before_any_turn_goes() -> None:
-    old = [asks("read"), calls("1"), returns("begin" + "r" * 6000 + "end", "1"), says("read it")]
+    old: list[ModelMessage] = [asks("read"), calls("1"), returns("begin" + "r" * 6000 + "end", "1"), says("read it")]
     messages = [*old, *turns(RECENT_TURNS), asks("now")]
     fitted, reduction = fit(messages, 1200)
     assert reduction is not None

@@ -90,6 +90,19 @@ def test_a_name_that_cannot_work_is_one_sentence(name: str, reason: str) -> None
     assert str(unusable.value) == f"NETRA_MODEL={name} cannot be used: {reason}."
 
 
+@pytest.mark.parametrize("key", ["schlüssel-0123456789", "sk-0123456789\n", "sk-01234 56789"])
+@pytest.mark.parametrize("provider", ["openai", "openai-chat", "anthropic"])
+def test_a_key_that_no_header_takes_is_one_sentence_without_it(
+    provider: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"{provider.partition('-')[0].upper()}_API_KEY"
+    monkeypatch.setenv(variable, key)
+    with pytest.raises(ModelUnusable) as unusable:
+        build_model(f"{provider}:model")
+    sentence = f"NETRA_MODEL={provider}:model cannot be used: {variable} has characters that no key has."
+    assert str(unusable.value) == sentence
+
+
 def test_a_key_pasted_as_the_name_is_not_repeated() -> None:
     with pytest.raises(ModelUnusable) as unusable:
         build_model("sk-proj-1234567890")

@@ -202,8 +202,8 @@ class Config(BaseSettings):
     )
     model: str | None = Field(
         default=None,
-        description="The language model as `provider:name`, for example `openai:gpt-5-mini` ([more](models.md)); `local` "
-        "is a small one on this machine, `offline`, the default, is none.",
+        description="The language model as `provider:name`, for example `openai:gpt-5-mini` ([more](models.md)); "
+        "`local` is a small one on this machine, `offline`, the default, is none.",
     )
     model_by_agent: dict[str, str] = Field(
         default_factory=models_by_agent,

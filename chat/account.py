@@ -97,6 +97,8 @@ class Account:
             _, late = await asyncio.wait(self._writing, timeout=WRITE_SECONDS)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=WRITE_SECONDS)
             logger.log(logging.WARNING if late else logging.DEBUG, "account_closed", lost=len(late))
 
     async def _insert(self, values: dict[str, Any]) -> None:

@@ -69,8 +69,8 @@ _PIECES: tuple[tuple[str, str], ...] = (
     ("since", rf"since {_DAY}|{_DAY}\.\."),
     ("days", _DAY),
     ("counted", rf"(?:the )?(?:last|past|previous) (?:\d{{1,4}}|{'|'.join(_COUNTS)}) (?:days?|weeks?)"),
-    ("named", r"today|yesterday|(?:this|last) (?:week|month|year)"),
-    ("before", r"(?:the )?(?:previous|past) (?:week|month|year)"),
+    ("named", r"(?:today|yesterday|(?:this|last) (?:week|month|year))(?:'s)?"),
+    ("before", r"(?:the )?(?:previous|past) (?:week|month|year)(?:'s)?"),
     ("ever", r"ever|(?:of |in |for )?all time|since the (?:beginning|start)"),
     ("month", rf"{_MONTH}(?: \d{{4}})?"),
     ("saving", r"halve|halving"),
@@ -194,7 +194,7 @@ def _share(pieces: list[Piece]) -> int:
 
 def _period(piece: Piece) -> str:
     """The period as the tools name it."""
-    words = piece.text.split()
+    words = piece.text.removesuffix("'s").split()
     match piece.kind:
         case "days":
             words = ["..".join(re.findall(_DAY, piece.text))]

@@ -34,6 +34,7 @@ USAGE: list[tuple[str, list[dict[str, object]]]] = [
     ("My usage on 2026-03-01", [{"period": "2026-03-01"}]),
     ("What did I spend today and yesterday?", [{"period": "today"}, {"period": "yesterday"}]),
     ("What did I spend?", [{"period": "last_30_days"}]),
+    ("last week's costs, and today's", [{"period": "last_week"}, {"period": "today"}]),
     ("Which models did I use this week?", [{"period": "this_week", "by": ("model",)}]),
     ("How much did gpt-5 cost today?", [{"period": "today", "by": ("model",)}]),
     ("How many tokens did the data agent use today?", [{"period": "today", "by": ("agent",)}]),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.evals.checks import calls, gets_results, plans, prices, says, sums_up, tool_refuses, words_it
+from tests.evals.checks import calls, gets_results, plans, prices, says, sums_up, tool_refuses
 from tests.evals.questions.words import (
     LAST_MONTH,
     LAST_WEEK,
-    OFFLINE_REFUSAL,
     REFUSED,
     SEVEN_DAYS,
     STAFF,
@@ -33,8 +32,8 @@ SAVING = [
     Question(
         id="optimization-percent",
         agent="optimization",
-        ask="How can I save 20 % of last month's costs?",
-        checks=(words_it(OFFLINE_REFUSAL),),
+        ask="How can I save 15 % of last month's costs?",
+        checks=(calls("savings", period="last_month", target_percent=15), plans(LAST_MONTH, 15)),
     ),
     Question(
         id="optimization-twenty",

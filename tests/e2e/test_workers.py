@@ -51,6 +51,10 @@ class Workers:
                 process.go_on()
                 process.stop()
 
+    def registered(self) -> set[int]:
+        with self.server.database() as database:
+            return {worker for (worker,) in database.execute("SELECT id FROM procrastinate_workers")}
+
     async def busy_first(self, client: Client) -> str:
         """The first worker answers, the second is there and has looked away. Returns the run."""
         self.workers[1].pause()
@@ -142,10 +146,10 @@ async def test_a_worker_that_slept_and_was_taken_for_lost_works_on_and_disturbs_
             first.pause()
             await client.events(run_id, to=["agent_restarted"])
             second.stop()
+            lost = running.registered()
             second.start()  # a worker that begins removes the rows of those that are lost
-            with server.database() as database:
-                rows = database.execute("SELECT count(*) FROM procrastinate_workers").fetchone()
-            assert rows == (1,)
+            await eventually(lambda: len(running.registered() - lost) == 1, what="the worker to register")
+            assert not lost & running.registered()
             await eventually(lambda: second.log_text().count("run_started") >= 2, what="the repetition to go on")
             first.go_on()
             await eventually(lambda: "run_ended" in first.log_text(), what="the task that was taken to end")

@@ -76,6 +76,7 @@ class Thread(models.Model):
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField(help_text="When its person last wrote in it.")
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="Put away; writing in it brings it back.")
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -120,6 +121,28 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:60]}"
+
+
+class MessageFeedback(models.Model):
+    """What a person thinks of an answer that they were given."""
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, primary_key=True, related_name="feedback")
+    rating = models.CharField(max_length=4, choices=Rating)
+    text = models.TextField(blank=True)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "message feedback"
+        constraints = [
+            models.CheckConstraint(condition=Q(rating__in=("up", "down")), name="feedback_rating_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rating}: {self.text[:60]}"
 
 
 class Run(models.Model):

@@ -64,12 +64,6 @@ _CLAIM: LiteralString = """
               paused_state, paused_seq, restart_seq,
               (SELECT u.username FROM auth_user u WHERE u.id = r.user_id) AS username
 """
-# A question that waited in the queue follows the answer that was made meanwhile.
-_FOLLOW_ANSWER: LiteralString = """
-    UPDATE chat_message m SET parent_id = previous.output_message_id
-    FROM chat_run previous
-    WHERE m.id = %(message)s AND previous.input_message_id = m.parent_id AND previous.output_message_id IS NOT NULL
-"""
 _HISTORY: LiteralString = """
     WITH RECURSIVE chain AS (
         SELECT m.id, m.parent_id, m.role, m.content, 0 AS depth, 0::bigint AS bytes
@@ -104,7 +98,6 @@ async def claim(connection: Connection, run_id: str) -> tuple[HeldRun, list[Dict
     if row is None:
         return None
     message = row.pop("input_message_id")
-    await connection.execute(_FOLLOW_ANSWER, {"message": message})
     cursor = await connection.execute(
         _HISTORY, {"message": message, "limit": MAX_HISTORY_MESSAGES, "bytes": MAX_HISTORY_BYTES}
     )

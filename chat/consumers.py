@@ -17,7 +17,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import handshake, health, protocol
+from chat import handshake, health, posting, protocol
+from chat.auth import authenticate
 from chat.backoff import delays
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery, Frame
@@ -25,10 +26,21 @@ from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, serv
 from chat.handshake import Authentication
 from chat.limits import CommandLimit
 from chat.pool import UNREACHABLE, on_any_thread
-from chat.protocol import Ack, AnyCommand, Ping, ResolveApproval, Resume, StopRun, UserMessage
+from chat.protocol import (
+    Ack,
+    AnyCommand,
+    Ping,
+    RefreshToken,
+    Regenerate,
+    ResolveApproval,
+    Resume,
+    StopRun,
+    UserMessage,
+)
 from chat.publisher import user_group
 from chat.reachability import first_line
 from chat.run_event import now
+from chat.token_clock import TokenClock, seconds_until
 
 if TYPE_CHECKING:
     from chat.apps import ChatConfig
@@ -56,6 +68,7 @@ class ChatConsumer(AsyncConsumer):
         self.working: asyncio.Task[None] | None = None
         self.listening: asyncio.Task[None] | None = None
         self.joined = asyncio.Event()
+        self.token_clock = TokenClock(warn=self.token_expiring, expire=self.token_expired)
 
     # Shell
 
@@ -137,6 +150,8 @@ class ChatConsumer(AsyncConsumer):
         assert self.connection is not None  # noqa: S101 - establish() has made it
         self.connection.reply(established)
         self.services.connections.add(self.connection)
+        assert self.authentication is not None  # noqa: S101 - and this, too
+        self.token_clock.start(self.authentication.expires_at)
         seconds = round(asyncio.get_running_loop().time() - began, 4)
         self.log.info("connected", seconds=seconds, **self.labels())
 
@@ -285,12 +300,16 @@ class ChatConsumer(AsyncConsumer):
             match command:
                 case UserMessage():
                     reply: protocol.Reply = await self.post_message(command)
+                case Regenerate():
+                    reply = await self.regenerate(command)
                 case StopRun():
                     reply = await self.stop_run(command)
                 case ResolveApproval():
                     reply = await self.resolve_approval(command)
                 case Resume():
                     reply = await self.resume(command)
+                case RefreshToken():
+                    reply = await self.refresh_token(command)
                 case Ping() | Ack():
                     raise AssertionError("answered before they wait")
                 case _ as unreachable:
@@ -300,20 +319,14 @@ class ChatConsumer(AsyncConsumer):
             self.connection.resumed()
 
     async def post_message(self, command: UserMessage) -> protocol.MessageAccepted:
-        threads, user_id = health.require_services(self.services), self.user_id
-        earlier = None
-        if command.message_id is not None:
-            earlier = await database_sync_to_async(threads.find_acceptance)(user_id, command)
-        if earlier is None:
-            self.services.message_limit.spend(user_id)
-            earlier = await database_sync_to_async(threads.post_message)(user_id, command)
-            self.log.info(
-                "message_accepted",
-                thread_id=earlier.thread_id,
-                run_id=earlier.run_id,
-                run_number=earlier.run_number,
-            )
-        return earlier.model_copy(update={"ref": command.ref})
+        accepted = await database_sync_to_async(posting.post_message)(
+            self.services, self.user_id, command, log=self.log
+        )
+        return accepted.model_copy(update={"ref": command.ref})
+
+    async def regenerate(self, command: Regenerate) -> protocol.MessageAccepted:
+        accepted = await database_sync_to_async(posting.regenerate)(self.services, self.user_id, command, log=self.log)
+        return accepted.model_copy(update={"ref": command.ref})
 
     async def stop_run(self, command: StopRun) -> protocol.RunStopped:
         threads = health.require_services(self.services)
@@ -344,6 +357,33 @@ class ChatConsumer(AsyncConsumer):
             reload=True if resumed.reload else None,
         )
 
+    async def refresh_token(self, command: RefreshToken) -> protocol.TokenRefreshed:
+        try:
+            authentication = await on_any_thread(lambda: authenticate(command.token))
+        except ConnectionRefused as error:
+            # The connection goes on with the token that it has.
+            raise ChatError(error.code, error.message) from None
+        if authentication.user_id != self.user_id:
+            raise ChatError(ErrorCode.INVALID_TOKEN, "The token is another user's")
+        self.authentication = authentication
+        self.token_clock.start(authentication.expires_at)
+        self.log.info("token_refreshed")
+        return protocol.TokenRefreshed(
+            ref=command.ref,
+            expires_at=protocol.timestamp(authentication.expires_at),
+            expires_in=round(seconds_until(authentication.expires_at)),
+        )
+
+    def token_expiring(self, warning: protocol.TokenExpiring) -> None:
+        if self.connection is not None:
+            self.connection.reply(warning)
+
+    def token_expired(self) -> None:
+        error = ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired")
+        self.log.info("refused", code=error.code, stage="message")
+        if self.connection is not None:
+            self.connection.close(error.close_code, last_frame=protocol.error_frame(error))
+
     @property
     def user_id(self) -> Any:
         assert self.authentication is not None  # noqa: S101 - commands come after authentication
@@ -368,6 +408,7 @@ class ChatConsumer(AsyncConsumer):
 
     async def leave(self) -> None:
         """A disconnect ends nothing but the connection: runs go on."""
+        self.token_clock.stop()
         for task in (self.working, self.listening):
             if task is not None:
                 task.cancel()

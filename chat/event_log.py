@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from agents.errors import RunTaken
 from agents.events import AgentPaused, Usage
 from chat import claiming
+from chat.branches import ADOPT_WAITING
 from chat.claiming import HeldRun
 from chat.delivery import Frame
 from chat.jobs import defer_run_on, defer_title_on
@@ -230,13 +231,14 @@ class EventLog(LogReader):
         completed = ending.status == RunStatus.COMPLETED
         if not content and not completed:
             return None
-        await connection.execute(
+        cursor = await connection.execute(
             """WITH answer AS (
                    INSERT INTO chat_message
                        (message_id, user_id, thread_id, parent_id, role, content, run_number, partial, created_at)
                    VALUES (%(message)s, %(user)s, %(thread)s, %(parent)s, 'assistant', %(content)s, %(number)s,
                            %(partial)s, %(now)s) RETURNING id)
-               UPDATE chat_run SET output_message_id = (SELECT id FROM answer) WHERE id = %(run)s""",
+               UPDATE chat_run SET output_message_id = (SELECT id FROM answer) WHERE id = %(run)s
+               RETURNING output_message_id AS answer, input_message_id AS question, run_number""",
             {
                 "message": run.message_id,
                 "user": run.user_id,
@@ -249,6 +251,7 @@ class EventLog(LogReader):
                 "run": run.id,
             },
         )
+        await connection.execute(ADOPT_WAITING, await cursor.fetchone())
         return answer_json(run.message_id, content)
 
     async def pause(self, run: HeldRun, paused: AgentPaused, *, pending: Sequence[Event], expires_in: float) -> None:

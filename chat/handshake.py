@@ -14,9 +14,9 @@ from django.conf import settings
 from django.http.request import validate_host
 
 from chat.errors import ConnectionRefused, ErrorCode
+from chat.own_threads import UserSnapshot
 from chat.protocol import SUBPROTOCOLS, ConnectionEstablished, timestamp
 from chat.run_event import now
-from chat.threads import UserSnapshot
 
 CREDENTIAL_PREFIX = "jwt."
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from uuid import UUID
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from chat.errors import ChatError, ErrorCode
 
@@ -51,6 +60,8 @@ Text = Annotated[StrictStr, AfterValidator(_storable)]
 Ref = Annotated[Text, Field(max_length=MAX_REF_LENGTH)]
 Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
+AgentName = Annotated[Text, Field(min_length=1, max_length=64)]
+WhenBusy = Literal["enqueue", "interrupt", "reject"]
 
 
 class Command(BaseModel):
@@ -68,10 +79,26 @@ class UserMessage(Command):
     type: Literal["user_message"]
     content: Annotated[Text, AfterValidator(_not_blank)]
     thread_id: UUID | None = None
-    agent: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
+    agent: AgentName | None = None
     message_id: UUID | None = None
-    when_busy: Literal["enqueue", "interrupt", "reject"] = "enqueue"
+    when_busy: WhenBusy = "enqueue"
+    edits: UUID | None = None
+    parent_id: UUID | None = None
     attachments: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.edits is not None and self.parent_id is not None:
+            raise ValueError("a message either edits another or follows one")
+        return self
+
+
+class Regenerate(Command):
+    """Answer a question again: a new branch beside the earlier answer. `message_id` is of either."""
+
+    type: Literal["regenerate"]
+    message_id: UUID
+    agent: AgentName | None = None
 
 
 class StopRun(Command):
@@ -99,13 +126,22 @@ class ResolveApproval(Command):
     reason: Annotated[Text, Field(max_length=2000)] = ""
 
 
-AnyCommand = Ping | UserMessage | StopRun | Resume | Ack | ResolveApproval
+class RefreshToken(Command):
+    """A newer access token of the same user, before the one of the connection expires."""
+
+    type: Literal["refresh_token"]
+    token: Annotated[StrictStr, Field(min_length=1, repr=False)]
+
+
+AnyCommand = Ping | UserMessage | Regenerate | StopRun | Resume | Ack | ResolveApproval | RefreshToken
 COMMANDS: Mapping[str, TypeAdapter[Any]] = {
     "ping": TypeAdapter(Ping),
+    "regenerate": TypeAdapter(Regenerate),
     "stop_run": TypeAdapter(StopRun),
     "resume": TypeAdapter(Resume),
     "resolve_approval": TypeAdapter(ResolveApproval),
     "ack": TypeAdapter(Ack),
+    "refresh_token": TypeAdapter(RefreshToken),
     **dict.fromkeys(USER_MESSAGE_TYPES, TypeAdapter(UserMessage)),
 }
 
@@ -150,13 +186,26 @@ def parse_command(text: str, *, max_bytes: int) -> AnyCommand:
     return command
 
 
+C = TypeVar("C", bound=Command)
+
+
+def command_of(kind: type[C], body: Any, **fields: Any) -> C:
+    """The command in the body of a request; `fields` are given by its path. Raises ChatError with INVALID_MESSAGE."""
+    if not isinstance(body, Mapping):
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "The body must be a JSON object")
+    try:
+        return kind.model_validate({**body, **fields, "type": get_args(kind.model_fields["type"].annotation)[0]})
+    except ValidationError as error:
+        raise _invalid_message(error, None) from None
+
+
 def _invalid_message(error: ValidationError, ref: str | None) -> ChatError:
     problems = [
         {"field": ".".join(str(part)[:64] for part in item["loc"]), "problem": _reason(item["msg"])}
         for item in error.errors(include_url=False, include_input=False, include_context=False)[:10]
     ]
     first = problems[0]
-    text = f"{first['field']}: {first['problem']}"
+    text = ": ".join(filter(None, (first["field"], first["problem"])))
     return ChatError(ErrorCode.INVALID_MESSAGE, text, details={"problems": problems}, ref=ref)
 
 
@@ -235,6 +284,17 @@ class SnapshotRequired(ServerFrame):
     run_ids: list[str]
 
 
+class TokenRefreshed(Reply):
+    type: Literal["token_refreshed"] = "token_refreshed"
+    expires_at: str
+    expires_in: int
+
+
+class TokenExpiring(ServerFrame):
+    type: Literal["token_expiring"] = "token_expiring"
+    expires_in: int
+
+
 class ServerDraining(ServerFrame):
     type: Literal["server_draining"] = "server_draining"
     reconnect_after_ms: int
@@ -288,7 +348,7 @@ def timestamp(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def encode_event(
+def event_json(
     *,
     type: str,  # noqa: A002 - the wire's name
     thread_id: str,
@@ -298,17 +358,15 @@ def encode_event(
     created_at: datetime.datetime,
     agent: str,
     data: Any,
-) -> str:
-    """The frame of one run event, live or replayed."""
-    return pydantic_core.to_json(
-        {
-            "type": type,
-            "thread_id": thread_id,
-            "run_id": run_id,
-            "run_number": run_number,
-            "seq": seq,
-            "timestamp": timestamp(created_at),
-            "agent": agent,
-            "data": data,
-        }
-    ).decode()
+) -> dict[str, Any]:
+    """One run event on the wire, live or replayed."""
+    return {
+        "type": type,
+        "thread_id": thread_id,
+        "run_id": run_id,
+        "run_number": run_number,
+        "seq": seq,
+        "timestamp": timestamp(created_at),
+        "agent": agent,
+        "data": data,
+    }

@@ -19,7 +19,7 @@ import pydantic_core
 from agents.events import PendingApproval
 from agents.plain import plain_text, plain_value
 from chat.delivery import Frame
-from chat.protocol import encode_event
+from chat.protocol import event_json
 
 TERMINAL_TYPES = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
 
@@ -59,13 +59,13 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
-    """The numbered, encoded form of an event."""
+def numbered_event(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> dict[str, Any]:
+    """An event of a run as it is on the wire."""
     data = event.data
     if event.type in _HREFS and "truncated" in data:
         href = f"/api/runs/{run_id}/{_HREFS[event.type].format(seq=seq)}"
         data = {**data, "truncated": {**data["truncated"], "href": href}}
-    text = encode_event(
+    return event_json(
         type=event.type,
         thread_id=str(thread_id),
         run_id=str(run_id),
@@ -75,6 +75,11 @@ def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: E
         agent=event.agent,
         data=data,
     )
+
+
+def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
+    """The numbered, encoded form of an event."""
+    text = pydantic_core.to_json(numbered_event(run_id, run_number, thread_id, seq, event)).decode()
     return Frame(seq=seq, text=text, terminal=event.type in TERMINAL_TYPES)
 
 

@@ -17,12 +17,14 @@ transaction, under the row lock of the thread (lock order everywhere: user count
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from typing import Any
 
 from django.db import connection, transaction
 
 from chat import jobs
+from chat.branches import adopt_waiting
 from chat.event_log import ANSWER_SQL, Ending, approval_expired, attempts_used_up, interrupted
 from chat.models import (
     OPEN_STATUSES,
@@ -63,16 +65,24 @@ def _store_event(run: Run, event: Event, publisher: Publisher) -> None:
     publisher.send_on_commit(run.user_id, wake_up(str(run.id), run.run_number, [frame]))
 
 
-def begin(message: Message, *, agent: str, thread_busy: bool, publisher: Publisher) -> Run:
+def begin(
+    message: Message,
+    *,
+    run_number: int,
+    agent: str,
+    at: datetime.datetime,
+    thread_busy: bool,
+    publisher: Publisher,
+) -> Run:
     """A new run for a message: `queued`, with its first event, and with a job unless its thread has an open run."""
     run = Run(
-        run_number=message.run_number,
+        run_number=run_number,
         user_id=message.user_id,
         thread_id=message.thread_id,
         input_message=message,
         agent=agent,
         last_seq=1,
-        created_at=message.created_at,
+        created_at=at,
     )
     if not thread_busy:
         run.job_id = jobs.defer_run(run.id)
@@ -84,7 +94,7 @@ def begin(message: Message, *, agent: str, thread_busy: bool, publisher: Publish
         "content": message.content,
         **({"parent_id": str(parent.message_id)} if parent else {}),
     }
-    _store_event(run, Event("message_created", agent, {"message": data}, message.created_at), publisher)
+    _store_event(run, Event("message_created", agent, {"message": data}, at), publisher)
     return run
 
 
@@ -178,6 +188,7 @@ def _store_partial_answer(run: Run, content: str) -> dict[str, Any]:
         partial=True,
         created_at=run.finished_at or now(),
     )
+    adopt_waiting(run.output_message)
     return answer_json(run.output_message.message_id, content)
 
 

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import jobs, runs, threads, titles
+from chat import jobs, own_threads, runs, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.run_event import now
@@ -120,7 +120,7 @@ def sweep_runs() -> None:
 def tidy_up() -> None:
     """Remove what is not needed any more: all there is, or as much as TIDY_SECONDS allow; of each kind a batch."""
     until = time.monotonic() + TIDY_SECONDS
-    _repeat(lambda: threads.purge_deleted(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH), until)
+    _repeat(lambda: own_threads.purge_deleted(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH), until)
     _repeat(lambda: jobs.remove_ended(older_than=KEEP_ENDED_JOBS, limit=JOBS_BATCH), until)
     if retention := settings.NETRA.event_retention:
         pruned = _repeat(lambda: prune_events(older_than=datetime.timedelta(days=retention)), until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 import structlog
@@ -23,18 +24,30 @@ UNAVAILABLE = (InterfaceError, OperationalError)
 
 STATUS_OF_CODE = {
     ErrorCode.THREAD_NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.MESSAGE_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.RUN_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.AGENT_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.APPROVAL_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.ORIGIN_NOT_ALLOWED: status.HTTP_403_FORBIDDEN,
     ErrorCode.RUN_ACTIVE: status.HTTP_409_CONFLICT,
+    ErrorCode.RUN_COMPLETED: status.HTTP_409_CONFLICT,
     ErrorCode.MESSAGE_ID_CONFLICT: status.HTTP_409_CONFLICT,
+    ErrorCode.PRECONDITION_FAILED: status.HTTP_412_PRECONDITION_FAILED,
+    ErrorCode.EVENTS_PRUNED: status.HTTP_410_GONE,
+    ErrorCode.NOT_ACCEPTABLE: status.HTTP_406_NOT_ACCEPTABLE,
+    ErrorCode.MESSAGE_TOO_LARGE: status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    ErrorCode.TOO_MANY_CONNECTIONS: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.RATE_LIMITED: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.TOO_MANY_RUNS: status.HTTP_429_TOO_MANY_REQUESTS,
     ErrorCode.SERVICE_UNAVAILABLE: status.HTTP_503_SERVICE_UNAVAILABLE,
     ErrorCode.INVALID_CREDENTIALS: status.HTTP_401_UNAUTHORIZED,
     ErrorCode.INVALID_TOKEN: status.HTTP_401_UNAUTHORIZED,
     ErrorCode.NO_TOKEN: status.HTTP_401_UNAUTHORIZED,
+    ErrorCode.TOKEN_EXPIRED: status.HTTP_401_UNAUTHORIZED,
+    ErrorCode.USER_INACTIVE: status.HTTP_401_UNAUTHORIZED,
+    ErrorCode.INTERNAL_ERROR: status.HTTP_500_INTERNAL_SERVER_ERROR,
+    ErrorCode.METHOD_NOT_ALLOWED: status.HTTP_405_METHOD_NOT_ALLOWED,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: status.HTTP_415_UNSUPPORTED_MEDIA_TYPE,
 }
 
 
@@ -59,22 +72,33 @@ def exception_response(error: Exception, context: dict[str, Any]) -> Response:
     else:
         logger.error("request_failed", exc_info=error, **place)
         chat_error, code = ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here"), 500
-    body = {
-        "error_code": chat_error.code,
-        "error_message": chat_error.message,
-        "details": chat_error.details or {},
+    return Response(error_json(chat_error, correlation_id), status=code, headers=error_headers(chat_error, code))
+
+
+def error_json(error: ChatError, correlation_id: str | None) -> dict[str, Any]:
+    return {
+        "error_code": error.code,
+        "error_message": error.message,
+        "details": error.details or {},
         "correlation_id": correlation_id,
     }
-    headers = {"Retry-After": str(max(1, round(chat_error.retry_after)))} if chat_error.retry_after else {}
+
+
+def error_headers(error: ChatError, code: int) -> dict[str, str]:
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if error.retry_after else {}
     if code == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="api"'
-    return Response(body, status=code, headers=headers)
+    return headers
+
+
+def status_of(error: ChatError) -> int:
+    return STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
 
 
 def _named(error: Exception) -> tuple[ChatError, int]:
     """The error with its code, and the status of its answer."""
     if isinstance(error, ChatError):
-        return error, STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
+        return error, status_of(error)
     if isinstance(error, RequestDataTooBig):
         return ChatError(ErrorCode.MESSAGE_TOO_LARGE, "The body is too large"), status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     if isinstance(error, Http404):
@@ -90,6 +114,7 @@ def _named(error: Exception) -> tuple[ChatError, int]:
         exceptions.PermissionDenied: ErrorCode.FORBIDDEN,
         exceptions.MethodNotAllowed: ErrorCode.METHOD_NOT_ALLOWED,
         exceptions.NotFound: ErrorCode.NOT_FOUND,
+        exceptions.NotAcceptable: ErrorCode.NOT_ACCEPTABLE,
         exceptions.UnsupportedMediaType: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
         exceptions.Throttled: ErrorCode.RATE_LIMITED,
     }.get(type(error))

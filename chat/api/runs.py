@@ -1,4 +1,4 @@
-"""`/api/runs`: what the events of the person's own runs leave out, and what they wait for."""
+"""`/api/runs`: the person's own runs: read, stopped, asked again, and answered when they wait for a person."""
 
 from __future__ import annotations
 
@@ -10,9 +10,101 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api.threads import thread_service
-from chat.models import Approval
+from chat import posting
+from chat.api.messages import accepted_response
+from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.serving import chat_config, thread_service
+from chat.api.shapes import run_json
+from chat.errors import ChatError, ErrorCode
+from chat.models import Approval, RunEvent, RunStatus
 from chat.protocol import ResolveApproval, timestamp
+from chat.run_event import Event, numbered_event
+
+MAX_EVENTS = 1000
+
+
+class RunFilterSerializer(serializers.Serializer[Any]):
+    thread_id = serializers.UUIDField(required=False)
+    status = serializers.ChoiceField(choices=RunStatus.choices, required=False)
+
+
+class Runs(APIView):
+    """`GET ?thread_id=&status=`: {runs, next}, the newest first."""
+
+    def get(self, request: Request) -> Response:
+        asked = RunFilterSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        limit = page_limit(request)
+        runs = thread_service().runs_of(request.user.pk).filter(**asked.validated_data)
+        if cursor := request.query_params.get("cursor"):
+            (below,) = decode_cursor(cursor, number)
+            runs = runs.filter(run_number__lt=below)
+        page, more = cut(runs[: limit + 1], limit)
+        return Response(
+            {
+                "runs": [run_json(run) for run in page],
+                "next": encode_cursor(page[-1].run_number) if more else None,
+            }
+        )
+
+
+class RunDetail(APIView):
+    """`GET`: one run."""
+
+    def get(self, request: Request, run_id: uuid.UUID) -> Response:
+        return Response(run_json(thread_service().get_run(request.user.pk, run_id)))
+
+
+class RunCancellation(APIView):
+    """`POST` → {run_id, status}: end the run at once. Of an ended one, how it ended."""
+
+    def post(self, request: Request, run_id: uuid.UUID) -> Response:
+        stopped = thread_service().stop_run(request.user.pk, run_id)
+        return Response({"run_id": stopped.run_id, "status": stopped.status})
+
+
+class RunRetry(APIView):
+    """`POST` → 202 {thread_id, message_id, run_id, run_number}: ask again what failed or was cancelled."""
+
+    def post(self, request: Request, run_id: uuid.UUID) -> Response:
+        return accepted_response(posting.retry_run(chat_config(), request.user.pk, run_id))
+
+
+class EventsPageSerializer(serializers.Serializer[Any]):
+    after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_EVENTS, default=MAX_PAGE)
+
+
+class RunEvents(APIView):
+    """`GET ?after=&limit=`: {run_id, status, last_seq, events, next}; with `Accept: text/event-stream` as a stream."""
+
+    def get(self, request: Request, run_id: uuid.UUID) -> Response:
+        asked = EventsPageSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        after, limit = asked.validated_data["after"], asked.validated_data["limit"]
+        run = thread_service().get_run(request.user.pk, run_id)
+        stored = RunEvent.objects.filter(run=run, seq__gt=after, seq__lte=run.last_seq).order_by("seq")
+        page, more = cut(stored[: limit + 1], limit)
+        if after < run.last_seq and (not page or page[0].seq != after + 1):
+            raise ChatError(ErrorCode.EVENTS_PRUNED, "These events are not kept any more: read the messages instead")
+        return Response(
+            {
+                "run_id": str(run.id),
+                "status": run.status,
+                "last_seq": run.last_seq,
+                "events": [
+                    numbered_event(
+                        run.id,
+                        run.run_number,
+                        run.thread_id,
+                        event.seq,
+                        Event(event.type, event.agent, event.data, event.created_at),
+                    )
+                    for event in page
+                ],
+                "next": page[-1].seq if more else None,
+            }
+        )
 
 
 class ToolResult(APIView):

@@ -19,8 +19,9 @@ from agents.errors import ToolError
 from chat.account import Account, usage
 from chat.claiming import HeldRun
 from chat.models import ModelRequest, Thread
+from chat.own_threads import purge_deleted
 from chat.run_services import RunServicesOfUser
-from chat.threads import ThreadService, purge_deleted
+from chat.threads import ThreadService
 from tests.chat.holding import claimed, posted
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

@@ -343,7 +343,7 @@ def test_xml_is_415_for_who_is_signed_in(client: Client, ann: Any) -> None:
 
 def test_who_accepts_no_json_is_told_in_json(client: Client, ann: Any) -> None:
     headers = {"Authorization": f"Bearer {AccessToken.for_user(ann)}", "Accept": "text/html"}
-    refused(client.get(ME, headers=headers), 406, "INVALID_MESSAGE")
+    refused(client.get(ME, headers=headers), 406, "NOT_ACCEPTABLE")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.apps import ChatConfig
+from chat.branches import adopt_waiting
 from chat.models import Message, Role, Run, RunStatus, Thread, UserCounters
 from chat.protocol import MessageAccepted, UserMessage
 from chat.run_event import now
@@ -80,6 +81,7 @@ def answer(accepted: MessageAccepted, content: str) -> None:
     run.finished_at = run.created_at + datetime.timedelta(seconds=1.5)
     run.usage = {"model": "offline", "input_tokens": 3, "output_tokens": 4}
     run.save()
+    adopt_waiting(run.output_message)
 
 
 def refused(response: Any, status: int, code: str) -> None:
@@ -109,7 +111,7 @@ def test_the_list_has_the_threads_last_written_in_first_and_the_version(
     assert body["threads_version"] == UserCounters.objects.get(user=ann).threads_version == 3
     thread = Thread.objects.get(id=first.thread_id)
     stamp = thread.updated_at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{thread.updated_at.microsecond // 1000:03d}Z"
-    assert body["threads"][0].keys() == {"id", "title", "created_at", "updated_at", "open_runs"}
+    assert body["threads"][0].keys() == {"id", "title", "created_at", "updated_at", "open_runs", "archived"}
     assert (body["threads"][0]["title"], body["threads"][0]["updated_at"]) == ("One", stamp)
     assert [row["open_runs"] for row in body["threads"]] == [2, 1]
 
@@ -222,12 +224,15 @@ def test_a_cursor_at_the_end_of_time_is_a_place_like_any_other(api: Api, ann: An
 
 
 @pytest.mark.parametrize("number", ["-1", "0", str(2**63), str(10**30), "-" + "9" * 30])
-def test_a_cursor_with_a_number_that_nothing_has_is_a_place_too(
+def test_a_cursor_with_a_number_that_nothing_has_shows_nothing(
     api: Api, threads: ThreadService, ann: Any, number: str
 ) -> None:
     accepted = post(threads, ann)
-    page = api.get(f"{THREADS}/{accepted.thread_id}/messages", {"before": encoded([number, number])})
-    assert len(page.json()["messages"]) == (1 if len(number) > 3 and number[0] != "-" else 0)
+    page = api.get(f"{THREADS}/{accepted.thread_id}/messages", {"before": encoded([number])})
+    if 0 <= int(number) < 2**63:
+        assert page.json()["messages"] == []
+    else:
+        refused(page, 400, "INVALID_MESSAGE")
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "201", "x", "1.5", "1e1", "9" * 30])
@@ -347,6 +352,8 @@ def test_messages_come_with_their_runs_oldest_first(api: Api, threads: ThreadSer
         "partial": False,
         "run_id": accepted.run_id,
         "created_at": question["created_at"],
+        "siblings": [str(message_id)],
+        "feedback": None,
     }
     assert (reply["role"], reply["content"], reply["parent_id"]) == ("assistant", "Answer", str(message_id))
     assert reply["run_id"] == accepted.run_id
@@ -416,10 +423,7 @@ def test_a_cursor_of_another_thread_shows_nothing_of_it(api: Api, threads: Threa
     one, other = conversation(threads, ann, 2), conversation(threads, ann, 2)
     before = api.get(f"{THREADS}/{other}/messages", {"limit": 1}).json()["previous"]
     page = api.get(f"{THREADS}/{one}/messages", {"before": before}).json()
-    assert [message["content"] for message in page["messages"]] == [
-        *("Question 1", "Answer 1", "Question 2", "Answer 2")
-    ]
-    assert {run["thread_id"] for run in page["runs"]} == {one}
+    assert page == {"messages": [], "runs": [], "previous": None}
 
 
 def test_an_empty_thread_has_an_empty_page(api: Api, ann: Any) -> None:
@@ -461,4 +465,4 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(api: Api, threads: Th
     assert len(api.get(THREADS).json()["threads"]) == 30
     assert len(asks[2]().json()["messages"]) == 60
     assert [queries(ask) for ask in asks] == few
-    assert max(few) <= 4, few
+    assert few == [4, 3, 7]

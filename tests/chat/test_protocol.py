@@ -20,8 +20,8 @@ from chat.protocol import (
     Resume,
     StopRun,
     UserMessage,
-    encode_event,
     error_frame,
+    event_json,
     parse_command,
     timestamp,
 )
@@ -110,8 +110,8 @@ def test_a_frame_begins_with_its_type_and_leaves_out_what_has_no_value() -> None
 
 def test_an_event_has_the_envelope_of_the_protocol() -> None:
     at = datetime.datetime(2026, 11, 23, 19, 0, 0, 1999, datetime.UTC)
-    text = encode_event(
+    event = event_json(
         type="agent_started", thread_id="t", run_id="r", run_number=4, seq=2, created_at=at, agent="a", data={"x": "é"}
     )
-    assert list(json.loads(text)) == ["type", "thread_id", "run_id", "run_number", "seq", "timestamp", "agent", "data"]
+    assert list(event) == ["type", "thread_id", "run_id", "run_number", "seq", "timestamp", "agent", "data"]
     assert timestamp(at) == "2026-11-23T19:00:00.001Z"

@@ -20,9 +20,10 @@ from procrastinate.exceptions import ConnectorException
 
 from chat.errors import ChatError, ErrorCode
 from chat.models import Message, Run, RunEvent, Thread, UserCounters
+from chat.own_threads import TITLE_LENGTH, purge_deleted, title_from
 from chat.publisher import user_group
 from chat.run_event import now
-from chat.threads import TITLE_LENGTH, ThreadService, purge_deleted, title_from
+from chat.threads import ThreadService
 from tests.chat.conftest import AGENTS
 from tests.chat.holding import answered, chunk, claimed, completed, events, fresh, jobs, post, posted
 
@@ -289,7 +290,7 @@ def test_whatever_happens_at_once_ends_well(service: ThreadService, ann: Any, at
         lambda chance: post(service, ann, thread_id=chance.choice(threads), when_busy="interrupt"),
         lambda chance: post(service, ann, thread_id=chance.choice(threads), when_busy="reject"),
         lambda chance: service.stop_run(ann.pk, chance.choice(list(Run.objects.all())).pk),
-        lambda chance: service.rename_thread(ann.pk, chance.choice(threads), "Renamed"),
+        lambda chance: service.change_thread(ann.pk, chance.choice(threads), title="Renamed"),
         lambda _: service.delete_thread(ann.pk, threads[0]),
     ]
 
@@ -527,7 +528,7 @@ def test_a_title_is_made_once_and_a_name_given_by_hand_stays(service: ThreadServ
     accepted = post(service, ann, "First")
     post(service, ann, "Second", thread_id=accepted.thread_id)
     assert Thread.objects.get().title == "First"
-    service.rename_thread(ann.pk, uuid.UUID(accepted.thread_id), "Named")
+    service.change_thread(ann.pk, uuid.UUID(accepted.thread_id), title="Named")
     post(service, ann, "Third", thread_id=accepted.thread_id)
     assert Thread.objects.get().title == "Named"
 
@@ -538,7 +539,7 @@ def test_a_title_is_made_once_and_a_name_given_by_hand_stays(service: ThreadServ
 def test_each_change_of_the_list_counts_its_version_and_is_told(service: ThreadService, ann: Any, told: Told) -> None:
     thread = service.create_thread(ann.pk, "One")
     post(service, ann, thread_id=thread.id)
-    service.rename_thread(ann.pk, thread.id, "Two")
+    service.change_thread(ann.pk, thread.id, title="Two")
     service.delete_thread(ann.pk, thread.id)
     notices = [json.loads(message["frame"]) for message in told.all() if message["type"] == "thread.notice"]
     assert [(notice["type"], notice["threads_version"]) for notice in notices] == [

@@ -171,7 +171,7 @@ async def test_a_thread_is_named_once(netra: Netra, model: Model) -> None:
 
 
 def rename(service: ThreadService, user: Any, thread_id: Any) -> None:
-    service.rename_thread(user.pk, thread_id, "My own")
+    service.change_thread(user.pk, thread_id, title="My own")
 
 
 def delete(service: ThreadService, user: Any, thread_id: Any) -> None:
@@ -205,14 +205,14 @@ def test_the_write_itself_asks_whether_the_title_is_wanted(service: ThreadServic
     assert not service.name_thread(bob.pk, created.id, "Not mine")
     assert service.name_thread(ann.pk, created.id, "An answer")
     assert not service.name_thread(ann.pk, created.id, "Once more")
-    service.rename_thread(ann.pk, created.id, "My own")
+    service.change_thread(ann.pk, created.id, title="My own")
     assert not service.name_thread(ann.pk, created.id, "Once more")
     named = Thread.objects.get()
     assert (named.title, named.title_origin) == ("My own", TitleOrigin.USER)
 
 
 async def test_who_gave_the_title_is_kept(service: ThreadService, ann: Any) -> None:
-    create, rename = (database_sync_to_async(each) for each in (service.create_thread, service.rename_thread))
+    create, rename = (database_sync_to_async(each) for each in (service.create_thread, service.change_thread))
     given = await create(ann.pk, "Plans")
     assert given.title_origin == TitleOrigin.USER
     blank = await create(ann.pk, "")
@@ -221,7 +221,7 @@ async def test_who_gave_the_title_is_kept(service: ThreadService, ann: Any) -> N
     await posted(service, ann, "What?", thread_id=blank.id)
     origins = database_sync_to_async(lambda: {each.title: each.title_origin for each in Thread.objects.all()})
     assert await origins() == {"Plans": TitleOrigin.USER, "What?": TitleOrigin.QUESTION}
-    await rename(ann.pk, given.id, "")
+    await rename(ann.pk, given.id, title="")
     assert await origins() == {"": TitleOrigin.NONE, "What?": TitleOrigin.QUESTION}
 
 

@@ -13,8 +13,9 @@ from netra.asgi import application  # isort: skip - sets Django up
 
 from django.contrib.auth import get_user_model
 
+from chat.own_threads import UserSnapshot
 from chat.protocol import MessageAccepted, UserMessage
-from chat.threads import ThreadService, UserSnapshot
+from chat.threads import ThreadService
 
 __all__ = ["application"]
 

@@ -1,0 +1,99 @@
+"""`/api/threads/<id>/messages` and `/api/messages`: what was said in the person's own threads, and saying more."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat import branches, posting
+from chat.api.paging import cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.serving import chat_config, thread_service
+from chat.api.shapes import acceptance_json, message_json, run_json
+from chat.errors import ChatError, ErrorCode
+from chat.models import Message, Run, Thread
+from chat.protocol import MessageAccepted, Regenerate, UserMessage, command_of
+from chat.threads import ThreadService
+
+
+class ThreadMessages(APIView):
+    """`GET ?leaf=&before=&limit=`: {messages, runs, previous}: the last messages of a branch. `POST` {content, …}."""
+
+    def get(self, request: Request, thread_id: uuid.UUID) -> Response:
+        service = thread_service()
+        thread = service.get_thread(request.user.pk, thread_id)
+        limit = page_limit(request)
+        leaf = _leaf(service, thread, request.query_params)
+        way = branches.way_to(leaf, limit=limit + 1) if leaf is not None else []
+        page, more = cut(way[::-1], limit)
+        page.reverse()
+        runs = branches.runs_of(thread, page)
+        siblings = branches.siblings_of(thread, page)
+        return Response(
+            {
+                "messages": [
+                    message_json(message, siblings=siblings[message.pk], run_id=_run_of(message, runs))
+                    for message in page
+                ],
+                "runs": [run_json(run) for run in runs],
+                "previous": encode_cursor(page[0].pk) if more else None,
+            }
+        )
+
+    def post(self, request: Request, thread_id: uuid.UUID) -> Response:
+        command = command_of(UserMessage, request.data, thread_id=thread_id)
+        return accepted_response(posting.post_message(chat_config(), request.user.pk, command))
+
+
+class MessageDetail(APIView):
+    """`GET`: one message."""
+
+    def get(self, request: Request, message_id: uuid.UUID) -> Response:
+        service = thread_service()
+        message = service.get_message(request.user.pk, message_id)
+        siblings = branches.siblings_of(message.thread, [message])
+        run = service.runs_of(request.user.pk).filter(run_number=message.run_number).first()
+        return Response(
+            message_json(message, siblings=siblings[message.pk], run_id=run.id if run is not None else None)
+        )
+
+
+class MessageRegeneration(APIView):
+    """`POST` {agent?} → 202 {thread_id, message_id, run_id, run_number}: another answer to the same question."""
+
+    def post(self, request: Request, message_id: uuid.UUID) -> Response:
+        command = command_of(Regenerate, request.data or {}, message_id=message_id)
+        return accepted_response(posting.regenerate(chat_config(), request.user.pk, command))
+
+
+def accepted_response(accepted: MessageAccepted) -> Response:
+    """A run was begun: where it can be followed."""
+    location = {"Location": f"/api/runs/{accepted.run_id}"}
+    return Response(acceptance_json(accepted), status=status.HTTP_202_ACCEPTED, headers=location)
+
+
+def _leaf(service: ThreadService, thread: Thread, asked: Mapping[str, Any]) -> Message | None:
+    """Where the page ends: before a cursor, at a named message, or with the newest branch."""
+    messages = service.messages_of(thread)
+    if before := asked.get("before"):
+        (pk,) = decode_cursor(before, number)
+        shown = messages.filter(pk=pk).select_related("parent").first()
+        return shown.parent if shown is not None else None
+    if not (named := asked.get("leaf")):
+        return branches.end_of(thread)
+    try:
+        leaf = messages.filter(message_id=uuid.UUID(named)).first()
+    except ValueError:
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "leaf: must be the id of a message") from None
+    if leaf is None:
+        raise ChatError(ErrorCode.MESSAGE_NOT_FOUND, "There is no such message")
+    return leaf
+
+
+def _run_of(message: Message, runs: list[Run]) -> uuid.UUID | None:
+    return next((run.id for run in runs if run.run_number == message.run_number), None)

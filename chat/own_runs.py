@@ -1,0 +1,92 @@
+"""The runs of a person: read, stopped, allowed to go on. Ownership is checked here."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from chat import runs
+from chat.errors import ChatError, ErrorCode
+from chat.event_log import EventLog
+from chat.models import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent
+from chat.protocol import ApprovalAccepted, ResolveApproval, RunStopped
+from chat.run_event import now
+
+RESULT_TYPES = ("tool_completed", "subagent_completed")
+
+
+class OwnRuns:
+    """Runs of each user. Holds no state of any user."""
+
+    event_log: EventLog
+
+    def runs_of(self, user_id: Any) -> QuerySet[Run]:
+        """The visible runs of a user, the newest first."""
+        visible = Run.objects.filter(user_id=user_id, thread__deleted_at=None)
+        return visible.select_related("input_message", "output_message").order_by("-run_number")
+
+    def get_run(self, user_id: Any, run_id: uuid.UUID) -> Run:
+        """Unknown, deleted and other people's runs are alike RUN_NOT_FOUND."""
+        run = self.runs_of(user_id).filter(id=run_id).first()
+        if run is None:
+            raise run_not_found()
+        return run
+
+    def tool_result(self, user_id: Any, run_id: uuid.UUID, seq: int) -> Any:
+        """What a tool of the user's run gave, or an agent that it asked; as much of it as is kept.
+
+        Raises ChatError with RUN_NOT_FOUND, also when the run's events were pruned.
+        """
+        visible = RunEvent.objects.filter(run__user_id=user_id, run__thread__deleted_at=None)
+        found = (
+            visible.filter(run_id=run_id, seq=seq, type__in=RESULT_TYPES).values_list("data", "whole_result").first()
+        )
+        if found is None or "result" not in found[0]:
+            raise ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such result")
+        data, whole_result = found
+        return data["result"] if whole_result is None else whole_result
+
+    def stop_run(self, user_id: Any, run_id: uuid.UUID, *, by: CancelledBy = CancelledBy.USER) -> RunStopped:
+        """End a run of the user at once; on an ended run, tell its status. Raises ChatError with RUN_NOT_FOUND."""
+        with transaction.atomic():
+            locked = runs.lock(run_id)
+            if locked is None or locked[1].user_id != user_id or locked[0].deleted_at is not None:
+                raise run_not_found()
+            thread, run = locked
+            if run.status in OPEN_STATUSES:
+                runs.cancel(run, by=by, publisher=self.event_log.publisher)
+                runs.defer_next(thread)
+        return RunStopped(run_id=str(run.id), status=run.status)
+
+    def approvals_of(self, user_id: Any, run_id: uuid.UUID) -> list[Approval]:
+        """What a run of the user asked for, in its order. Raises ChatError with RUN_NOT_FOUND."""
+        return list(self.get_run(user_id, run_id).approvals.order_by("id"))
+
+    @transaction.atomic
+    def resolve_approval(self, user_id: Any, command: ResolveApproval) -> ApprovalAccepted:
+        """Answer what a run of the user waits for. The first answer counts.
+
+        Raises ChatError with APPROVAL_NOT_FOUND; when it was resolved already, `details` tell how.
+        """
+        locked = runs.lock(command.run_id)
+        approval = None
+        if locked is not None and locked[1].user_id == user_id and locked[0].deleted_at is None:
+            approval = Approval.objects.filter(run=locked[1], tool_call_id=command.tool_call_id).first()
+        if locked is None or approval is None:
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "There is no such request for approval")
+        if approval.approved is not None:
+            details = {"approved": approval.approved, "by": approval.by}
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "It was resolved already", details=details)
+        if approval.expires_at <= now():
+            details = {"approved": False, "by": ApprovedBy.EXPIRED.value}
+            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "The time to answer is over", details=details)
+        publisher = self.event_log.publisher
+        runs.resolve(locked[1], approval, approved=command.approved, reason=command.reason.strip(), publisher=publisher)
+        return ApprovalAccepted(run_id=str(command.run_id), tool_call_id=command.tool_call_id)
+
+
+def run_not_found() -> ChatError:
+    return ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such run")

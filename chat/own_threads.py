@@ -1,0 +1,250 @@
+"""The threads of a person: listed, named, put away, deleted. Ownership is checked here, and versions are counted."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from chat import runs
+from chat.errors import ChatError, ErrorCode
+from chat.event_log import EventLog
+from chat.models import OPEN_STATUSES, CancelledBy, Message, Run, Thread, TitleOrigin, UserCounters
+from chat.protocol import OpenRun, ThreadNotice, timestamp
+from chat.run_event import now
+
+TITLE_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class UserSnapshot:
+    """What a connection announces of its user: counters and open runs, read in one transaction."""
+
+    last_run_number: int
+    threads_version: int
+    open_runs: list[OpenRun]
+
+
+_SNAPSHOT = """
+    SELECT COALESCE(c.last_run_number, 0), COALESCE(c.threads_version, 0),
+           r.id::text, r.run_number, r.thread_id::text, r.status, r.last_seq
+    FROM (SELECT %(user)s AS user_id) u
+    LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
+    LEFT JOIN (chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL)
+           ON r.user_id = u.user_id AND r.status = ANY(%(open)s)
+    ORDER BY r.run_number
+"""
+
+
+class OwnThreads:
+    """Threads of each user. Holds no state of any user."""
+
+    event_log: EventLog
+
+    # Reading
+
+    def snapshot(self, user_id: Any) -> UserSnapshot:
+        """In one statement: the numbers and the runs belong together, and every connect waits for it."""
+        with connection.cursor() as cursor:
+            cursor.execute(_SNAPSHOT, {"user": user_id, "open": list(OPEN_STATUSES)})
+            rows = cursor.fetchall()
+        last_run_number, threads_version, *_ = rows[0]
+        return UserSnapshot(
+            last_run_number=last_run_number,
+            threads_version=threads_version,
+            open_runs=[
+                OpenRun(run_id=run_id, run_number=number, thread_id=thread_id, status=status, last_seq=last_seq)
+                for _, _, run_id, number, thread_id, status, last_seq in rows
+                if run_id is not None
+            ],
+        )
+
+    def threads_version(self, user_id: Any) -> int:
+        return UserCounters.objects.filter(user_id=user_id).values_list("threads_version", flat=True).first() or 0
+
+    def threads_of(self, user_id: Any) -> QuerySet[Thread]:
+        """The visible threads of a user, those last written in first."""
+        return Thread.objects.filter(user_id=user_id, deleted_at=None).order_by("-updated_at", "-id")
+
+    def find_threads(self, user_id: Any, *, archived: bool, search: str) -> QuerySet[Thread]:
+        """Those that are put away or those that are not; with `search`, where title or text contain it."""
+        found = self.threads_of(user_id).filter(archived_at__isnull=not archived)
+        if search:
+            # Asked once for all threads, and not for one after the other.
+            saying_it = Message.objects.filter(user_id=user_id, content__icontains=search).values("thread_id")
+            found = found.filter(Q(title__icontains=search) | Q(id__in=saying_it))
+        return found
+
+    def get_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
+        """The only way to a thread. Unknown, deleted and other people's threads are alike THREAD_NOT_FOUND."""
+        thread = self.threads_of(user_id).filter(id=thread_id).first()
+        if thread is None:
+            raise ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
+        return thread
+
+    def open_runs_by_thread(self, user_id: Any) -> Counter[uuid.UUID]:
+        """How many open runs each thread of a user has. They are few, whatever the number of threads."""
+        of_user = Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES)
+        return Counter(of_user.values_list("thread_id", flat=True))
+
+    def open_runs(self, thread: Thread) -> int:
+        return self.open_runs_by_thread(thread.user_id)[thread.id]
+
+    # Writing
+
+    @transaction.atomic
+    def create_thread(self, user_id: Any, title: str) -> Thread:
+        counters = lock_counters(user_id)
+        thread = Thread.objects.create(
+            user_id=user_id, title=title, title_origin=_by_hand(title), created_at=(at := now()), updated_at=at
+        )
+        self._notice("thread_created", thread, counters, open_runs=0)
+        return thread
+
+    @transaction.atomic
+    def change_thread(
+        self,
+        user_id: Any,
+        thread_id: uuid.UUID,
+        *,
+        title: str | None = None,
+        archived: bool | None = None,
+        if_match: str | None = None,
+    ) -> Thread:
+        """Name a thread, put it away or bring it back.
+
+        `if_match`: the entity tags (RFC 9110, section 13.1.1) under one of which the caller has seen it. Raises
+        ChatError with THREAD_NOT_FOUND, or PRECONDITION_FAILED when it has changed since.
+        """
+        counters = lock_counters(user_id)
+        thread = self.get_thread(user_id, thread_id)
+        if if_match is not None and if_match.strip() != "*" and thread_etag(thread) not in _tags(if_match):
+            raise ChatError(ErrorCode.PRECONDITION_FAILED, "The thread was changed meanwhile: read it again")
+        if title is not None:
+            thread.title, thread.title_origin = title, _by_hand(title)
+        if archived is not None and archived != (thread.archived_at is not None):
+            thread.archived_at = now() if archived else None
+        thread.save(update_fields=["title", "title_origin", "archived_at"])
+        self._notice("thread_updated", thread, counters, open_runs=self.open_runs(thread))
+        return thread
+
+    def name_thread(self, user_id: Any, thread_id: uuid.UUID, title: str) -> bool:
+        """Name a thread after its first exchange. False when it was named, or deleted, meanwhile."""
+        with transaction.atomic():
+            counters = lock_counters(user_id)
+            unnamed = Thread.objects.filter(
+                id=thread_id, user_id=user_id, deleted_at=None, title_origin=TitleOrigin.QUESTION
+            )
+            thread = unnamed.first()
+            if thread is None or not unnamed.update(title=title, title_origin=TitleOrigin.EXCHANGE):
+                return False
+            if thread.title != title:
+                thread.title = title
+                self._notice("thread_updated", thread, counters, open_runs=self.open_runs(thread))
+        return True
+
+    @transaction.atomic
+    def delete_thread(self, user_id: Any, thread_id: uuid.UUID) -> None:
+        """Hide the thread, cancel its runs; the sweep removes it later. Raises ChatError with THREAD_NOT_FOUND."""
+        counters = lock_counters(user_id)
+        thread = self._lock_thread(user_id, thread_id)
+        for run in self._lock_open_runs(thread):
+            runs.cancel(run, by=CancelledBy.DELETED, publisher=self.event_log.publisher)
+        Thread.objects.filter(id=thread.id).update(deleted_at=now())
+        self._notice("thread_deleted", thread, counters, open_runs=0)
+
+    # Steps
+
+    def _lock_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
+        own = Thread.objects.select_for_update(no_key=True).filter(id=thread_id, user_id=user_id, deleted_at=None)
+        thread = own.first()
+        if thread is None:
+            raise ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
+        return thread
+
+    def _lock_open_runs(self, thread: Thread) -> list[Run]:
+        open_runs = Run.objects.select_for_update(no_key=True).filter(thread=thread, status__in=OPEN_STATUSES)
+        return list(open_runs.order_by("run_number"))
+
+    def _notice(self, kind: Any, thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
+        """Count the version of the user's thread list up, and tell the user's connections after the commit."""
+        counters.threads_version += 1
+        counters.save(update_fields=["last_run_number", "threads_version"])
+        frame = ThreadNotice(
+            type=kind,
+            thread=thread_json(thread, open_runs=open_runs),
+            threads_version=counters.threads_version,
+        )
+        message = {
+            "type": "thread.notice",
+            "threads_version": counters.threads_version,
+            "frame": frame.encode(),
+        }
+        self.event_log.publisher.send_on_commit(thread.user_id, message)
+
+
+def lock_counters(user_id: Any) -> UserCounters:
+    """The row under whose lock a user's numbers are given out. It is made, locked and read in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO chat_usercounters (user_id, last_run_number, threads_version) VALUES (%s, 0, 0)
+               ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id
+               RETURNING last_run_number, threads_version""",
+            [user_id],
+        )
+        last_run_number, threads_version = cursor.fetchone()
+    counters = UserCounters(user_id=user_id, last_run_number=last_run_number, threads_version=threads_version)
+    counters._state.adding = False
+    return counters
+
+
+def _by_hand(title: str) -> TitleOrigin:
+    """A person who takes a title away asks for another."""
+    return TitleOrigin.USER if title else TitleOrigin.NONE
+
+
+def title_from(content: str) -> str:
+    """A thread's title from its first message: its first line, cut at a word."""
+    line = next((line.strip() for line in content.splitlines() if line.strip()), "")
+    line = " ".join(line.split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    cut = line[: TITLE_LENGTH - 1]
+    return (cut.rpartition(" ")[0] if " " in cut[TITLE_LENGTH // 2 :] else cut).rstrip(" ,;:.-") + "…"
+
+
+def thread_json(thread: Thread, *, open_runs: int) -> dict[str, Any]:
+    return {
+        "id": str(thread.id),
+        "title": thread.title,
+        "created_at": timestamp(thread.created_at),
+        "updated_at": timestamp(thread.updated_at),
+        "archived": thread.archived_at is not None,
+        "open_runs": open_runs,
+    }
+
+
+def thread_etag(thread: Thread) -> str:
+    """The entity tag of what a person can change of a thread: what is written in it does not touch it."""
+    changeable = json.dumps([str(thread.id), thread.title, thread.archived_at is not None])
+    return f'"{hashlib.sha256(changeable.encode()).hexdigest()[:20]}"'
+
+
+def _tags(if_match: str) -> list[str]:
+    return [tag.strip() for tag in if_match.split(",")]
+
+
+def purge_deleted(*, older_than: datetime.timedelta, limit: int) -> int:
+    """Remove threads that were deleted long enough ago, with all that is in them. Returns how many."""
+    due = Thread.objects.filter(deleted_at__lt=now() - older_than).order_by("deleted_at")[:limit]
+    for thread in due:
+        Run.objects.filter(thread=thread).delete()
+        thread.delete()
+    return len(due)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,19 @@ class Connection:
         self._stalled: asyncio.TimerHandle | None = None
 
     # What happens
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """What `chat.publisher` told the user's group."""
+        if message["type"] == "thread.notice":
+            self.notice(message["frame"], threads_version=message["threads_version"])
+            return
+        first, texts = message["first_seq"], message["frames"]
+        last = first + len(texts) - 1
+        frames = [
+            Frame(seq=seq, text=text, terminal=message["terminal"] and seq == last)
+            for seq, text in enumerate(texts, first)
+        ]
+        self.wake(message["run_id"], message["run_number"], frames, last_seq=message["last_seq"])
 
     def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> None:
         """A wake-up came over the channel layer."""

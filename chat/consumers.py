@@ -13,18 +13,17 @@ from autobahn.exception import Disconnected
 from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat import handshake, health, posting, protocol
 from chat.auth import authenticate
-from chat.backoff import delays
 from chat.connection import Connection
-from chat.delivery import MAX_RUNS_AFTER, Delivery, Frame
+from chat.delivery import MAX_RUNS_AFTER, Delivery
 from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.handshake import Authentication
 from chat.limits import CommandLimit
+from chat.listening import Listener
 from chat.pool import UNREACHABLE, on_any_thread
 from chat.protocol import (
     Ack,
@@ -37,7 +36,6 @@ from chat.protocol import (
     StopRun,
     UserMessage,
 )
-from chat.publisher import user_group
 from chat.reachability import first_line
 from chat.run_event import now
 from chat.token_clock import TokenClock, seconds_until
@@ -50,7 +48,6 @@ logger = structlog.get_logger(__name__)
 UNAVAILABLE = (OperationalError, InterfaceError, TimeoutError, *UNREACHABLE)
 COMMAND_TIMEOUT = 10.0
 MAX_WAITING_COMMANDS = 64
-LAYER_TIMEOUT = 0.5
 
 
 class ChatConsumer(AsyncConsumer):
@@ -66,8 +63,7 @@ class ChatConsumer(AsyncConsumer):
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
         self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
         self.working: asyncio.Task[None] | None = None
-        self.listening: asyncio.Task[None] | None = None
-        self.joined = asyncio.Event()
+        self.listener = Listener(self.dispatch, log=self.log)
         self.token_clock = TokenClock(warn=self.token_expiring, expire=self.token_expired)
 
     # Shell
@@ -97,10 +93,9 @@ class ChatConsumer(AsyncConsumer):
     async def handle(self, message: dict[str, Any]) -> None:
         """By type; what comes over the channel layer and is not ours is left alone."""
         match message["type"]:
-            case "run.events":
-                self.run_events(message)
-            case "thread.notice":
-                self.thread_notice(message)
+            case "run.events" | "thread.notice":
+                if self.connection is not None:
+                    self.connection.hear(message)
             case "websocket.receive":
                 self.websocket_receive(message)
             case "websocket.connect":
@@ -164,7 +159,7 @@ class ChatConsumer(AsyncConsumer):
         threads = health.require_services(self.services)
         self.services.connections.reserve(authentication.user_id)
         self.authentication = authentication
-        layer_ready = await self.join_group(authentication.user_id)
+        layer_ready = await self.listener.join(authentication.user_id)
         snapshot, worker_ready = await on_any_thread(lambda: (threads.snapshot(self.user_id), health.worker_alive()))
         self.connection = Connection(
             user_id=authentication.user_id,
@@ -185,43 +180,6 @@ class ChatConsumer(AsyncConsumer):
             layer_ready=layer_ready,
             worker_ready=worker_ready,
         )
-
-    async def join_group(self, user_id: Any) -> bool:
-        """False when the layer is away: until it is back, the position check delivers from the log."""
-        self.listening = self.start(self.listen(user_group(user_id)), "layer")
-        try:
-            async with asyncio.timeout(LAYER_TIMEOUT):
-                await self.joined.wait()
-        except TimeoutError:
-            self.log.debug("channel_layer_unavailable")
-            return False
-        return True
-
-    async def listen(self, group: str) -> None:
-        """Hand on what comes over the channel layer; join again whenever that fails."""
-        layer = get_channel_layer()
-        assert layer is not None  # noqa: S101 - settings always name one
-        for delay in delays(first=0.2, longest=5.0):
-            channel = None
-            try:
-                channel = await layer.new_channel()
-                await layer.group_add(group, channel)
-                self.joined.set()
-                while True:
-                    await self.dispatch(await layer.receive(channel))
-            except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-                self.log.debug("channel_layer_failed", cause=repr(error))
-            finally:
-                if channel is not None:
-                    await self.leave_group(layer, group, channel)
-            await asyncio.sleep(delay)
-
-    async def leave_group(self, layer: Any, group: str, channel: str) -> None:
-        try:
-            async with asyncio.timeout(LAYER_TIMEOUT):
-                await layer.group_discard(group, channel)
-        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-            self.log.debug("group_discard_failed", cause=repr(error))
 
     async def accept(self) -> None:
         subprotocol = handshake.chosen_subprotocol(self.scope.get("subprotocols") or ())
@@ -389,36 +347,19 @@ class ChatConsumer(AsyncConsumer):
         assert self.authentication is not None  # noqa: S101 - commands come after authentication
         return self.authentication.user_id
 
-    # From the channel layer
-
-    def run_events(self, message: dict[str, Any]) -> None:
-        if self.connection is None:
-            return
-        first = message["first_seq"]
-        frames = [Frame(seq=seq, text=text, terminal=False) for seq, text in enumerate(message["frames"], first)]
-        if frames and message["terminal"]:
-            frames[-1] = Frame(seq=frames[-1].seq, text=frames[-1].text, terminal=True)
-        self.connection.wake(message["run_id"], message["run_number"], frames, last_seq=message["last_seq"])
-
-    def thread_notice(self, message: dict[str, Any]) -> None:
-        if self.connection is not None:
-            self.connection.notice(message["frame"], threads_version=message["threads_version"])
-
     # Leaving
 
     async def leave(self) -> None:
         """A disconnect ends nothing but the connection: runs go on."""
         self.token_clock.stop()
-        for task in (self.working, self.listening):
-            if task is not None:
-                task.cancel()
+        if self.working is not None:
+            self.working.cancel()
         if self.connection is not None:
             self.connection.abandon()
             self.services.connections.remove(self.connection)
         if self.authentication is not None:
             self.services.connections.release(self.authentication.user_id)
-        if self.listening is not None:
-            await asyncio.wait([self.listening])
+        await self.listener.leave()
 
     async def send(self, message: Any) -> None:
         """Servers raise for a client that has just gone, and its disconnect is on the way here.

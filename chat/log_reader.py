@@ -59,6 +59,12 @@ class LogReader:
         """Where the named runs stand; runs of others, hidden and unknown ones are left out."""
         return await self._positions("r.user_id = %s AND r.id = ANY(%s::uuid[])", (user_id, list(run_ids)))
 
+    async def positions_numbered(self, user_id: int, *, run_numbers: Sequence[int]) -> list[RunPosition]:
+        """As `positions`, by the numbers of the runs."""
+        return await self._positions(
+            "r.user_id = %s AND r.run_number = ANY(%s::bigint[])", (user_id, list(run_numbers))
+        )
+
     async def positions_above(self, user_id: int, *, run_number: int, limit: int) -> list[RunPosition]:
         """The first `limit` runs of the user with a higher number, in their order."""
         return await self._positions(

@@ -314,6 +314,15 @@ class OpenRun(ServerFrame):
     last_seq: int
 
 
+class StreamEstablished(ServerFrame):
+    """The first event of `GET /api/events`: where its person stands. Its open runs follow, or what was missed."""
+
+    type: Literal["stream_established"] = "stream_established"
+    last_run_number: int
+    threads_version: int
+    open_runs: list[OpenRun]
+
+
 class ConnectionEstablished(ServerFrame):
     type: Literal["connection_established"] = "connection_established"
     event: Literal["connection_established"] = "connection_established"

@@ -34,7 +34,9 @@ from django.apps import apps
 from chat.apps import ChatConfig
 from chat.auth import JWTAuthMiddleware
 from chat.consumers import ChatConsumer
+from chat.streams.routes import answer, handler_of
 from chat.sweep import sweep
+from netra.telemetry import new_correlation_id
 from netra.worker import Engine
 
 logger = structlog.get_logger(__name__)
@@ -86,11 +88,19 @@ class Application:
             self.start()
         with self._calls.counted():
             if scope["type"] == "http":
-                await _http(scope, receive, send)
+                await self._answer(scope, receive, send)
             elif scope["path"] in SOCKET_PATHS:
                 await self._sockets(scope, receive, send)
             else:
                 await send({"type": "websocket.close"})
+
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Streams are ours: through Django's handler each would hold a thread as long as it is open."""
+        handler = handler_of(scope)
+        if handler is None:
+            await _http(scope, receive, send)
+        else:
+            await answer(handler, self._chat, scope, receive, send, correlation_id=new_correlation_id())
 
     def start(self) -> None:
         """Open for connections, and start the embedded worker, if this process has one and it does not run yet.

@@ -142,6 +142,9 @@ class Config(BaseSettings):
     ws_window_timeout: float = Field(
         default=60.0, gt=0, description="Seconds after which a connection whose window stays full is closed."
     )
+    sse_keep_alive_seconds: float = Field(
+        default=15.0, gt=0, description="After how much silence a stream of events sends a comment, for proxies."
+    )
     ws_heartbeat_seconds: float = Field(default=25.0, gt=0, description="How often clients are asked to send a ping.")
     ws_position_check_seconds: float = Field(
         default=2.0, gt=0, description="How often the log is asked for what no wake-up announced."

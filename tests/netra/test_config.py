@@ -57,6 +57,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 
 
 READ: list[tuple[str, str, Any]] = [
+    ("sse_keep_alive_seconds", "5", 5.0),
     ("environment", "development", "development"),
     ("debug", "true", True),
     ("debug", "0", False),

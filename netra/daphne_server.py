@@ -68,6 +68,19 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         for port in self._ports:
             port.stopListening()
 
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """A part of a body is sent when the network has taken it: daphne's own would keep what a slow reader leaves."""
+        streams = message["type"] == "http.response.body" and message.get("more_body", False)
+        flow: _Flow | None = self.connections.get(protocol, {}).get("flow")
+        if streams and flow is None and protocol in self.connections and protocol.channel is not None:
+            flow = self.connections[protocol]["flow"] = _Flow()
+            protocol.registerProducer(flow, True)
+        elif flow is not None and not streams and protocol.channel is not None:
+            protocol.unregisterProducer()
+        await super().handle_reply(protocol, message)
+        if streams and flow is not None:
+            await flow.ready.wait()
+
     async def _end(self) -> None:
         # The application's calls have ended; what they wrote may still be on its way to the system.
         await poll(lambda: not reactor.getWriters(), seconds=FLUSH_SECONDS)
@@ -80,6 +93,23 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         for call in open_calls:
             call.cancel()
         return Deferred.fromFuture(asyncio.ensure_future(_ended(open_calls)))
+
+
+class _Flow:
+    """Twisted's IPushProducer: `ready` while the network takes more, and for ever once the connection is gone."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.ready.set()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.ready.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.ready.set()
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.ready.set()
 
 
 async def _ended(calls: list[asyncio.Future[Any]]) -> None:

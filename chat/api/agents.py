@@ -10,6 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat import posting
+from chat.api.execute import execute_command
+from chat.api.messages import accepted_response
+from chat.api.serving import chat_config
 from chat.errors import service_unavailable
 
 if TYPE_CHECKING:
@@ -24,3 +28,12 @@ class Agents(APIView):
         if supervisor is None:
             raise service_unavailable("agent_supervisor")
         return Response({"agents": [dataclasses.asdict(agent) for agent in supervisor.status().agents]})
+
+
+class Agent(APIView):
+    """`POST` {message, thread_id?, …} → 202: ask this agent, as `Execute` does."""
+
+    def post(self, request: Request, name: str) -> Response:
+        return accepted_response(
+            posting.post_message(chat_config(), request.user.pk, execute_command(request.data, name))
+        )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from chat.api import agents, execute, mcp, messages, runs, sessions, threads
+from chat.api import agents, events, execute, mcp, messages, runs, sessions, threads
 from chat.api.errors import NothingHere
 
 urlpatterns = [
@@ -10,8 +10,10 @@ urlpatterns = [
     path("auth/token/refresh", sessions.Refresh.as_view()),
     path("auth/logout", sessions.SignOut.as_view()),
     path("me", sessions.Me.as_view()),
+    path("events", events.PersonEvents.as_view()),
     path("agents/execute", execute.Execute.as_view()),
     path("agents", agents.Agents.as_view()),
+    path("agents/<str:name>", agents.Agent.as_view()),
     path("mcp-servers", mcp.McpServerList.as_view()),
     path("threads", threads.Threads.as_view()),
     path("threads/<uuid:thread_id>", threads.ThreadDetail.as_view()),

@@ -48,6 +48,7 @@ class Exchange:
         self.correlation_id = correlation_id
         self.query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         self.log = logger.bind(path=scope["path"])
+        self.streamed = False
         self.on_disconnect: Callable[[], Awaitable[None]] | None = None
         self._receive = receive
         self._send = send
@@ -64,6 +65,8 @@ class Exchange:
         host = urlsplit(f"//{self.header(b'host') or ''}").hostname or ""
         if not validate_host(host, settings.ALLOWED_HOSTS):
             raise ChatError(ErrorCode.INVALID_MESSAGE, "This server is not known by that host name")
+        if self.header(b"authorization") is None:
+            raise ChatError(ErrorCode.NO_TOKEN, "The request has no Authorization header with an access token")
         token = find_token(self.scope)
         authentication = await on_any_thread(lambda: authenticate(token))
         self.log = self.log.bind(user_id=str(authentication.user_id))
@@ -140,7 +143,7 @@ class Exchange:
         if isinstance(error, ChatError):
             self.log.info("refused", code=error.code, cause=error.message, stage="stream")
             return error
-        if isinstance(error, TimeoutError | UNREACHABLE) or database_is_away(error):
+        if isinstance(error, (TimeoutError, *UNREACHABLE)) or database_is_away(error):
             self.log.warning("refused", code=ErrorCode.SERVICE_UNAVAILABLE, cause=first_line(error), stage="stream")
             return ChatError(
                 ErrorCode.SERVICE_UNAVAILABLE,
@@ -163,6 +166,7 @@ class Exchange:
     async def _start(self) -> None:
         if not self._begun.is_set():
             self._begun.set()
+            self.streamed = True
             await self._head(200, HEADERS)
             await self._write(OPENING, more=True)
 

@@ -55,4 +55,5 @@ async def answer(
     began = time.monotonic()
     with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
         await exchange.answer(handler(exchange))
-        exchange.log.info("stream_closed", seconds=round(time.monotonic() - began, 3))
+        if exchange.streamed:
+            exchange.log.info("stream_closed", seconds=round(time.monotonic() - began, 3))

@@ -86,12 +86,18 @@ async def _as_events(pieces: AsyncGenerator[Piece], request: RunRequest, model_n
     yield AgentCompleted(agent=name, usage=Usage(model=model_name), duration_ms=0)
 
 
+# Paths of the API stand beside the agents' names there.
+RESERVED_NAMES = frozenset({"execute"})
+
+
 class AgentRegistry:
     """Agents in the order they were given; the first is the default one. Names are unique."""
 
     def __init__(self, agents: Iterable[Agent]) -> None:
         self._agents: dict[str, Agent] = {}
         for agent in agents:
+            if agent.name in RESERVED_NAMES:
+                raise ValueError(f"an agent cannot be named {agent.name!r}: the API has a path of that name")
             if agent.name in self._agents:
                 raise ValueError(f"two agents are named {agent.name!r}")
             self._agents[agent.name] = agent

@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from chat.models import McpServer, Message, ModelRequest, Run, RunEvent, Thread
+from chat.models import McpServer, Message, MessageFeedback, ModelRequest, Run, RunEvent, Thread
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -224,6 +224,24 @@ class McpServerAdmin(ReadOnlyAdmin):
     @admin.display(description="last seen by a worker (UTC)", ordering="seen_at")
     def seen(self, server: McpServer) -> str:
         return moment(server.seen_at)
+
+
+@admin.register(MessageFeedback)
+class MessageFeedbackAdmin(ReadOnlyAdmin):
+    list_display = ("rating", "text", "answer", "updated")
+    list_filter = ("rating", "updated_at")
+    list_select_related = ("message",)
+    ordering = ("-updated_at",)
+    fields = ("rating", "text", "answer", "updated")
+    readonly_fields = ("answer", "updated")
+
+    @admin.display(description="answer")
+    def answer(self, feedback: MessageFeedback) -> str:
+        return _shortened(feedback.message.content)
+
+    @admin.display(description="updated (UTC)", ordering="updated_at")
+    def updated(self, feedback: MessageFeedback) -> str:
+        return moment(feedback.updated_at)
 
 
 def _shortened(text: str) -> str:

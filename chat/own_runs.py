@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from chat import runs
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
-from chat.models import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent
+from chat.models import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
 from chat.protocol import ApprovalAccepted, ResolveApproval, RunStopped
 from chat.run_event import now
 
@@ -64,6 +64,17 @@ class OwnRuns:
     def approvals_of(self, user_id: Any, run_id: uuid.UUID) -> list[Approval]:
         """What a run of the user asked for, in its order. Raises ChatError with RUN_NOT_FOUND."""
         return list(self.get_run(user_id, run_id).approvals.order_by("id"))
+
+    def waiting_approvals(self, user_id: Any) -> list[Approval]:
+        """All that runs of the user wait for, the oldest first."""
+        waiting = Approval.objects.filter(
+            run__user_id=user_id,
+            run__status=RunStatus.AWAITING_APPROVAL,
+            run__thread__deleted_at=None,
+            approved=None,
+            expires_at__gt=now(),
+        )
+        return list(waiting.select_related("run").order_by("id"))
 
     @transaction.atomic
     def resolve_approval(self, user_id: Any, command: ResolveApproval) -> ApprovalAccepted:

@@ -23,6 +23,8 @@ logger = structlog.get_logger(__name__)
 UNAVAILABLE = (InterfaceError, OperationalError)
 
 STATUS_OF_CODE = {
+    ErrorCode.NOT_FOUND: status.HTTP_404_NOT_FOUND,
+    ErrorCode.FORBIDDEN: status.HTTP_403_FORBIDDEN,
     ErrorCode.THREAD_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.MESSAGE_NOT_FOUND: status.HTTP_404_NOT_FOUND,
     ErrorCode.RUN_NOT_FOUND: status.HTTP_404_NOT_FOUND,

@@ -1,0 +1,76 @@
+"""`/api/threads/<id>/export.md` and `export.json`: a thread as a file."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pydantic_core
+from django.http import HttpResponse
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from chat import exports
+from chat.api.runs import approval_json
+from chat.api.serving import thread_service
+from chat.api.shapes import message_json, run_json
+from chat.models import Thread
+from chat.own_threads import thread_json
+
+
+class OneForm(BaseContentNegotiation):
+    """A file has the form that its name says, whatever is asked for."""
+
+    def select_renderer(
+        self,
+        request: Request,  # noqa: ARG002 - DRF's signature
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type or ""
+
+
+class MarkdownExport(APIView):
+    """`GET`: the newest branch, to read."""
+
+    content_negotiation_class = OneForm
+
+    def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
+        thread = thread_service().get_thread(request.user.pk, thread_id)
+        return _file(thread, "md", exports.markdown(thread).encode(), "text/markdown; charset=utf-8")
+
+
+class JsonExport(APIView):
+    """`GET` → {thread, messages, runs, approvals}: all branches."""
+
+    content_negotiation_class = OneForm
+
+    def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
+        service = thread_service()
+        thread = service.get_thread(request.user.pk, thread_id)
+        found = exports.everything(thread)
+        runs = {run.run_number: run.id for run in found["runs"]}
+        body: dict[str, Any] = {
+            "thread": thread_json(thread, open_runs=service.open_runs(thread)),
+            "messages": [
+                message_json(message, siblings=[message.message_id], run_id=runs.get(message.run_number))
+                for message in found["messages"]
+            ],
+            "runs": [run_json(run) for run in found["runs"]],
+            "approvals": [
+                approval_json(approval) | {"run_id": str(approval.run_id)} for approval in found["approvals"]
+            ],
+        }
+        for message in body["messages"]:
+            del message["siblings"]  # its `parent_id` says where it stands
+        return _file(thread, "json", pydantic_core.to_json(body, indent=2), "application/json")
+
+
+def _file(thread: Thread, ending: str, body: bytes, content_type: str) -> HttpResponse:
+    name = exports.file_name(thread, ending)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return HttpResponse(body, content_type=content_type, headers=headers)

@@ -1,0 +1,51 @@
+"""`/api/messages/<id>/feedback`: what the person thinks of an answer."""
+
+from __future__ import annotations
+
+import uuid
+
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat.api.serving import thread_service
+from chat.api.shapes import feedback_json, feedback_of
+from chat.errors import ChatError, ErrorCode
+from chat.models import Message, MessageFeedback, Role
+from chat.run_event import now
+
+MAX_TEXT = 4000
+
+
+class FeedbackSerializer(serializers.Serializer[MessageFeedback]):
+    rating = serializers.ChoiceField(choices=MessageFeedback.Rating.choices)
+    text = serializers.CharField(default="", allow_blank=True, max_length=MAX_TEXT)
+
+
+class Feedback(APIView):
+    """`PUT` {rating, text?} → {rating, text}; `GET`; `DELETE`. Of answers only: MESSAGE_NOT_FOUND for anything else."""
+
+    def get(self, request: Request, message_id: uuid.UUID) -> Response:
+        found = feedback_of(_answer(request, message_id))
+        if found is None:
+            raise ChatError(ErrorCode.NOT_FOUND, "There is no feedback on this answer")
+        return Response(feedback_json(found))
+
+    def put(self, request: Request, message_id: uuid.UUID) -> Response:
+        body = FeedbackSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = {**body.validated_data, "updated_at": now()}
+        feedback, _ = MessageFeedback.objects.update_or_create(message=_answer(request, message_id), defaults=given)
+        return Response(feedback_json(feedback))
+
+    def delete(self, request: Request, message_id: uuid.UUID) -> Response:
+        MessageFeedback.objects.filter(message=_answer(request, message_id)).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _answer(request: Request, message_id: uuid.UUID) -> Message:
+    message = thread_service().get_message(request.user.pk, message_id)
+    if message.role != Role.ASSISTANT:
+        raise ChatError(ErrorCode.MESSAGE_NOT_FOUND, "There is no such answer")
+    return message

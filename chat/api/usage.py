@@ -1,0 +1,103 @@
+"""`/api/usage`: what requests to models have cost, added up."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.utils.dateparse import parse_date, parse_datetime
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
+from chat.account import usage
+from chat.protocol import timestamp
+from chat.run_event import now
+
+MAX_ROWS = 1000
+DEFAULT_DAYS = 30
+EARLIEST = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+LATEST = datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC)
+
+
+class MomentField(serializers.Field[datetime.datetime, str, str, Any]):
+    """A day (its beginning, UTC) or a time with a zone, as RFC 3339 writes them."""
+
+    default_error_messages = {"invalid": "must be a date, or a time with a zone"}
+
+    def to_internal_value(self, data: str) -> datetime.datetime:
+        try:
+            moment = parse_datetime(str(data))
+            if moment is None or "T" not in str(data).upper().replace(" ", "T"):
+                day = parse_date(str(data))
+                moment = datetime.datetime.combine(day, datetime.time(), datetime.UTC) if day else None
+            if moment is None or moment.tzinfo is None or not EARLIEST <= moment <= LATEST:
+                self.fail("invalid")
+        except (ValueError, OverflowError):
+            self.fail("invalid")
+        return moment
+
+    def to_representation(self, value: datetime.datetime) -> str:
+        return timestamp(value)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    since = MomentField(required=False)
+    until = MomentField(required=False)
+    by = serializers.CharField(default="", allow_blank=True, max_length=100)
+    everyone = serializers.BooleanField(default=False)
+
+    def validate_by(self, value: str) -> tuple[Dimension, ...]:
+        named = [name.strip() for name in value.split(",") if name.strip()]
+        wanted = tuple(dimension for dimension in DIMENSIONS if dimension in named)
+        if len(wanted) != len(named):
+            raise serializers.ValidationError(f"must be some of {', '.join(DIMENSIONS)}, separated by commas")
+        return wanted
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        until = attrs.setdefault("until", now())
+        since = attrs.setdefault("since", until - datetime.timedelta(days=DEFAULT_DAYS))
+        if since > until:
+            raise serializers.ValidationError({"since": "must not be after until"})
+        if "user" in attrs["by"] and not attrs["everyone"]:
+            raise serializers.ValidationError({"by": "user: only together with everyone"})
+        return attrs
+
+
+class Usage(APIView):
+    """`GET ?since=&until=&by=&everyone=` → {since, until, by, rows, truncated, total}: one's own usage.
+
+    Staff may ask for everyone's. Costs are US dollars as decimal text, so that nothing is rounded on the way.
+    """
+
+    def get(self, request: Request) -> Response:
+        asked = UsageSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        wish = asked.validated_data
+        if wish["everyone"] and not request.user.is_staff:
+            raise PermissionDenied("Only staff may see what others have used")
+        query = UsageQuery(**wish, limit=MAX_ROWS + 1)
+        [total] = usage(request.user.pk, dataclasses.replace(query, by=()))
+        rows: Sequence[UsageRow] = usage(request.user.pk, query) if query.by else []
+        return Response(
+            {
+                "since": timestamp(query.since),
+                "until": timestamp(query.until),
+                "by": list(query.by),
+                "rows": [row_json(row) for row in rows[:MAX_ROWS]],
+                "truncated": len(rows) > MAX_ROWS,
+                "total": row_json(total),
+            }
+        )
+
+
+def row_json(row: UsageRow) -> dict[str, Any]:
+    return {
+        name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in dataclasses.asdict(row).items()
+    }

@@ -20,11 +20,10 @@ import jwt
 import psycopg
 from django.contrib.auth.hashers import make_password
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed
-from websockets.typing import Origin, Subprotocol
 
 from chat.fold import ClientState
+from netra.client.socket import Socket, opened
 from tests.processes import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 Frame = dict[str, Any]
 
 TERMINAL = ("agent_completed", "agent_error", "agent_cancelled")
-ACK_EVERY = 64
 SECRET_KEY = "the secret key of every server that a test starts"
 PASSWORD = "a password of tests"
 
@@ -104,16 +102,24 @@ class Answer:
     body: Any
 
 
-def request(base_url: str, method: str, path: str, *, token: str | None = None, body: object = None) -> Answer:
-    """One HTTP request. JSON in `body` and in the answer; an answer that is no JSON has its text."""
+def request(
+    base_url: str,
+    method: str,
+    path: str,
+    *,
+    token: str | None = None,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """One HTTP request. JSON in `body`, or bytes as they are, and in the answer; one that is no JSON has its text."""
     parts = urlsplit(base_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=PATIENCE_SECONDS)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
     encoded = None
     if body is not None:
-        headers["Content-Type"] = "application/json"
-        encoded = json.dumps(body)
+        headers.setdefault("Content-Type", "application/json")
+        encoded = body if isinstance(body, bytes) else json.dumps(body)
     with contextlib.closing(connection):
         connection.request(method, parts.path.rstrip("/") + path, encoded, headers)
         response = connection.getresponse()
@@ -132,37 +138,24 @@ def sign_in(base_url: str, username: str, password: str) -> dict[str, Any]:
 # Sockets ----------------------------------------------------------------------------------------------------
 
 
-class Client:
+class Client(Socket):
     """One socket. Every frame received is kept in `frames`, and folded into `state`, which finds gaps."""
 
     established: Frame
 
-    def __init__(self, socket: ClientConnection, *, state: ClientState | None = None, acks: bool = True) -> None:
-        self.socket = socket
-        self.state = state or ClientState()
+    def __init__(self, connection: ClientConnection, *, state: ClientState | None = None, acks: bool = True) -> None:
+        super().__init__(connection, state=state, acks=acks)
+        self.socket = connection
         self.frames: list[Frame] = []
-        self._acks = acks
-
-    async def send(self, **frame: object) -> None:
-        await self.socket.send(json.dumps(frame))
 
     async def receive(self, *types: str) -> Frame:
         """The next frame, or, with `types`, the next of these types. Raises ConnectionClosed and TimeoutError."""
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                text = await self.socket.recv()
-            frame: Frame = json.loads(text)
+                frame = await super().receive()
             self.frames.append(frame)
-            self.state.fold(frame)
-            if self._acks and (frame["type"] in TERMINAL or len(self.frames) % ACK_EVERY == 0):
-                await self.ack()
             if not types or frame["type"] in types:
                 return frame
-
-    async def ack(self) -> None:
-        if (ack := self.state.ack()) is not None:
-            with contextlib.suppress(ConnectionClosed):
-                await self.send(**ack)
 
     async def request(self, **frame: object) -> Frame:
         """Send a command, and return its reply or the error that answers it."""
@@ -212,35 +205,19 @@ Connecting = contextlib.AbstractAsyncContextManager[Client]
 
 @contextlib.asynccontextmanager
 async def dial(
-    base_url: str,
-    *,
-    token: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    subprotocols: Sequence[str] | None = None,
-    origin: str | None = None,
-    path: str = "/ws",
-    state: ClientState | None = None,
-    acks: bool = True,
-    max_queue: int | None = 16,
+    base_url: str, *, state: ClientState | None = None, acks: bool = True, **options: Any
 ) -> AsyncIterator[Client]:
-    """A socket whose handshake was accepted. `token` goes into the Authorization header.
+    """A socket whose handshake was accepted: see `netra.client.socket.opened`.
 
-    It is read while no more than `max_queue` frames wait for `receive`; a longer queue delays its end by ten seconds.
+    A longer `max_queue` delays its end by ten seconds.
     """
-    given = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **(headers or {})}
-    async with open_socket(
-        "ws" + base_url.removeprefix("http").rstrip("/") + path,
-        additional_headers=given,
-        subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
-        origin=Origin(origin) if origin else None,
-        open_timeout=PATIENCE_SECONDS,
-        max_size=None,
-        max_queue=max_queue,
-        compression=None,
-        proxy=None,
-    ) as socket:
-        yield Client(socket, state=state, acks=acks)
-    assert socket.close_code != 1011, "no input and no fault closes a socket with 1011"
+    async with opened(base_url, **options) as connection:
+        client = Client(connection, state=state, acks=acks)
+        try:
+            yield client
+        finally:
+            client.left()
+    assert connection.close_code != 1011, "no input and no fault closes a socket with 1011"
 
 
 @contextlib.asynccontextmanager

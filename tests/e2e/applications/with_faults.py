@@ -24,10 +24,10 @@ SLOW_SECONDS = 4.0
 post_message, snapshot = ThreadService.post_message, ThreadService.snapshot
 
 
-def failing_post_message(self: ThreadService, user_id: Any, command: UserMessage) -> MessageAccepted:
+def failing_post_message(self: ThreadService, user_id: Any, command: UserMessage, **options: Any) -> MessageAccepted:
     if command.content == "fail":
         raise RuntimeError("an injected fault")
-    return post_message(self, user_id, command)
+    return post_message(self, user_id, command, **options)
 
 
 def failing_snapshot(self: ThreadService, user_id: Any) -> UserSnapshot:
@@ -40,4 +40,4 @@ def failing_snapshot(self: ThreadService, user_id: Any) -> UserSnapshot:
 
 
 ThreadService.post_message = failing_post_message  # type: ignore[method-assign]
-ThreadService.snapshot = failing_snapshot  # type: ignore[method-assign]
+ThreadService.snapshot = failing_snapshot  # type: ignore[assignment, method-assign]

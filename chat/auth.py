@@ -32,7 +32,7 @@ def authenticate(token: str) -> Authentication:
     except ExpiredTokenError:
         raise ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
     except AuthenticationFailed as error:
-        if _code(error) == "user_inactive":
+        if error_code(error) == "user_inactive":
             raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive") from None
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
     except (TokenError, ValueError, TypeError, OverflowError, OSError):
@@ -40,7 +40,7 @@ def authenticate(token: str) -> Authentication:
     return Authentication(user_id=user.pk, username=user.get_username(), expires_at=expires_at)
 
 
-def _code(error: AuthenticationFailed) -> str | None:
+def error_code(error: AuthenticationFailed) -> str | None:
     detail = error.detail
     return str(detail.get("code")) if isinstance(detail, dict) else None
 

@@ -466,3 +466,94 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(api: Api, threads: Th
     assert len(asks[2]().json()["messages"]) == 60
     assert [queries(ask) for ask in asks] == few
     assert few == [4, 3, 7]
+
+
+# Put away, searched, changed by two at once
+
+
+def test_what_is_put_away_is_listed_apart_until_somebody_writes_in_it(
+    api: Api, threads: ThreadService, ann: Any
+) -> None:
+    kept, away = post(threads, ann, "Kept").thread_id, post(threads, ann, "Away").thread_id
+    answer_ = api.patch(f"{THREADS}/{away}", {"archived": True}, content_type=JSON)
+    assert (answer_.status_code, answer_.json()["archived"]) == (200, True)
+    assert ids(api.get(THREADS)) == [kept]
+    assert ids(api.get(THREADS, {"archived": "true"})) == [away]
+    api.patch(f"{THREADS}/{away}", {"archived": False}, content_type=JSON)
+    assert ids(api.get(THREADS)) == [away, kept]
+    api.patch(f"{THREADS}/{away}", {"archived": True}, content_type=JSON)
+    post(threads, ann, "More", thread_id=away)
+    assert ids(api.get(THREADS)) == [away, kept]
+    assert api.get(f"{THREADS}/{away}").json()["archived"] is False
+
+
+def test_threads_are_found_by_title_and_by_text_of_any_branch(
+    api: Api, threads: ThreadService, ann: Any, bob: Any
+) -> None:
+    by_title = api.post(THREADS, {"title": "About RIVERS"}, content_type=JSON).json()["id"]
+    by_text = post(threads, ann, "Where does the river 100% go_?")
+    answer(by_text, "To the sea")
+    post(threads, ann, "Edited", thread_id=by_text.thread_id, edits=by_text.message_id)
+    post(threads, ann, "Nothing of the kind")
+    post(threads, bob, "A river of bob's")
+    assert ids(api.get(THREADS, {"search": "river"})) == [by_text.thread_id, by_title]
+    assert ids(api.get(THREADS, {"search": "THE SEA"})) == [by_text.thread_id]
+    assert ids(api.get(THREADS, {"search": "100% go_"})) == [by_text.thread_id]
+    assert ids(api.get(THREADS, {"search": "%"})) == [by_text.thread_id]
+    assert ids(api.get(THREADS, {"search": "river", "archived": "true"})) == []
+    page = api.get(THREADS, {"search": "river", "limit": "1"}).json()
+    assert [thread["id"] for thread in page["threads"]] == [by_text.thread_id]
+    rest = {"search": "river", "limit": "1", "cursor": str(page["next"])}
+    assert ids(api.get(THREADS, rest)) == [by_title]
+    refused(api.get(THREADS, {"search": "x" * 201}), 400, "INVALID_MESSAGE")
+
+
+def test_of_two_who_change_a_thread_the_later_is_told(api: Api, threads: ThreadService, ann: Any) -> None:
+    path = f"{THREADS}/{post(threads, ann).thread_id}"
+    seen = api.get(path)["ETag"]
+    assert seen.startswith('"')
+
+    def rename(title: str, tag: str) -> Any:
+        return api.patch(path, {"title": title}, content_type=JSON, headers={"If-Match": tag})
+
+    renamed = rename("Mine", seen)
+    assert (renamed.status_code, renamed["ETag"] != seen) == (200, True)
+    refused(rename("Theirs", seen), 412, "PRECONDITION_FAILED")
+    assert api.get(path).json()["title"] == "Mine"
+    post(threads, ann, "More", thread_id=path.rpartition("/")[2])
+    assert rename("Mine again", f'"other", {renamed["ETag"]}').status_code == 200, "an answer is no conflict"
+    assert rename("Whatever", "*").status_code == 200
+    refused(api.patch(path, {}, content_type=JSON), 400, "INVALID_MESSAGE")
+
+
+def test_a_message_is_posted_once_whatever_way_it_takes(api: Api, threads: ThreadService, ann: Any) -> None:
+    thread_id = post(threads, ann).thread_id
+    message_id = str(uuid.uuid4())
+    body = {"content": "Once", "message_id": message_id, "agent": "data"}
+    first, again = (api.post(f"{THREADS}/{thread_id}/messages", body, content_type=JSON) for _ in range(2))
+    assert (first.status_code, first.json()) == (again.status_code, again.json()) == (202, again.json())
+    assert first["Location"] == f"/api/runs/{first.json()['run_id']}"
+    assert api.get(first["Location"]).json()["agent"] == "data"
+    changed = api.post(f"{THREADS}/{thread_id}/messages", body | {"content": "Twice"}, content_type=JSON)
+    refused(changed, 409, "MESSAGE_ID_CONFLICT")
+    assert api.get(f"/api/messages/{message_id}").json()["content"] == "Once"
+    rejected = api.post(f"{THREADS}/{thread_id}/messages", {"content": "Now", "when_busy": "reject"}, content_type=JSON)
+    refused(rejected, 409, "RUN_ACTIVE")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, [], "x", {"content": ""}, {"content": 1}, {"content": "x", "message_id": "x"}, {"content": "x\x00"}],
+)
+def test_a_body_that_is_no_message_is_refused(api: Api, threads: ThreadService, ann: Any, body: Any) -> None:
+    path = f"{THREADS}/{post(threads, ann).thread_id}/messages"
+    refused(api.post(path, json.dumps(body), content_type=JSON), 400, "INVALID_MESSAGE")
+
+
+def test_a_flood_over_rest_is_refused_with_the_time_to_wait(api: Api, threads: ThreadService, ann: Any) -> None:
+    path = f"{THREADS}/{post(threads, ann).thread_id}/messages"
+    answers = [api.post(path, {"content": "Again"}, content_type=JSON) for _ in range(61)]
+    codes = {answer_.json().get("error_code") for answer_ in answers}
+    assert codes == {None, "TOO_MANY_RUNS", "RATE_LIMITED"}
+    assert answers[-1].status_code == 429
+    assert int(answers[-1]["Retry-After"]) >= 1

@@ -1,0 +1,35 @@
+"""The bearer token of a request, refused with the same codes as that of a socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from chat.auth import MAX_TOKEN_LENGTH, error_code
+from chat.errors import ChatError, ErrorCode
+
+
+class BearerAuthentication(JWTAuthentication):
+    """Raises ChatError with TOKEN_EXPIRED or USER_INACTIVE, and simplejwt's InvalidToken for anything else."""
+
+    def get_validated_token(self, raw_token: bytes) -> AccessToken:
+        if len(raw_token) > MAX_TOKEN_LENGTH:
+            raise InvalidToken("The token is not valid")
+        try:
+            return AccessToken(raw_token)  # type: ignore[arg-type]  # annotated as a Token, takes the encoded form
+        except ExpiredTokenError:
+            raise ChatError(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
+        except TokenError:
+            raise InvalidToken("The token is not valid") from None
+
+    def get_user(self, validated_token: Any) -> Any:
+        try:
+            return super().get_user(validated_token)
+        except AuthenticationFailed as error:
+            if error_code(error) == "user_inactive":
+                raise ChatError(ErrorCode.USER_INACTIVE, "The user is inactive") from None
+            raise

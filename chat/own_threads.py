@@ -17,7 +17,7 @@ from chat import runs
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
 from chat.models import OPEN_STATUSES, CancelledBy, Message, Run, Thread, TitleOrigin, UserCounters
-from chat.protocol import OpenRun, ThreadNotice, timestamp
+from chat.protocol import OpenRun, ThreadCreated, ThreadDeleted, ThreadNotice, ThreadUpdated, timestamp
 from chat.run_event import now
 
 TITLE_LENGTH = 60
@@ -105,7 +105,7 @@ class OwnThreads:
         thread = Thread.objects.create(
             user_id=user_id, title=title, title_origin=_by_hand(title), created_at=(at := now()), updated_at=at
         )
-        self._notice("thread_created", thread, counters, open_runs=0)
+        self._notice(ThreadCreated, thread, counters, open_runs=0)
         return thread
 
     @transaction.atomic
@@ -132,7 +132,7 @@ class OwnThreads:
         if archived is not None and archived != (thread.archived_at is not None):
             thread.archived_at = now() if archived else None
         thread.save(update_fields=["title", "title_origin", "archived_at"])
-        self._notice("thread_updated", thread, counters, open_runs=self.open_runs(thread))
+        self._notice(ThreadUpdated, thread, counters, open_runs=self.open_runs(thread))
         return thread
 
     def name_thread(self, user_id: Any, thread_id: uuid.UUID, title: str) -> bool:
@@ -147,7 +147,7 @@ class OwnThreads:
                 return False
             if thread.title != title:
                 thread.title = title
-                self._notice("thread_updated", thread, counters, open_runs=self.open_runs(thread))
+                self._notice(ThreadUpdated, thread, counters, open_runs=self.open_runs(thread))
         return True
 
     @transaction.atomic
@@ -158,7 +158,7 @@ class OwnThreads:
         for run in self._lock_open_runs(thread):
             runs.cancel(run, by=CancelledBy.DELETED, publisher=self.event_log.publisher)
         Thread.objects.filter(id=thread.id).update(deleted_at=now())
-        self._notice("thread_deleted", thread, counters, open_runs=0)
+        self._notice(ThreadDeleted, thread, counters, open_runs=0)
 
     # Steps
 
@@ -173,12 +173,11 @@ class OwnThreads:
         open_runs = Run.objects.select_for_update(no_key=True).filter(thread=thread, status__in=OPEN_STATUSES)
         return list(open_runs.order_by("run_number"))
 
-    def _notice(self, kind: Any, thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
+    def _notice(self, kind: type[ThreadNotice], thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
         """Count the version of the user's thread list up, and tell the user's connections after the commit."""
         counters.threads_version += 1
         counters.save(update_fields=["last_run_number", "threads_version"])
-        frame = ThreadNotice(
-            type=kind,
+        frame = kind(
             thread=thread_json(thread, open_runs=open_runs),
             threads_version=counters.threads_version,
         )

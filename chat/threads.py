@@ -30,7 +30,7 @@ from chat.models import (
 )
 from chat.own_runs import OwnRuns
 from chat.own_threads import OwnThreads, lock_counters, title_from
-from chat.protocol import MessageAccepted, Regenerate, UserMessage
+from chat.protocol import MessageAccepted, Regenerate, ThreadCreated, ThreadUpdated, UserMessage
 from chat.run_event import now
 
 
@@ -162,7 +162,7 @@ class ThreadService(OwnThreads, OwnRuns):
             thread_busy=thread.id in open_in,
             publisher=self.event_log.publisher,
         )
-        kind = "thread_created" if asked.is_new_thread else "thread_updated"
+        kind = ThreadCreated if asked.is_new_thread else ThreadUpdated
         self._notice(kind, thread, counters, open_runs=open_in.count(thread.id) + 1)
         return run
 

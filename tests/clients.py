@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 
 from chat.fold import ClientState
 from netra.client.socket import Socket, opened
+from tests.conformance import assert_conforms
 from tests.processes import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Client(Socket):
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 frame = await super().receive()
+            assert_conforms(frame)
             self.frames.append(frame)
             if not types or frame["type"] in types:
                 return frame

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from django.db import connection
 
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
+from tests.conformance import assert_conforms
 from tests.environment import DATA_DIR
 from tests.processes import LiveRedis
 
@@ -58,6 +60,21 @@ def layer(request: pytest.FixtureRequest, settings: Any) -> str:
             }
         }
     return name
+
+
+@pytest.fixture(autouse=True)
+def conforming_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a communicator receives is as the AsyncAPI document has it."""
+    from netra.testing import Socket  # a plugin, whose assertions pytest rewrites when it loads it
+
+    receive_from = Socket.receive_from
+
+    async def receive_checked(socket: Socket, timeout: float = 1) -> Any:  # noqa: ASYNC109 - the communicator's own
+        received = await receive_from(socket, timeout=timeout)
+        assert_conforms(json.loads(received))
+        return received
+
+    monkeypatch.setattr(Socket, "receive_from", receive_checked)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,6 +8,7 @@ from typing import Any
 from chat.fold import ClientState
 
 Frame = dict[str, Any]
+SERVICES = ("agent_supervisor", "thread_service", "database", "channel_layer", "worker")
 
 
 def name_id(name: str) -> str:
@@ -109,6 +110,12 @@ class Run:
         return [*first, *(self.chunk(piece) for piece in pieces), self.completed()]
 
 
+def thread_json(thread: str, title: str = "") -> dict[str, Any]:
+    at = "2026-11-23T19:00:00.000Z"
+    names = {"id": name_id(thread), "title": title, "created_at": at, "updated_at": at}
+    return {**names, "archived": False, "open_runs": 0}
+
+
 class Recording:
     """One client's conversation, as it is recorded."""
 
@@ -142,10 +149,22 @@ class Recording:
                 "protocol": "netra.v1",
                 "connection_id": name_id(f"connection-{len(self.frames)}"),
                 "user": {"id": "1", "username": "ada"},
+                "environment": "development",
+                "server_time": "2026-11-23T19:00:00.000Z",
+                "services": dict.fromkeys(SERVICES, "ready"),
+                "agents": ["assistant", "triage", "data", "optimization"],
                 "last_run_number": last_run_number,
                 "threads_version": self.threads_version,
                 "open_runs": entries,
-                "limits": {"window_bytes": 1048576},
+                "token": {"expires_at": "2026-11-23T19:10:00.000Z", "expires_in": 600},
+                "heartbeat": {"interval_seconds": 25},
+                "limits": {
+                    "max_message_bytes": 65536,
+                    "user_messages_per_minute": 60,
+                    "max_open_runs": 10,
+                    "max_connections": 20,
+                    "window_bytes": 1048576,
+                },
             }
         )
         self.sends(self.client.resume(f"resume-{len(self.frames)}"))
@@ -187,7 +206,6 @@ class Recording:
         for run in runs:
             self.get(*run.log[after[run.run_id] :])
 
-    def notice(self, kind: str, thread: str, *, skipped: int = 0, **more: str) -> None:
+    def notice(self, kind: str, thread: str, *, skipped: int = 0, title: str = "") -> None:
         self.threads_version += 1 + skipped
-        thread_entry = {"id": name_id(thread), **more}
-        self.get({"type": kind, "thread": thread_entry, "threads_version": self.threads_version})
+        self.get({"type": kind, "thread": thread_json(thread, title), "threads_version": self.threads_version})

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.conformance import assert_conforms
 from tests.processes import PATIENCE_SECONDS
 
 EVENTS = "text/event-stream"
@@ -43,6 +44,7 @@ class EventSource:
                         self.comments.append(line)
                     elif data:
                         frame: dict[str, Any] = json.loads(data)
+                        assert_conforms(frame)
                         self.last_id, data = given, ""
                         self.frames.append(frame)
                         self.ids.append(given)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from chat.fold import ClientState
-from tests.delivery_recorder import Recording, Run, name_id
+from tests.delivery_recorder import Recording, Run, name_id, thread_json
 
 TRACES = Path(__file__).parent / "traces"
 
@@ -152,7 +152,7 @@ def hand_back(r: Recording) -> None:
     run = Run(9)
     r.connect(8)
     r.get(run.created("Count"), run.started(), run.thinking(1), run.chunk("One, "))
-    r.get(run.restarted("worker_shutdown", attempt=1))
+    r.get(run.restarted("handed_back", attempt=1))
     r.get(run.started(), run.thinking(1), run.chunk("One, two."), run.completed())
 
 
@@ -333,7 +333,7 @@ def thread_list_stale(r: Recording) -> None:
     r.notice("thread_updated", "thread-1", skipped=1, title="Two")
     r.reloaded()
     r.get({"type": "pong", "ref": "p2", "server_time": "2026-11-23T19:00:25.000Z", "threads_version": 10})
-    r.get({"type": "thread_updated", "thread": {"id": name_id("thread-1")}, "threads_version": 9})
+    r.get({"type": "thread_updated", "thread": thread_json("thread-1"), "threads_version": 9})
     r.disconnect()
     r.threads_version = 12
     r.connect(0)

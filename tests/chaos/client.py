@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from chat.fold import ENDED, ClientState, ProtocolViolation
 from tests.chaos.record import ClientRecord, ConnectionRecord, ReceivedEvent, digest
 from tests.clients import Account
+from tests.conformance import assert_conforms
 
 QUESTIONS = (
     "help",
@@ -161,6 +162,7 @@ class ChaosClient:
                 await self._sleep(self._random.uniform(0.5, 4.0))
 
     async def _take(self, socket: ClientConnection, connection: ConnectionRecord, frame: dict[str, Any]) -> None:
+        assert_conforms(frame)
         if "seq" in frame:
             connection.events.append(ReceivedEvent(frame["run_id"], frame["seq"], digest(frame)))
         try:

@@ -101,9 +101,9 @@ def test_any_text_is_read_or_refused_with_a_code(text: str) -> None:
 def test_a_frame_begins_with_its_type_and_leaves_out_what_has_no_value() -> None:
     accepted = MessageAccepted(ref="r", thread_id="t", message_id="m", run_id="r", run_number=1)
     assert accepted.encode().startswith('{"type":"message_accepted","ref":"r",')
-    assert json.loads(ErrorMessage(error_code="X", error_message="x").encode()) == {
+    assert json.loads(ErrorMessage(error_code=ErrorCode.RUN_NOT_FOUND, error_message="x").encode()) == {
         "type": "error_message",
-        "error_code": "X",
+        "error_code": "RUN_NOT_FOUND",
         "error_message": "x",
     }
 

@@ -48,7 +48,9 @@ WRITE_EVENTS = """
     SELECT %(run)s::uuid, seq,
            CASE seq WHEN %(events)s THEN 'agent_cancelled' ELSE 'agent_response_chunk' END,
            'assistant',
-           jsonb_build_object('message_id', %(run)s::text, 'text', text, 'by', 'user'), now()
+           CASE seq WHEN %(events)s THEN jsonb_build_object('by', 'user')
+                    ELSE jsonb_build_object('message_id', %(run)s::text, 'text', text) END,
+           now()
     FROM generate_series(1, %(events)s) AS seq,
          LATERAL (SELECT string_agg(md5(seq::text || ':' || part::text), '') AS text
                   FROM generate_series(1, %(parts)s) AS part) AS texts

@@ -1,11 +1,7 @@
-"""The wire protocol `netra.v1` as types: commands, frames, and how both are read and written. No I/O.
-
-Source: docs/protocol.md, sections 2 and 3.
-"""
+"""What a client sends: docs/protocol.md, section 2."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from uuid import UUID
@@ -19,13 +15,12 @@ from pydantic import (
     StrictStr,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
 from chat.errors import ChatError, ErrorCode
 
-PROTOCOL = "netra.v1"
-SUBPROTOCOLS = (PROTOCOL, "jwt-auth")
 MAX_REF_LENGTH = 256
 MAX_CURSORS = 1000
 USER_MESSAGE_TYPES = (
@@ -72,12 +67,21 @@ class Command(BaseModel):
 
 
 class Ping(Command):
+    """Ask whether the connection and the server live, and for the version of the list of threads."""
+
     type: Literal["ping"]
 
 
 class UserMessage(Command):
-    type: Literal["user_message"]
-    content: Annotated[Text, AfterValidator(_not_blank)]
+    """Ask an agent. Without `thread_id` a new thread begins.
+
+    A resend with the same `message_id` gets the first acceptance again. `edits` is the person's earlier message beside
+    which this one stands, `parent_id` the message that it follows: at most one of them. The other names of its type are
+    synonyms for existing clients.
+    """
+
+    type: Annotated[Literal["user_message"], WithJsonSchema({"type": "string", "enum": list(USER_MESSAGE_TYPES)})]
+    content: Annotated[Text, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
     thread_id: UUID | None = None
     agent: AgentName | None = None
     message_id: UUID | None = None
@@ -102,23 +106,37 @@ class Regenerate(Command):
 
 
 class StopRun(Command):
+    """End a run at once. Of one that has ended the status is told."""
+
     type: Literal["stop_run"]
     run_id: UUID
 
 
 class Resume(Command):
+    """Go on after a reconnect: the last `seq` received of each run, 0 for all of it.
+
+    `after_run` is the highest run number that the client knows: it gets the runs that were begun since.
+    """
+
     type: Literal["resume"]
     cursors: Cursors = Field(default_factory=dict)
     after_run: Annotated[int, Field(strict=True, ge=0, le=2**62)] | None = None
 
 
 class Ack(Command):
+    """What was received, so that more can be sent. There is no reply.
+
+    `received` counts the frames of this connection, the first one included.
+    """
+
     type: Literal["ack"]
     cursors: Cursors = Field(default_factory=dict)
     received: Annotated[int, Field(strict=True, ge=0, le=2**62)] | None = None
 
 
 class ResolveApproval(Command):
+    """Answer a request for approval. The first answer counts; the model is told the `reason`."""
+
     type: Literal["resolve_approval"]
     run_id: UUID
     tool_call_id: Annotated[Text, Field(min_length=1, max_length=200)]
@@ -212,170 +230,3 @@ def _invalid_message(error: ValidationError, ref: str | None) -> ChatError:
 def _reason(message: str) -> str:
     reason = message.removeprefix("Value error, ")
     return reason[:1].lower() + reason[1:]
-
-
-class ServerFrame(BaseModel):
-    """What the server sends besides run events. A field without a value is absent."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def encode(self) -> str:
-        fields = self.model_dump(exclude_none=True)
-        return pydantic_core.to_json({"type": fields.pop("type"), **fields}).decode()
-
-
-class Reply(ServerFrame):
-    """The answer to one command; `ref` is the command's."""
-
-    ref: str | None = None
-
-
-class Pong(Reply):
-    type: Literal["pong"] = "pong"
-    server_time: str
-    threads_version: int
-
-
-class MessageAccepted(Reply):
-    type: Literal["message_accepted"] = "message_accepted"
-    thread_id: str
-    message_id: str
-    run_id: str
-    run_number: int
-
-
-class RunStopped(Reply):
-    type: Literal["run_stopped"] = "run_stopped"
-    run_id: str
-    status: str
-
-
-class ApprovalAccepted(Reply):
-    type: Literal["approval_accepted"] = "approval_accepted"
-    run_id: str
-    tool_call_id: str
-
-
-class ResumedRun(ServerFrame):
-    run_number: int
-    status: str
-    from_seq: int
-    last_seq: int
-
-
-class Resumed(Reply):
-    type: Literal["resumed"] = "resumed"
-    runs: dict[str, ResumedRun]
-    snapshot_required: list[str]
-    gone: list[str]
-    reload: Literal[True] | None = None
-
-
-class ErrorMessage(Reply):
-    type: Literal["error_message"] = "error_message"
-    error_code: str
-    error_message: str
-    details: dict[str, Any] | None = None
-    retry_after: float | None = None
-
-
-class SnapshotRequired(ServerFrame):
-    type: Literal["snapshot_required"] = "snapshot_required"
-    run_ids: list[str]
-
-
-class TokenRefreshed(Reply):
-    type: Literal["token_refreshed"] = "token_refreshed"
-    expires_at: str
-    expires_in: int
-
-
-class TokenExpiring(ServerFrame):
-    type: Literal["token_expiring"] = "token_expiring"
-    expires_in: int
-
-
-class ServerDraining(ServerFrame):
-    type: Literal["server_draining"] = "server_draining"
-    reconnect_after_ms: int
-
-
-class ThreadNotice(ServerFrame):
-    type: Literal["thread_created", "thread_updated", "thread_deleted"]
-    thread: dict[str, Any]
-    threads_version: int
-
-
-class OpenRun(ServerFrame):
-    run_id: str
-    run_number: int
-    thread_id: str
-    status: str
-    last_seq: int
-
-
-class StreamEstablished(ServerFrame):
-    """The first event of `GET /api/events`: where its person stands. Its open runs follow, or what was missed."""
-
-    type: Literal["stream_established"] = "stream_established"
-    last_run_number: int
-    threads_version: int
-    open_runs: list[OpenRun]
-
-
-class ConnectionEstablished(ServerFrame):
-    type: Literal["connection_established"] = "connection_established"
-    event: Literal["connection_established"] = "connection_established"
-    connection_ready: Literal[True] = True
-    protocol: Literal["netra.v1"] = "netra.v1"
-    connection_id: str
-    user: dict[str, str]
-    environment: str
-    server_time: str
-    services: dict[str, str]
-    agents: list[str]
-    last_run_number: int
-    threads_version: int
-    open_runs: list[OpenRun]
-    token: dict[str, Any]
-    heartbeat: dict[str, float]
-    limits: dict[str, int]
-
-
-def error_frame(error: ChatError, *, ref: str | None = None) -> ErrorMessage:
-    return ErrorMessage(
-        error_code=error.code,
-        error_message=error.message,
-        details=error.details,
-        retry_after=error.retry_after,
-        ref=ref if ref is not None else error.ref,
-    )
-
-
-def timestamp(moment: datetime.datetime) -> str:
-    """The wire form of a UTC time: milliseconds and `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def event_json(
-    *,
-    type: str,  # noqa: A002 - the wire's name
-    thread_id: str,
-    run_id: str,
-    run_number: int,
-    seq: int,
-    created_at: datetime.datetime,
-    agent: str,
-    data: Any,
-) -> dict[str, Any]:
-    """One run event on the wire, live or replayed."""
-    return {
-        "type": type,
-        "thread_id": thread_id,
-        "run_id": run_id,
-        "run_number": run_number,
-        "seq": seq,
-        "timestamp": timestamp(created_at),
-        "agent": agent,
-        "data": data,
-    }

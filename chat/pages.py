@@ -1,20 +1,31 @@
-"""The page of the web chat, with the policy under which it runs."""
+"""The pages for people, with the policies under which they run."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-CONTENT_SECURITY_POLICY = (
+_OURS_ONLY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types chat dompurify"
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+CONTENT_SECURITY_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'; trusted-types chat dompurify"
+# The page that shows the API is another's (Swagger UI), and writes HTML without Trusted Types.
+API_CONTENT_SECURITY_POLICY = _OURS_ONLY
 
 
 def chat_page(request: HttpRequest, **_place: str) -> HttpResponse:
     """The same page for every place in the chat: it finds its thread in its address."""
-    response = render(request, "chat/index.html")
-    response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return _page(request, "chat/index.html", CONTENT_SECURITY_POLICY)
+
+
+def api_page(request: HttpRequest) -> HttpResponse:
+    """`GET /api/docs`: the API's operations, to read and to try."""
+    return _page(request, "chat/api.html", API_CONTENT_SECURITY_POLICY)
+
+
+def _page(request: HttpRequest, template: str, policy: str) -> HttpResponse:
+    response = render(request, template)
+    response["Content-Security-Policy"] = policy
     response["Cache-Control"] = "no-cache"
     return response

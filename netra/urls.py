@@ -11,6 +11,7 @@ urlpatterns = [
     path("health", health.health),
     path("health/", health.health),
     path("health/ready", health.ready),
+    path("api/docs", pages.api_page),
     path("api/", include("chat.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -11,8 +11,10 @@ from rest_framework.views import APIView
 
 from agents.summary import AgentSummary, ToolSummary
 from chat import posting
+from chat.api import schemas
 from chat.api.execute import execute_command
 from chat.api.messages import accepted_response
+from chat.api.schemas import documented
 from chat.api.serving import agent_supervisor, agents_config, chat_config
 from chat.errors import ChatError, ErrorCode
 from chat.mcp_status import mcp_servers
@@ -21,6 +23,7 @@ from chat.mcp_status import mcp_servers
 class Agents(APIView):
     """`GET` → {agents}: each with its model, tools, limits and the agents that it may ask; the default one first."""
 
+    @documented("list_agents", "Who can be asked, the default agent first.", answer=schemas.Agents, tag="agents")
     def get(self, _request: Request) -> Response:
         return Response({"agents": [agent_json(agent) for agent in agent_supervisor().status().agents]})
 
@@ -28,6 +31,13 @@ class Agents(APIView):
 class Agent(APIView):
     """`GET`: one agent. `POST` {message, thread_id?, …} → 202: ask it, as `Execute` does."""
 
+    @documented(
+        "get_agent",
+        "One agent, with its model, tools, limits and the agents that it may ask.",
+        answer=schemas.Agent,
+        errors=[ErrorCode.AGENT_NOT_FOUND],
+        tag="agents",
+    )
     def get(self, _request: Request, name: str) -> Response:
         agents = agent_supervisor().status().agents
         found = next((agent for agent in agents if agent.name == name), None)
@@ -36,6 +46,17 @@ class Agent(APIView):
             raise ChatError(ErrorCode.AGENT_NOT_FOUND, "There is no such agent", details=details)
         return Response(agent_json(found))
 
+    @documented(
+        "ask_agent",
+        "Ask this agent, in a new thread or in one that there is.",
+        body=schemas.AskBody,
+        answer=schemas.Accepted,
+        code=202,
+        errors=schemas.OF_ASKING,
+        streamed=True,
+        headers=["Location"],
+        tag="agents",
+    )
     def post(self, request: Request, name: str) -> Response:
         command = execute_command(request.data, name)
         return accepted_response(posting.post_message(chat_config(), request.user.pk, command))
@@ -44,6 +65,7 @@ class Agent(APIView):
 class Tools(APIView):
     """`GET` → {tools}: every tool that an agent or an MCP server has, with its parameters as JSON Schema."""
 
+    @documented("list_tools", "Every tool that an agent or an MCP server has.", answer=schemas.Tools, tag="agents")
     def get(self, _request: Request) -> Response:
         tools: dict[str, dict[str, Any]] = {}
         for agent in agent_supervisor().status().agents:

@@ -7,9 +7,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.api import schemas
+from chat.api.schemas import documented
+
 
 class PersonEvents(APIView):
     """`GET` with `Accept: text/event-stream`: all of the person's runs, without end. `chat.streams` answers it."""
 
+    @documented(
+        "follow_events",
+        "All of the person's runs and thread notices as a stream without end.",
+        answer=schemas.EVENT_STREAM,
+        parameters=[schemas.LAST_EVENT_ID],
+        streamed=True,
+        tag="runs",
+    )
     def get(self, _request: Request) -> Response:
         raise NotAcceptable("This is a stream: ask for it with Accept: text/event-stream")

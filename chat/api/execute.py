@@ -10,7 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
+from chat.api import schemas
 from chat.api.messages import accepted_response
+from chat.api.schemas import documented
 from chat.api.serving import chat_config
 from chat.errors import ChatError, ErrorCode
 from chat.protocol import UserMessage, command_of
@@ -22,6 +24,17 @@ class Execute(APIView):
     With `Accept: text/event-stream` the answer is the run's events: `chat.streams`.
     """
 
+    @documented(
+        "execute",
+        "Ask the agent that the body names, in a new thread or in one that there is.",
+        body=schemas.ExecuteBody,
+        answer=schemas.Accepted,
+        code=202,
+        errors=schemas.OF_ASKING,
+        streamed=True,
+        headers=["Location"],
+        tag="agents",
+    )
     def post(self, request: Request) -> Response:
         return accepted_response(posting.post_message(chat_config(), request.user.pk, execute_command(request.data)))
 

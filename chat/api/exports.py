@@ -14,9 +14,12 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from chat import exports
+from chat.api import schemas
 from chat.api.runs import approval_json
+from chat.api.schemas import documented
 from chat.api.serving import thread_service
 from chat.api.shapes import message_json, run_json
+from chat.errors import ErrorCode
 from chat.models import Thread
 from chat.own_threads import thread_json
 
@@ -39,6 +42,13 @@ class MarkdownExport(APIView):
 
     content_negotiation_class = OneForm
 
+    @documented(
+        "export_markdown",
+        "The newest branch of a thread, to read.",
+        answer="text/markdown",
+        errors=[ErrorCode.THREAD_NOT_FOUND],
+        tag="threads",
+    )
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
         thread = thread_service().get_thread(request.user.pk, thread_id)
         return _file(thread, "md", exports.markdown(thread).encode(), "text/markdown; charset=utf-8")
@@ -49,6 +59,13 @@ class JsonExport(APIView):
 
     content_negotiation_class = OneForm
 
+    @documented(
+        "export_json",
+        "A thread with all its branches, runs and approvals.",
+        answer=schemas.Export,
+        errors=[ErrorCode.THREAD_NOT_FOUND],
+        tag="threads",
+    )
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
         service = thread_service()
         thread = service.get_thread(request.user.pk, thread_id)

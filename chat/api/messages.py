@@ -6,13 +6,15 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework import status
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import branches, posting
-from chat.api.paging import cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api import schemas
+from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.schemas import documented
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import acceptance_json, message_json, run_json
 from chat.errors import ChatError, ErrorCode
@@ -21,9 +23,23 @@ from chat.protocol import MessageAccepted, Regenerate, UserMessage, command_of
 from chat.threads import ThreadService
 
 
+class PlaceSerializer(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=50)
+    before = serializers.CharField(required=False, help_text="`previous` of a page: the page before it.")
+    leaf = serializers.UUIDField(required=False, help_text="The last message of the branch to show.")
+
+
 class ThreadMessages(APIView):
     """`GET ?leaf=&before=&limit=`: {messages, runs, previous}: the last messages of a branch. `POST` {content, …}."""
 
+    @documented(
+        "list_messages",
+        "The last messages of a branch, and the runs that belong to them.",
+        answer=schemas.MessagePage,
+        errors=[ErrorCode.THREAD_NOT_FOUND, ErrorCode.MESSAGE_NOT_FOUND],
+        parameters=[PlaceSerializer],
+        tag="messages",
+    )
     def get(self, request: Request, thread_id: uuid.UUID) -> Response:
         service = thread_service()
         thread = service.get_thread(request.user.pk, thread_id)
@@ -45,6 +61,16 @@ class ThreadMessages(APIView):
             }
         )
 
+    @documented(
+        "post_message",
+        "Say something in a thread: a run of an agent begins.",
+        body=schemas.MessageBody,
+        answer=schemas.Accepted,
+        code=202,
+        errors=schemas.OF_ASKING,
+        headers=["Location"],
+        tag="messages",
+    )
     def post(self, request: Request, thread_id: uuid.UUID) -> Response:
         command = command_of(UserMessage, request.data, thread_id=thread_id)
         return accepted_response(posting.post_message(chat_config(), request.user.pk, command))
@@ -53,6 +79,9 @@ class ThreadMessages(APIView):
 class MessageDetail(APIView):
     """`GET`: one message."""
 
+    @documented(
+        "get_message", "One message.", answer=schemas.Message, errors=[ErrorCode.MESSAGE_NOT_FOUND], tag="messages"
+    )
     def get(self, request: Request, message_id: uuid.UUID) -> Response:
         service = thread_service()
         message = service.get_message(request.user.pk, message_id)
@@ -66,6 +95,16 @@ class MessageDetail(APIView):
 class MessageRegeneration(APIView):
     """`POST` {agent?} → 202 {thread_id, message_id, run_id, run_number}: another answer to the same question."""
 
+    @documented(
+        "regenerate_answer",
+        "Another answer to the same question, in a branch beside the old one.",
+        body=schemas.RegenerateBody,
+        answer=schemas.Accepted,
+        code=202,
+        errors=schemas.OF_ASKING,
+        headers=["Location"],
+        tag="messages",
+    )
     def post(self, request: Request, message_id: uuid.UUID) -> Response:
         command = command_of(Regenerate, request.data or {}, message_id=message_id)
         return accepted_response(posting.regenerate(chat_config(), request.user.pk, command))

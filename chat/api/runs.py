@@ -11,8 +11,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
+from chat.api import schemas
 from chat.api.messages import accepted_response
-from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.schemas import documented
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import run_json
 from chat.errors import ChatError, ErrorCode
@@ -21,6 +23,7 @@ from chat.protocol import ResolveApproval, timestamp
 from chat.run_event import Event, numbered_event
 
 MAX_EVENTS = 1000
+NOT_FOUND = [ErrorCode.RUN_NOT_FOUND]
 
 
 class RunFilterSerializer(serializers.Serializer[Any]):
@@ -31,6 +34,13 @@ class RunFilterSerializer(serializers.Serializer[Any]):
 class Runs(APIView):
     """`GET ?thread_id=&status=`: {runs, next}, the newest first."""
 
+    @documented(
+        "list_runs",
+        "The person's runs, the newest first.",
+        answer=schemas.RunPage,
+        parameters=[RunFilterSerializer, PageSerializer],
+        tag="runs",
+    )
     def get(self, request: Request) -> Response:
         asked = RunFilterSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
@@ -51,6 +61,7 @@ class Runs(APIView):
 class RunDetail(APIView):
     """`GET`: one run."""
 
+    @documented("get_run", "One run.", answer=schemas.Run, errors=NOT_FOUND, tag="runs")
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         return Response(run_json(thread_service().get_run(request.user.pk, run_id)))
 
@@ -58,6 +69,13 @@ class RunDetail(APIView):
 class RunCancellation(APIView):
     """`POST` → {run_id, status}: end the run at once. Of an ended one, how it ended."""
 
+    @documented(
+        "cancel_run",
+        "End a run at once. Of an ended one: how it ended.",
+        answer=schemas.Stopped,
+        errors=NOT_FOUND,
+        tag="runs",
+    )
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         stopped = thread_service().stop_run(request.user.pk, run_id)
         return Response({"run_id": stopped.run_id, "status": stopped.status})
@@ -66,6 +84,15 @@ class RunCancellation(APIView):
 class RunRetry(APIView):
     """`POST` → 202 {thread_id, message_id, run_id, run_number}: ask again what failed or was cancelled."""
 
+    @documented(
+        "retry_run",
+        "Ask again what failed or was cancelled.",
+        answer=schemas.Accepted,
+        code=202,
+        errors=[*NOT_FOUND, ErrorCode.RUN_COMPLETED, *schemas.OF_ASKING],
+        headers=["Location"],
+        tag="runs",
+    )
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         return accepted_response(posting.retry_run(chat_config(), request.user.pk, run_id))
 
@@ -78,6 +105,15 @@ class EventsPageSerializer(serializers.Serializer[Any]):
 class RunEvents(APIView):
     """`GET ?after=&limit=`: {run_id, status, last_seq, events, next}; with `Accept: text/event-stream` as a stream."""
 
+    @documented(
+        "list_run_events",
+        "The events of a run after a cursor.",
+        answer=schemas.EventPage,
+        errors=[*NOT_FOUND, ErrorCode.EVENTS_PRUNED],
+        parameters=[EventsPageSerializer, schemas.LAST_EVENT_ID],
+        streamed=True,
+        tag="runs",
+    )
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         asked = EventsPageSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
@@ -110,6 +146,13 @@ class RunEvents(APIView):
 class ToolResult(APIView):
     """`GET` → {result}: what a tool gave, when its event has only the beginning of it."""
 
+    @documented(
+        "get_tool_result",
+        "What a tool gave, when its event has only the beginning of it.",
+        answer=schemas.Result,
+        errors=NOT_FOUND,
+        tag="runs",
+    )
     def get(self, request: Request, run_id: uuid.UUID, seq: int) -> Response:
         return Response({"result": thread_service().tool_result(request.user.pk, run_id, seq)})
 
@@ -117,6 +160,13 @@ class ToolResult(APIView):
 class RunApprovals(APIView):
     """`GET` → {approvals}: what the run asked a person for, resolved or not, with the whole arguments."""
 
+    @documented(
+        "list_run_approvals",
+        "What a run asked a person for, answered or not.",
+        answer=schemas.Approvals,
+        errors=NOT_FOUND,
+        tag="approvals",
+    )
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         approvals = thread_service().approvals_of(request.user.pk, run_id)
         return Response({"approvals": [approval_json(approval) for approval in approvals]})
@@ -136,6 +186,14 @@ class DecisionSerializer(serializers.Serializer[Any]):
 class RunApproval(APIView):
     """`POST` {approved, reason?} → {run_id, tool_call_id, approved}: the answer. The first one counts."""
 
+    @documented(
+        "resolve_approval",
+        "Allow or refuse a tool call. The first answer counts.",
+        body=schemas.DecisionBody,
+        answer=schemas.Resolved,
+        errors=[ErrorCode.APPROVAL_NOT_FOUND],
+        tag="approvals",
+    )
     def post(self, request: Request, run_id: uuid.UUID, tool_call_id: str) -> Response:
         body = DecisionSerializer(data=request.data)
         body.is_valid(raise_exception=True)

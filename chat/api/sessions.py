@@ -23,6 +23,8 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from chat.api import schemas
+from chat.api.schemas import documented
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
 
@@ -65,6 +67,15 @@ def _expires_in() -> int:
 class SignIn(SessionView):
     """`POST /api/auth/token` {username, password, session?} → {access, expires_in, refresh?}."""
 
+    @documented(
+        "sign_in",
+        "Sign in with a name and a password.",
+        body=schemas.SignInBody,
+        answer=schemas.Tokens,
+        errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.ORIGIN_NOT_ALLOWED],
+        public=True,
+        tag="sessions",
+    )
     def post(self, request: Request) -> Response:
         form = SignInSerializer(data=request.data)
         form.is_valid(raise_exception=True)
@@ -96,6 +107,15 @@ class SignIn(SessionView):
 class Refresh(SessionView):
     """`POST /api/auth/token/refresh` {refresh?} → {access, expires_in}; without `refresh` the cookie is taken."""
 
+    @documented(
+        "refresh_access",
+        "A new access token for a refresh token.",
+        body=schemas.RefreshBody,
+        answer=schemas.AccessToken,
+        errors=[ErrorCode.INVALID_TOKEN, ErrorCode.NO_TOKEN, ErrorCode.ORIGIN_NOT_ALLOWED],
+        public=True,
+        tag="sessions",
+    )
     def post(self, request: Request) -> Response:
         try:
             refresh = RefreshToken(_refresh_token(request))  # type: ignore[arg-type]  # takes the encoded form
@@ -109,6 +129,15 @@ class Refresh(SessionView):
 class SignOut(SessionView):
     """`POST /api/auth/logout` {refresh?}: the refresh token is good for nothing any more."""
 
+    @documented(
+        "sign_out",
+        "Sign out: the refresh token is good for nothing any more.",
+        body=schemas.RefreshBody,
+        code=204,
+        errors=[ErrorCode.ORIGIN_NOT_ALLOWED],
+        public=True,
+        tag="sessions",
+    )
     def post(self, request: Request) -> Response:
         with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
             RefreshToken(_refresh_token(request)).blacklist()  # type: ignore[arg-type]
@@ -120,6 +149,7 @@ class SignOut(SessionView):
 class Me(APIView):
     """`GET /api/me` → {id, username, is_staff}."""
 
+    @documented("get_me", "Who is signed in.", answer=schemas.Person, tag="sessions")
     def get(self, request: Request) -> Response:
         user = request.user
         return Response({"id": str(user.pk), "username": user.get_username(), "is_staff": bool(user.is_staff)})

@@ -9,6 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chat.api import schemas
+from chat.api.schemas import documented
 from chat.api.serving import agent_supervisor, thread_service
 from chat.models import OPEN_STATUSES, Run, RunStatus
 
@@ -16,6 +18,12 @@ from chat.models import OPEN_STATUSES, Run, RunStatus
 class Supervisor(APIView):
     """`GET` → {status, workers, runs, agents}: open runs are the person's own; staff see everybody's."""
 
+    @documented(
+        "get_supervisor",
+        "Whether the server works, and what it does for the person.",
+        answer=schemas.Supervisor,
+        tag="agents",
+    )
     def get(self, request: Request) -> Response:
         user = request.user
         runs = Run.objects.all() if user.is_staff else thread_service().runs_of(user.pk)

@@ -11,10 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api.paging import cut, decode_cursor, encode_cursor, moment, page_limit
+from chat.api import schemas
+from chat.api.paging import PageSerializer, cut, decode_cursor, encode_cursor, moment, page_limit
+from chat.api.schemas import documented
 from chat.api.serving import thread_service
+from chat.errors import ErrorCode
 from chat.models import Thread
 from chat.own_threads import thread_etag, thread_json
+
+NOT_FOUND = [ErrorCode.THREAD_NOT_FOUND]
 
 
 class ThreadSerializer(serializers.Serializer[Thread]):
@@ -39,6 +44,13 @@ class ThreadSearchSerializer(serializers.Serializer[Any]):
 class Threads(APIView):
     """`GET ?search=&archived=`: {threads_version, threads, next}, those last written in first. `POST` {title?}."""
 
+    @documented(
+        "list_threads",
+        "The person's threads, those last written in first.",
+        answer=schemas.ThreadPage,
+        parameters=[ThreadSearchSerializer, PageSerializer],
+        tag="threads",
+    )
     def get(self, request: Request) -> Response:
         service, user_id = thread_service(), request.user.pk
         asked = ThreadSearchSerializer(data=request.query_params)
@@ -59,6 +71,15 @@ class Threads(APIView):
             }
         )
 
+    @documented(
+        "create_thread",
+        "A new thread.",
+        body=schemas.ThreadBody,
+        answer=schemas.Thread,
+        code=201,
+        headers=["ETag"],
+        tag="threads",
+    )
     def post(self, request: Request) -> Response:
         body = ThreadSerializer(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
@@ -69,11 +90,22 @@ class Threads(APIView):
 class ThreadDetail(APIView):
     """`GET`, `PATCH` {title?, archived?} and `DELETE` of one thread. `If-Match` guards a change of another tab's."""
 
+    @documented("get_thread", "One thread.", answer=schemas.Thread, errors=NOT_FOUND, headers=["ETag"], tag="threads")
     def get(self, request: Request, thread_id: uuid.UUID) -> Response:
         service = thread_service()
         thread = service.get_thread(request.user.pk, thread_id)
         return thread_response(thread, open_runs=service.open_runs(thread))
 
+    @documented(
+        "change_thread",
+        "Name a thread, or archive it.",
+        body=schemas.ThreadChangeBody,
+        answer=schemas.Thread,
+        errors=[*NOT_FOUND, ErrorCode.PRECONDITION_FAILED],
+        parameters=[schemas.IF_MATCH],
+        headers=["ETag"],
+        tag="threads",
+    )
     def patch(self, request: Request, thread_id: uuid.UUID) -> Response:
         body = ThreadChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -83,6 +115,9 @@ class ThreadDetail(APIView):
         )
         return thread_response(thread, open_runs=service.open_runs(thread))
 
+    @documented(
+        "delete_thread", "Delete a thread. Its open runs are cancelled.", code=204, errors=NOT_FOUND, tag="threads"
+    )
     def delete(self, request: Request, thread_id: uuid.UUID) -> Response:
         thread_service().delete_thread(request.user.pk, thread_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

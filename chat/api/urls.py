@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from chat.api import (
     agents,
     approvals,
+    documents,
     events,
     execute,
     exports,
@@ -49,5 +50,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/approvals", runs.RunApprovals.as_view()),
     path("runs/<uuid:run_id>/approvals/<path:tool_call_id>", runs.RunApproval.as_view()),
     path("runs/<uuid:run_id>/events/<int:seq>/result", runs.ToolResult.as_view()),
+    path("openapi.json", documents.OpenApi.as_view(), name="openapi"),
+    path("asyncapi.json", documents.AsyncApi.as_view(), name="asyncapi"),
     re_path("", NothingHere.as_view()),
 ]

@@ -17,6 +17,9 @@ from rest_framework.views import APIView
 
 from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
 from chat.account import usage
+from chat.api import schemas
+from chat.api.schemas import documented
+from chat.errors import ErrorCode
 from chat.protocol import timestamp
 from chat.run_event import now
 
@@ -76,6 +79,14 @@ class Usage(APIView):
     Staff may ask for everyone's. Costs are US dollars as decimal text, so that nothing is rounded on the way.
     """
 
+    @documented(
+        "get_usage",
+        "What requests to models have cost, added up.",
+        answer=schemas.Usage,
+        errors=[ErrorCode.FORBIDDEN],
+        parameters=schemas.USAGE,
+        tag="usage",
+    )
     def get(self, request: Request) -> Response:
         asked = UsageSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)

@@ -1,0 +1,480 @@
+"""What the API's answers and bodies look like: the components of its OpenAPI document, and how views name them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework import status
+
+from chat.api.errors import STATUS_OF_CODE
+from chat.errors import ErrorCode
+
+View = TypeVar("View", bound=Callable[..., Any])
+EVENT_STREAM = "text/event-stream"
+Status = Literal["queued", "running", "awaiting_approval", "completed", "failed", "cancelled"]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Error(Shape):
+    """The one shape of every error. `error_code` is from docs/protocol.md, section 4."""
+
+    error_code: str
+    error_message: str
+    details: dict[str, Any]
+    correlation_id: str | None
+
+
+class Person(Shape):
+    id: str
+    username: str
+    is_staff: bool
+
+
+class AccessToken(Shape):
+    access: str
+    expires_in: int
+
+
+class Tokens(BaseModel):
+    """`refresh` is absent where it is kept in a cookie."""
+
+    access: str
+    expires_in: int
+    refresh: str = ""
+
+
+class Thread(Shape):
+    id: UUID
+    title: str
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    archived: bool
+    open_runs: int
+
+
+class ThreadPage(Shape):
+    threads_version: int
+    threads: list[Thread]
+    next: str | None
+
+
+class Feedback(Shape):
+    rating: Literal["up", "down"]
+    text: str
+
+
+class Message(Shape):
+    """`siblings` are what stands in its place in any branch, in the order of asking, itself included."""
+
+    id: UUID
+    role: Literal["user", "assistant"]
+    content: str
+    parent_id: UUID | None
+    partial: bool
+    run_id: UUID | None
+    created_at: datetime.datetime
+    siblings: list[UUID]
+    feedback: Feedback | None
+
+
+class Run(Shape):
+    id: UUID
+    run_number: int
+    thread_id: UUID
+    status: Status
+    agent: str
+    attempt: int
+    last_seq: int
+    input_message_id: UUID
+    output_message_id: UUID | None
+    error_code: str | None
+    error_message: str | None
+    cancelled_by: Literal["user", "interrupt", "deleted"] | None
+    usage: dict[str, Any] | None
+    duration_ms: int | None
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+
+
+class MessagePage(Shape):
+    messages: list[Message]
+    runs: list[Run]
+    previous: str | None
+
+
+class RunPage(Shape):
+    runs: list[Run]
+    next: str | None
+
+
+class Event(Shape):
+    """One event of a run, as on the socket: the AsyncAPI document has each `type` with its `data`."""
+
+    type: str
+    thread_id: UUID
+    run_id: UUID
+    run_number: int
+    seq: Annotated[int, Field(ge=1)]
+    timestamp: datetime.datetime
+    agent: str
+    data: dict[str, Any]
+
+
+class EventPage(Shape):
+    run_id: UUID
+    status: Status
+    last_seq: int
+    events: list[Event]
+    next: int | None
+
+
+class Accepted(Shape):
+    """A run was begun, or had been by an earlier request with the same `message_id`."""
+
+    thread_id: UUID
+    message_id: UUID
+    run_id: UUID
+    run_number: int
+
+
+class Stopped(Shape):
+    run_id: UUID
+    status: Status
+
+
+class Result(Shape):
+    result: Any
+
+
+class Approval(Shape):
+    tool_call_id: str
+    agent: str
+    tool: str
+    arguments: Any
+    created_at: datetime.datetime
+    expires_at: datetime.datetime
+    approved: bool | None
+    by: Literal["user", "expired", "cancelled"] | None
+    reason: str | None
+    resolved_at: datetime.datetime | None
+
+
+class Approvals(Shape):
+    approvals: list[Approval]
+
+
+class WaitingApproval(Approval):
+    run_id: UUID
+    thread_id: UUID
+
+
+class WaitingApprovals(Shape):
+    approvals: list[WaitingApproval]
+
+
+class Resolved(Shape):
+    run_id: UUID
+    tool_call_id: str
+    approved: bool
+
+
+class AgentTool(Shape):
+    name: str
+    description: str
+    needs_approval: bool
+    repeatable: bool
+    timeout_seconds: float | None
+    result_limit: int | None
+    parameters: dict[str, Any] | None
+
+
+class Tool(AgentTool):
+    agents: list[str]
+    mcp_server: str | None
+
+
+class Tools(Shape):
+    tools: list[Tool]
+
+
+class Agent(Shape):
+    name: str
+    description: str
+    model: str
+    tools: list[AgentTool]
+    delegates: list[str]
+    limits: dict[str, Any] | None
+
+
+class Agents(Shape):
+    agents: list[Agent]
+
+
+class McpServer(Shape):
+    name: str
+    state: str
+    agents: list[str]
+    tools: list[dict[str, Any]]
+    error: str | None
+    changed_at: datetime.datetime | None
+    seen_at: datetime.datetime | None
+
+
+class McpServers(Shape):
+    mcp_servers: list[McpServer]
+
+
+class ExportedMessage(Shape):
+    id: UUID
+    role: Literal["user", "assistant"]
+    content: str
+    parent_id: UUID | None
+    partial: bool
+    run_id: UUID | None
+    created_at: datetime.datetime
+    feedback: Feedback | None
+
+
+class ExportedApproval(Approval):
+    run_id: UUID
+
+
+class Export(Shape):
+    thread: Thread
+    messages: list[ExportedMessage]
+    runs: list[Run]
+    approvals: list[ExportedApproval]
+
+
+class OpenRunCounts(Shape):
+    queued: int
+    running: int
+    awaiting_approval: int
+
+
+class AgentActivity(Shape):
+    name: str
+    running: int
+
+
+class Supervisor(Shape):
+    """`runs` and `agents` count the person's own open runs; for staff everybody's."""
+
+    status: Literal["ready", "degraded"]
+    workers: int
+    runs: OpenRunCounts
+    agents: list[AgentActivity]
+
+
+class UsageSums(Shape):
+    """Costs are US dollars as decimal text."""
+
+    group: dict[str, str]
+    requests: int
+    failed: int
+    unpriced: int
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: str
+    failed_cost_usd: str
+    duration_ms: int
+
+
+class Usage(Shape):
+    since: datetime.datetime
+    until: datetime.datetime
+    by: list[Literal["day", "agent", "model", "thread", "user"]]
+    rows: list[UsageSums]
+    truncated: bool
+    total: UsageSums
+
+
+# Bodies
+
+
+class Body(BaseModel):
+    pass
+
+
+Content = Annotated[str, Field(min_length=1, description="At most `limits.max_message_bytes` bytes.")]
+AgentName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class SignInBody(Body):
+    username: Annotated[str, Field(min_length=1)]
+    password: Annotated[str, Field(min_length=1)]
+    session: Literal["cookie"] | None = None
+
+
+class RefreshBody(Body):
+    """Without `refresh` the cookie is taken."""
+
+    refresh: str | None = None
+
+
+class ThreadBody(Body):
+    title: Annotated[str, Field(max_length=200)] = ""
+
+
+class ThreadChangeBody(Body):
+    """At least one of them."""
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    archived: bool = False
+
+
+class MessageBody(Body):
+    """At most one of `edits` and `parent_id`; see docs/api.md about branches."""
+
+    content: Content
+    agent: AgentName | None = None
+    message_id: UUID | None = None
+    when_busy: Literal["enqueue", "interrupt", "reject"] = "enqueue"
+    edits: UUID | None = None
+    parent_id: UUID | None = None
+
+
+class AskBody(Body):
+    message: Content
+    thread_id: UUID | None = None
+    message_id: UUID | None = None
+    when_busy: Literal["enqueue", "interrupt", "reject"] = "enqueue"
+
+
+class ExecuteBody(AskBody):
+    type: AgentName
+
+
+class RegenerateBody(Body):
+    agent: AgentName | None = None
+
+
+class DecisionBody(Body):
+    approved: Annotated[bool, Field(strict=True)]
+    reason: Annotated[str, Field(max_length=2000)] = ""
+
+
+class FeedbackBody(Body):
+    rating: Literal["up", "down"]
+    text: Annotated[str, Field(max_length=4000)] = ""
+
+
+# How views name them
+
+ALWAYS = (ErrorCode.NO_TOKEN, ErrorCode.INVALID_TOKEN, ErrorCode.TOKEN_EXPIRED, ErrorCode.USER_INACTIVE)
+EVERYWHERE = (ErrorCode.NOT_ACCEPTABLE, ErrorCode.SERVICE_UNAVAILABLE)
+OF_BODIES = (
+    ErrorCode.INVALID_JSON,
+    ErrorCode.INVALID_MESSAGE,
+    ErrorCode.MESSAGE_TOO_LARGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+)
+OF_ASKING = (
+    ErrorCode.AGENT_NOT_FOUND,
+    ErrorCode.THREAD_NOT_FOUND,
+    ErrorCode.MESSAGE_NOT_FOUND,
+    ErrorCode.RUN_ACTIVE,
+    ErrorCode.MESSAGE_ID_CONFLICT,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.TOO_MANY_RUNS,
+)
+STREAMED = "With `Accept: text/event-stream` the answer is the run as a stream of events (docs/api.md)."
+
+
+def documented(
+    operation: str,
+    summary: str,
+    *,
+    answer: Any = None,
+    code: int = status.HTTP_200_OK,
+    body: type[Body] | None = None,
+    errors: Iterable[ErrorCode] = (),
+    parameters: Iterable[Any] = (),
+    public: bool = False,
+    streamed: bool = False,
+    headers: Iterable[str] = (),
+    tag: str | None = None,
+) -> Callable[[View], View]:
+    """The operation's part of the OpenAPI document. `answer` is a shape, a media type, or None for an empty answer."""
+    raised = [*errors, *EVERYWHERE, *(() if public else ALWAYS), *(OF_BODIES if body is not None else ())]
+    if parameters:
+        raised.append(ErrorCode.INVALID_MESSAGE)
+    responses: dict[Any, Any] = {}
+    if isinstance(answer, str):
+        responses[code, answer] = OpenApiTypes.STR
+    else:
+        responses[code] = OpenApiResponse(answer) if answer is not None else OpenApiResponse(description="Done.")
+    if streamed:
+        responses[status.HTTP_200_OK, EVENT_STREAM] = OpenApiTypes.STR
+        raised.append(ErrorCode.TOO_MANY_CONNECTIONS)
+    responses |= _error_responses(raised)
+    schema: dict[str, Any] = {"auth": []} if public else {}
+    return extend_schema(
+        operation_id=operation,
+        summary=summary,
+        description=STREAMED if streamed else "",
+        request={"application/json": body} if body is not None else None,
+        responses=responses,
+        parameters=[*parameters, *(_answer_header(name, code) for name in headers)],
+        tags=[tag] if tag else None,
+        **schema,
+    )
+
+
+def _error_responses(codes: Iterable[ErrorCode]) -> dict[Any, OpenApiResponse]:
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(set(codes)):
+        by_status.setdefault(STATUS_OF_CODE.get(code, status.HTTP_400_BAD_REQUEST), []).append(f"`{code}`")
+    return {
+        (number, "application/json"): OpenApiResponse(Error, description=", ".join(named))
+        for number, named in sorted(by_status.items())
+    }
+
+
+def _answer_header(name: str, code: int) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, response=[code])
+
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The `ETag` under which the thread was seen. When it has changed since: 412 `PRECONDITION_FAILED`.",
+)
+USAGE = [
+    OpenApiParameter("since", OpenApiTypes.STR, description="A day, or a time with a zone. 30 days before `until`."),
+    OpenApiParameter("until", OpenApiTypes.STR, description="A day, or a time with a zone. Now."),
+    OpenApiParameter("by", OpenApiTypes.STR, description="Some of day, agent, model, thread, user; commas between."),
+    OpenApiParameter("everyone", OpenApiTypes.BOOL, description="All people's requests: for staff."),
+]
+LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID", OpenApiTypes.STR, OpenApiParameter.HEADER, description="Of a stream: the `id` of the last event."
+)
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's metaclass
+    target_class = "chat.api.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:  # noqa: ARG002
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An access token of `POST /api/auth/token`.",
+        }

@@ -12,9 +12,9 @@ from rest_framework.views import APIView
 from agents.summary import AgentSummary, ToolSummary
 from chat import posting
 from chat.api import schemas
+from chat.api.documented import OF_ASKING, documented
 from chat.api.execute import execute_command
 from chat.api.messages import accepted_response
-from chat.api.schemas import documented
 from chat.api.serving import agent_supervisor, agents_config, chat_config
 from chat.errors import ChatError, ErrorCode
 from chat.mcp_status import mcp_servers
@@ -52,7 +52,7 @@ class Agent(APIView):
         body=schemas.AskBody,
         answer=schemas.Accepted,
         code=202,
-        errors=schemas.OF_ASKING,
+        errors=OF_ASKING,
         streamed=True,
         headers=["Location"],
         tag="agents",

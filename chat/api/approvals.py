@@ -7,8 +7,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import schemas
+from chat.api.documented import documented
 from chat.api.runs import approval_json
-from chat.api.schemas import documented
 from chat.api.serving import thread_service
 
 

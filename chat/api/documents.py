@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api.schemas import documented
+from chat.api.documented import documented
 from chat.asyncapi import document
 
 

@@ -7,8 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import EVENT_STREAM, LAST_EVENT_ID, documented
 
 
 class PersonEvents(APIView):
@@ -17,8 +16,8 @@ class PersonEvents(APIView):
     @documented(
         "follow_events",
         "All of the person's runs and thread notices as a stream without end.",
-        answer=schemas.EVENT_STREAM,
-        parameters=[schemas.LAST_EVENT_ID],
+        answer=EVENT_STREAM,
+        parameters=[LAST_EVENT_ID],
         streamed=True,
         tag="runs",
     )

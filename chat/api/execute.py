@@ -11,8 +11,8 @@ from rest_framework.views import APIView
 
 from chat import posting
 from chat.api import schemas
+from chat.api.documented import OF_ASKING, documented
 from chat.api.messages import accepted_response
-from chat.api.schemas import documented
 from chat.api.serving import chat_config
 from chat.errors import ChatError, ErrorCode
 from chat.protocol import UserMessage, command_of
@@ -30,7 +30,7 @@ class Execute(APIView):
         body=schemas.ExecuteBody,
         answer=schemas.Accepted,
         code=202,
-        errors=schemas.OF_ASKING,
+        errors=OF_ASKING,
         streamed=True,
         headers=["Location"],
         tag="agents",

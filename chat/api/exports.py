@@ -15,8 +15,8 @@ from rest_framework.views import APIView
 
 from chat import exports
 from chat.api import schemas
+from chat.api.documented import documented
 from chat.api.runs import approval_json
-from chat.api.schemas import documented
 from chat.api.serving import thread_service
 from chat.api.shapes import message_json, run_json
 from chat.errors import ErrorCode

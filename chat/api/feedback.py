@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import documented
 from chat.api.serving import thread_service
 from chat.api.shapes import feedback_json, feedback_of
 from chat.errors import ChatError, ErrorCode

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import documented
 from chat.api.serving import agents_config
 from chat.mcp_status import mcp_servers
 

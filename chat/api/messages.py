@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 
 from chat import branches, posting
 from chat.api import schemas
+from chat.api.documented import OF_ASKING, documented
 from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
-from chat.api.schemas import documented
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import acceptance_json, message_json, run_json
 from chat.errors import ChatError, ErrorCode
@@ -67,7 +67,7 @@ class ThreadMessages(APIView):
         body=schemas.MessageBody,
         answer=schemas.Accepted,
         code=202,
-        errors=schemas.OF_ASKING,
+        errors=OF_ASKING,
         headers=["Location"],
         tag="messages",
     )
@@ -101,7 +101,7 @@ class MessageRegeneration(APIView):
         body=schemas.RegenerateBody,
         answer=schemas.Accepted,
         code=202,
-        errors=schemas.OF_ASKING,
+        errors=OF_ASKING,
         headers=["Location"],
         tag="messages",
     )

@@ -12,9 +12,9 @@ from rest_framework.views import APIView
 
 from chat import posting
 from chat.api import schemas
+from chat.api.documented import LAST_EVENT_ID, OF_ASKING, documented
 from chat.api.messages import accepted_response
 from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, page_limit
-from chat.api.schemas import documented
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import run_json
 from chat.errors import ChatError, ErrorCode
@@ -89,7 +89,7 @@ class RunRetry(APIView):
         "Ask again what failed or was cancelled.",
         answer=schemas.Accepted,
         code=202,
-        errors=[*NOT_FOUND, ErrorCode.RUN_COMPLETED, *schemas.OF_ASKING],
+        errors=[*NOT_FOUND, ErrorCode.RUN_COMPLETED, *OF_ASKING],
         headers=["Location"],
         tag="runs",
     )
@@ -110,7 +110,7 @@ class RunEvents(APIView):
         "The events of a run after a cursor.",
         answer=schemas.EventPage,
         errors=[*NOT_FOUND, ErrorCode.EVENTS_PRUNED],
-        parameters=[EventsPageSerializer, schemas.LAST_EVENT_ID],
+        parameters=[EventsPageSerializer, LAST_EVENT_ID],
         streamed=True,
         tag="runs",
     )

@@ -24,7 +24,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import documented
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
 

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import documented
 from chat.api.serving import agent_supervisor, thread_service
 from chat.models import OPEN_STATUSES, Run, RunStatus
 

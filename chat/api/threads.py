@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api import schemas
+from chat.api.documented import IF_MATCH, documented
 from chat.api.paging import PageSerializer, cut, decode_cursor, encode_cursor, moment, page_limit
-from chat.api.schemas import documented
 from chat.api.serving import thread_service
 from chat.errors import ErrorCode
 from chat.models import Thread
@@ -102,7 +102,7 @@ class ThreadDetail(APIView):
         body=schemas.ThreadChangeBody,
         answer=schemas.Thread,
         errors=[*NOT_FOUND, ErrorCode.PRECONDITION_FAILED],
-        parameters=[schemas.IF_MATCH],
+        parameters=[IF_MATCH],
         headers=["ETag"],
         tag="threads",
     )

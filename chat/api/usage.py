@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
 from chat.account import usage
 from chat.api import schemas
-from chat.api.schemas import documented
+from chat.api.documented import USAGE, documented
 from chat.errors import ErrorCode
 from chat.protocol import timestamp
 from chat.run_event import now
@@ -84,7 +84,7 @@ class Usage(APIView):
         "What requests to models have cost, added up.",
         answer=schemas.Usage,
         errors=[ErrorCode.FORBIDDEN],
-        parameters=schemas.USAGE,
+        parameters=USAGE,
         tag="usage",
     )
     def get(self, request: Request) -> Response:

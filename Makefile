@@ -13,13 +13,13 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run model cluster test nightly chaos check format lock web clean venv packages packages-dev packages-model node system
+.PHONY: help run model cluster test e2e nightly chaos check format lock web clean venv packages packages-dev packages-model node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents bench tests manage.py
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##/\1 @/p' Makefile | while IFS=@ read -r target text; do \
+	@sed -n 's/^\([a-z0-9]*\):.*##/\1 @/p' Makefile | while IFS=@ read -r target text; do \
 		printf '  make %-9s%s\n' "$$target" "$$text"; done
 	@echo
 	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives);"
@@ -39,7 +39,18 @@ test: packages-dev packages-model system node  ## run all tests but the nightly 
 	$(PYTHON) -m pytest -m "not nightly"
 	cd web && npm test
 
+e2e: packages-dev  ## run the 25 priority-1 checks against URL as USERNAME with PASSWORD, or against a server of their own
+	@$(PYTHON) -m pytest -v $(CRITICAL_CHECKS)
+
+# make's own USERNAME is the environment's where none is given: it counts only with a URL.
+e2e: export STAGING_BASE_URL := $(or $(value URL),$(value STAGING_BASE_URL))
+e2e: export STAGING_USERNAME := $(or $(if $(URL),$(value USERNAME)),$(value STAGING_USERNAME))
+e2e: export STAGING_PASSWORD := $(or $(if $(URL),$(value PASSWORD)),$(value STAGING_PASSWORD))
+CRITICAL_CHECKS := tests/e2e/staging/test_priority1_critical.py
+
 nightly: packages-dev packages-model system node  ## run the tests that take long
+	$(PYTHON) -m pytest -m nightly
+	STAGING_FORM=cluster $(PYTHON) -m pytest $(CRITICAL_CHECKS)
 	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
 	$(MAKE) chaos
 

@@ -99,7 +99,7 @@ async def test_a_tool_that_failed_has_no_result(service: ThreadService, ann: Any
     gone(await asked(ann, f"/api/runs/{event['run_id']}/events/{event['seq']}/result"))
 
 
-@pytest.mark.parametrize("address", ["/api/runs/x/events/2/result", f"/api/runs/{uuid.uuid4()}/events/-1/result"])
+@pytest.mark.parametrize("address", ["/api/runs/x/events/2/result", f"/api/runs/{uuid.UUID(int=7)}/events/-1/result"])
 async def test_an_address_of_another_form_is_nobodys(ann: Any, address: str) -> None:
     status, body = await asked(ann, address)
     assert (status, body["error_code"]) == (404, "NOT_FOUND")

@@ -183,7 +183,7 @@ def encoded(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-STAMP, UUID = "2026-11-23T19:00:00+00:00", str(uuid.uuid4())
+STAMP, UUID = "2026-11-23T19:00:00+00:00", str(uuid.UUID(int=7))
 BAD_CURSORS = [
     "x",
     "é",

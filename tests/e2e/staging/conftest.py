@@ -11,7 +11,7 @@ from tests.e2e import staging_test_config
 from tests.e2e.conftest import new_data_dir
 from tests.e2e.staging.own_servers import own_cluster, own_server
 from tests.e2e.staging.people import Person
-from tests.e2e.staging_test_config import StagingTestConfig
+from tests.e2e.staging_test_config import StagingIncomplete, StagingTestConfig, StagingUnreadable
 
 FORMS = {"server": own_server, "cluster": own_cluster}
 # More than any check sends of one user, but for the one that sends too many.
@@ -21,7 +21,7 @@ MESSAGES_OF_A_CHECK = 16
 @pytest.fixture(scope="session")
 def staging() -> Iterator[StagingTestConfig]:
     """The deployment that the environment names, or a server started for the session."""
-    config = staging_test_config.from_environment()
+    config = _named_deployment()
     if config is not None:
         yield config
         return
@@ -29,6 +29,23 @@ def staging() -> Iterator[StagingTestConfig]:
     for data_dir in new_data_dir():
         with start(data_dir) as config:
             yield config
+
+
+def _named_deployment() -> StagingTestConfig | None:
+    """Ends the session in one sentence where nothing can be checked."""
+    try:
+        config = staging_test_config.from_environment()
+        for person in config.users if config is not None else ():
+            person.token()
+    except (StagingIncomplete, StagingUnreadable, AssertionError) as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    except OSError as error:
+        url = os.environ["STAGING_BASE_URL"]
+        pytest.exit(
+            f"{url} does not answer ({error}): `python manage.py probe {url}` finds out why",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+    return config
 
 
 @pytest.fixture

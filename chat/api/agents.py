@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from agents.summary import AgentSummary, ToolSummary
 from chat import posting
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import OF_ASKING, documented
 from chat.api.execute import execute_command
 from chat.api.messages import accepted_response
@@ -49,7 +49,7 @@ class Agent(APIView):
     @documented(
         "ask_agent",
         "Ask this agent, in a new thread or in one that there is.",
-        body=schemas.AskBody,
+        body=bodies.AskBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,

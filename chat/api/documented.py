@@ -11,8 +11,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 
+from chat.api.bodies import Body
 from chat.api.errors import STATUS_OF_CODE
-from chat.api.schemas import Body, Error
+from chat.api.schemas import Error
 from chat.errors import ErrorCode
 
 View = TypeVar("View", bound=Callable[..., Any])

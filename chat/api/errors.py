@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import structlog
@@ -106,8 +107,9 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     if isinstance(error, Http404):
         return ChatError(ErrorCode.NOT_FOUND, "There is nothing here"), status.HTTP_404_NOT_FOUND
     if isinstance(error, exceptions.ValidationError):
-        problems = {"problems": error.detail}
-        return ChatError(ErrorCode.INVALID_MESSAGE, _first_problem(error.detail), details=problems), error.status_code
+        problems = list(_problems(error.detail))
+        text = ": ".join(filter(None, problems[0].values()))
+        return ChatError(ErrorCode.INVALID_MESSAGE, text, details={"problems": problems}), error.status_code
     assert isinstance(error, exceptions.APIException)  # noqa: S101 - the caller has tested it
     code = {
         exceptions.NotAuthenticated: ErrorCode.NO_TOKEN,
@@ -138,11 +140,14 @@ class NothingHere(APIView):
         raise Http404
 
 
-def _first_problem(detail: Any, field: str = "") -> str:
-    if isinstance(detail, dict) and detail:
-        name, problem = next(iter(detail.items()))
-        return _first_problem(problem, name if name != "non_field_errors" else field)
-    if isinstance(detail, list) and detail:
-        return _first_problem(detail[0], field)
-    text = str(detail)
-    return f"{field}: {text[:1].lower()}{text[1:]}" if field else text
+def _problems(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
+    """As `chat.protocol` tells what is wrong with a body: the field, and what is wrong with it."""
+    if isinstance(detail, dict):
+        for name, problem in detail.items():
+            yield from _problems(problem, name if name != "non_field_errors" else field)
+    elif isinstance(detail, list):
+        for problem in detail:
+            yield from _problems(problem, field)
+    else:
+        text = str(detail)
+        yield {"field": field, "problem": f"{text[:1].lower()}{text[1:]}"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.request import Request
@@ -10,12 +9,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import OF_ASKING, documented
 from chat.api.messages import accepted_response
 from chat.api.serving import chat_config
 from chat.errors import ChatError, ErrorCode
-from chat.protocol import UserMessage, command_of
+from chat.protocol import UserMessage, body_of, command_of
 
 
 class Execute(APIView):
@@ -27,7 +26,7 @@ class Execute(APIView):
     @documented(
         "execute",
         "Ask the agent that the body names, in a new thread or in one that there is.",
-        body=schemas.ExecuteBody,
+        body=bodies.ExecuteBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,
@@ -41,8 +40,7 @@ class Execute(APIView):
 
 def execute_command(body: Any, agent: str | None = None) -> UserMessage:
     """The message in a body of `/api/agents/execute`, or of `/api/agents/<agent>`. Raises ChatError."""
-    if not isinstance(body, Mapping):
-        raise ChatError(ErrorCode.INVALID_MESSAGE, "The body must be a JSON object")
+    body_of(bodies.Body, body)
     given = {name: value for name, value in body.items() if name not in ("type", "agent", "message", "content")}
     content = body.get("message", body.get("content"))
     named = agent if agent is not None else body.get("type", body.get("agent"))

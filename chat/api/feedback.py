@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import uuid
 
-from rest_framework import serializers, status
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.serving import thread_service
 from chat.api.shapes import feedback_json, feedback_of
 from chat.errors import ChatError, ErrorCode
 from chat.models import Message, MessageFeedback, Role
+from chat.protocol import body_of
 from chat.run_event import now
 
-MAX_TEXT = 4000
 NOT_FOUND = [ErrorCode.MESSAGE_NOT_FOUND]
-
-
-class FeedbackSerializer(serializers.Serializer[MessageFeedback]):
-    rating = serializers.ChoiceField(choices=MessageFeedback.Rating.choices)
-    text = serializers.CharField(default="", allow_blank=True, max_length=MAX_TEXT)
 
 
 class Feedback(APIView):
@@ -45,15 +40,13 @@ class Feedback(APIView):
     @documented(
         "give_feedback",
         "Say what one thinks of an answer.",
-        body=schemas.FeedbackBody,
+        body=bodies.FeedbackBody,
         answer=schemas.Feedback,
         errors=NOT_FOUND,
         tag="messages",
     )
     def put(self, request: Request, message_id: uuid.UUID) -> Response:
-        body = FeedbackSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = {**body.validated_data, "updated_at": now()}
+        given = {**body_of(bodies.FeedbackBody, request.data).model_dump(), "updated_at": now()}
         feedback, _ = MessageFeedback.objects.update_or_create(message=_answer(request, message_id), defaults=given)
         return Response(feedback_json(feedback))
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import branches, posting
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import OF_ASKING, documented
 from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
 from chat.api.serving import chat_config, thread_service
@@ -64,7 +64,7 @@ class ThreadMessages(APIView):
     @documented(
         "post_message",
         "Say something in a thread: a run of an agent begins.",
-        body=schemas.MessageBody,
+        body=bodies.MessageBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,
@@ -98,7 +98,7 @@ class MessageRegeneration(APIView):
     @documented(
         "regenerate_answer",
         "Another answer to the same question, in a branch beside the old one.",
-        body=schemas.RegenerateBody,
+        body=bodies.RegenerateBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,
@@ -106,7 +106,7 @@ class MessageRegeneration(APIView):
         tag="messages",
     )
     def post(self, request: Request, message_id: uuid.UUID) -> Response:
-        command = command_of(Regenerate, request.data or {}, message_id=message_id)
+        command = command_of(Regenerate, request.data, message_id=message_id)
         return accepted_response(posting.regenerate(chat_config(), request.user.pk, command))
 
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import LAST_EVENT_ID, OF_ASKING, documented
 from chat.api.messages import accepted_response
 from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, page_limit
@@ -19,7 +19,7 @@ from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import run_json
 from chat.errors import ChatError, ErrorCode
 from chat.models import Approval, RunEvent, RunStatus
-from chat.protocol import ResolveApproval, timestamp
+from chat.protocol import ResolveApproval, command_of, timestamp
 from chat.run_event import Event, numbered_event
 
 MAX_EVENTS = 1000
@@ -172,34 +172,19 @@ class RunApprovals(APIView):
         return Response({"approvals": [approval_json(approval) for approval in approvals]})
 
 
-class DecisionSerializer(serializers.Serializer[Any]):
-    approved = serializers.BooleanField()
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=2000)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(self.initial_data.get("approved"), bool):
-            # A yes must be one: no word that only looks like it.
-            raise serializers.ValidationError({"approved": "must be true or false"})
-        return attrs
-
-
 class RunApproval(APIView):
     """`POST` {approved, reason?} → {run_id, tool_call_id, approved}: the answer. The first one counts."""
 
     @documented(
         "resolve_approval",
         "Allow or refuse a tool call. The first answer counts.",
-        body=schemas.DecisionBody,
+        body=bodies.DecisionBody,
         answer=schemas.Resolved,
         errors=[ErrorCode.APPROVAL_NOT_FOUND],
         tag="approvals",
     )
     def post(self, request: Request, run_id: uuid.UUID, tool_call_id: str) -> Response:
-        body = DecisionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        command = ResolveApproval(
-            type="resolve_approval", run_id=run_id, tool_call_id=tool_call_id[:200], **body.validated_data
-        )
+        command = command_of(ResolveApproval, request.data, run_id=run_id, tool_call_id=tool_call_id[:200])
         accepted = thread_service().resolve_approval(request.user.pk, command)
         return Response(
             {"run_id": accepted.run_id, "tool_call_id": accepted.tool_call_id, "approved": command.approved}

@@ -14,7 +14,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.models import update_last_login
-from rest_framework import exceptions, serializers, status
+from rest_framework import exceptions, status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,23 +23,16 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
+from chat.protocol import body_of
 
 logger = structlog.get_logger(__name__)
 
 COOKIE = "netra_refresh"
 COOKIE_PATH = "/api/auth"
-
-
-class SignInSerializer(serializers.Serializer[Any]):
-    """`session: "cookie"` asks for the refresh token as a cookie instead of in the answer."""
-
-    username = serializers.CharField()
-    password = serializers.CharField(trim_whitespace=False)
-    session = serializers.ChoiceField(choices=["cookie"], required=False)
 
 
 class SessionView(APIView):
@@ -70,26 +63,24 @@ class SignIn(SessionView):
     @documented(
         "sign_in",
         "Sign in with a name and a password.",
-        body=schemas.SignInBody,
+        body=bodies.SignInBody,
         answer=schemas.Tokens,
         errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.ORIGIN_NOT_ALLOWED],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
-        form = SignInSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = body_of(bodies.SignInBody, request.data)
         # Django's hasher works as long for a name that nobody has as for a wrong password.
-        username = get_user_model().normalize_username(given["username"])
-        user = authenticate(request._request, username=username, password=given["password"])
+        username = get_user_model().normalize_username(given.username)
+        user = authenticate(request._request, username=username, password=given.password)
         if user is None:
             raise ChatError(ErrorCode.INVALID_CREDENTIALS, "The user name or the password is wrong")
         update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
         logger.info("signed_in", user_id=str(user.pk))
         refresh = RefreshToken.for_user(user)
         body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
-        if "session" not in given:
+        if given.session is None:
             return Response({**body, "refresh": str(refresh)})
         response = Response(body)
         response.set_cookie(
@@ -110,15 +101,16 @@ class Refresh(SessionView):
     @documented(
         "refresh_access",
         "A new access token for a refresh token.",
-        body=schemas.RefreshBody,
+        body=bodies.RefreshBody,
         answer=schemas.AccessToken,
         errors=[ErrorCode.INVALID_TOKEN, ErrorCode.NO_TOKEN, ErrorCode.ORIGIN_NOT_ALLOWED],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
+        given = body_of(bodies.RefreshBody, request.data)
         try:
-            refresh = RefreshToken(_refresh_token(request))  # type: ignore[arg-type]  # takes the encoded form
+            refresh = RefreshToken(_refresh_token(request, given))  # type: ignore[arg-type]  # takes the encoded form
             # The same questions as of an access token: is there such a user, active, with the password of then?
             JWTAuthentication().get_user(refresh)
         except (exceptions.AuthenticationFailed, TokenError):
@@ -132,15 +124,16 @@ class SignOut(SessionView):
     @documented(
         "sign_out",
         "Sign out: the refresh token is good for nothing any more.",
-        body=schemas.RefreshBody,
+        body=bodies.RefreshBody,
         code=204,
         errors=[ErrorCode.ORIGIN_NOT_ALLOWED],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
+        given = body_of(bodies.RefreshBody, request.data)
         with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
-            RefreshToken(_refresh_token(request)).blacklist()  # type: ignore[arg-type]
+            RefreshToken(_refresh_token(request, given)).blacklist()  # type: ignore[arg-type]
         response = Response(status=status.HTTP_204_NO_CONTENT)
         response.delete_cookie(COOKIE, path=COOKIE_PATH, samesite="Strict")
         return response
@@ -155,9 +148,8 @@ class Me(APIView):
         return Response({"id": str(user.pk), "username": user.get_username(), "is_staff": bool(user.is_staff)})
 
 
-def _refresh_token(request: Request) -> str:
-    data = request.data if isinstance(request.data, dict) else {}
-    token = data.get("refresh") or request.COOKIES.get(COOKIE)
-    if not isinstance(token, str) or not token:
+def _refresh_token(request: Request, given: bodies.RefreshBody) -> str:
+    token = given.refresh or request.COOKIES.get(COOKIE)
+    if not token:
         raise ChatError(ErrorCode.NO_TOKEN, "There is no refresh token")
     return token

@@ -11,29 +11,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat.api import schemas
+from chat.api import bodies, schemas
 from chat.api.documented import IF_MATCH, documented
 from chat.api.paging import PageSerializer, cut, decode_cursor, encode_cursor, moment, page_limit
 from chat.api.serving import thread_service
 from chat.errors import ErrorCode
 from chat.models import Thread
 from chat.own_threads import thread_etag, thread_json
+from chat.protocol import body_of
 
 NOT_FOUND = [ErrorCode.THREAD_NOT_FOUND]
-
-
-class ThreadSerializer(serializers.Serializer[Thread]):
-    title = serializers.CharField(max_length=200, allow_blank=True)
-
-
-class ThreadChangeSerializer(serializers.Serializer[Thread]):
-    title = serializers.CharField(max_length=200, allow_blank=True, required=False)
-    archived = serializers.BooleanField(required=False)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not attrs:
-            raise serializers.ValidationError("there is nothing to change: give title or archived")
-        return attrs
 
 
 class ThreadSearchSerializer(serializers.Serializer[Any]):
@@ -74,16 +61,15 @@ class Threads(APIView):
     @documented(
         "create_thread",
         "A new thread.",
-        body=schemas.ThreadBody,
+        body=bodies.ThreadBody,
         answer=schemas.Thread,
         code=201,
         headers=["ETag"],
         tag="threads",
     )
     def post(self, request: Request) -> Response:
-        body = ThreadSerializer(data=request.data, partial=True)
-        body.is_valid(raise_exception=True)
-        thread = thread_service().create_thread(request.user.pk, body.validated_data.get("title", ""))
+        body = body_of(bodies.ThreadBody, request.data)
+        thread = thread_service().create_thread(request.user.pk, body.title)
         return thread_response(thread, open_runs=0, status=status.HTTP_201_CREATED)
 
 
@@ -99,7 +85,7 @@ class ThreadDetail(APIView):
     @documented(
         "change_thread",
         "Name a thread, or archive it.",
-        body=schemas.ThreadChangeBody,
+        body=bodies.ThreadChangeBody,
         answer=schemas.Thread,
         errors=[*NOT_FOUND, ErrorCode.PRECONDITION_FAILED],
         parameters=[IF_MATCH],
@@ -107,12 +93,9 @@ class ThreadDetail(APIView):
         tag="threads",
     )
     def patch(self, request: Request, thread_id: uuid.UUID) -> Response:
-        body = ThreadChangeSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        change = body_of(bodies.ThreadChangeBody, request.data).model_dump(exclude_unset=True)
         service = thread_service()
-        thread = service.change_thread(
-            request.user.pk, thread_id, **body.validated_data, if_match=request.headers.get("If-Match")
-        )
+        thread = service.change_thread(request.user.pk, thread_id, **change, if_match=request.headers.get("If-Match"))
         return thread_response(thread, open_runs=service.open_runs(thread))
 
     @documented(

@@ -15,12 +15,12 @@ REFERENCE = "#/components/schemas/{model}"
 Field = core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField
 
 
-class _Read(GenerateJsonSchema):
+class Untitled(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - a name needs no title made of it
         return False
 
 
-class _Sent(_Read):
+class _Sent(Untitled):
     """A field without a value is absent, never null; every other field is there."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
@@ -37,7 +37,7 @@ class _Sent(_Read):
 def schemas(*, sent: Iterable[type[BaseModel]], read: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The components that describe these types, by their names."""
     found: dict[str, Any] = {}
-    for generator, types in ((_Sent, sent), (_Read, read)):
+    for generator, types in ((_Sent, sent), (Untitled, read)):
         _, definitions = models_json_schema(
             [(kind, "validation") for kind in types], ref_template=REFERENCE, schema_generator=generator
         )

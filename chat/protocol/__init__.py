@@ -16,6 +16,7 @@ from chat.protocol.commands import (
     Resume,
     StopRun,
     UserMessage,
+    body_of,
     command_of,
     parse_command,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "TokenExpiring",
     "TokenRefreshed",
     "UserMessage",
+    "body_of",
     "command_of",
     "error_frame",
     "event_json",

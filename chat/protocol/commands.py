@@ -34,7 +34,7 @@ USER_MESSAGE_TYPES = (
 )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """PostgreSQL stores no NUL, and UTF-8 has no lone surrogates."""
     if "\x00" in text:
         raise ValueError("must not contain the character NUL")
@@ -51,7 +51,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Text = Annotated[StrictStr, AfterValidator(_storable)]
+Text = Annotated[StrictStr, AfterValidator(storable)]
 Ref = Annotated[Text, Field(max_length=MAX_REF_LENGTH)]
 Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
@@ -205,14 +205,21 @@ def parse_command(text: str, *, max_bytes: int) -> AnyCommand:
 
 
 C = TypeVar("C", bound=Command)
+M = TypeVar("M", bound=BaseModel)
 
 
 def command_of(kind: type[C], body: Any, **fields: Any) -> C:
     """The command in the body of a request; `fields` are given by its path. Raises ChatError with INVALID_MESSAGE."""
+    return body_of(kind, body, **fields, type=get_args(kind.model_fields["type"].annotation)[0])
+
+
+def body_of(kind: type[M], body: Any, **fields: Any) -> M:
+    """The body of a request as its type has it. Raises ChatError with INVALID_MESSAGE."""
     if not isinstance(body, Mapping):
-        raise ChatError(ErrorCode.INVALID_MESSAGE, "The body must be a JSON object")
+        details = {"problems": [{"field": "", "problem": "must be a JSON object"}]}
+        raise ChatError(ErrorCode.INVALID_MESSAGE, "The body must be a JSON object", details=details)
     try:
-        return kind.model_validate({**body, **fields, "type": get_args(kind.model_fields["type"].annotation)[0]})
+        return kind.model_validate({**body, **fields})
     except ValidationError as error:
         raise _invalid_message(error, None) from None
 

@@ -1,0 +1,131 @@
+"""What the API reads: each body as it is checked, and as the OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
+
+from chat.protocol.commands import AgentName, Text, WhenBusy, storable
+
+# White space around it is not counted, and not kept.
+Title = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)]
+Note = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=4000), AfterValidator(storable)]
+Username = Annotated[
+    StrictStr,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(storable),
+    Field(json_schema_extra={"pattern": r"\S"}),
+]
+Content = Annotated[Text, Field(min_length=1, json_schema_extra={"pattern": r"\S"})]
+
+
+class Body(BaseModel):
+    """What a request may carry. Unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class SignInBody(Body):
+    """A name, a password, and where the refresh token is to be kept."""
+
+    username: Username
+    password: Annotated[Text, Field(min_length=1, repr=False)]
+    session: Literal["cookie"] | None = None
+    """`cookie`: the refresh token comes as a cookie that scripts cannot read, and not in the answer."""
+
+
+class RefreshBody(Body):
+    """A refresh token. Without one the cookie of the sign-in is taken."""
+
+    refresh: Annotated[StrictStr | None, Field(repr=False)] = None
+
+
+class ThreadBody(Body):
+    """A new thread. Without a title it is named after what is said in it."""
+
+    title: Title = ""
+
+
+class ThreadChangeBody(Body):
+    """What is to change of a thread: at least one of them."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["title"]}, {"required": ["archived"]}]})
+    title: Title = ""
+    """An empty one takes the title away: the next exchange gives another."""
+    archived: StrictBool = False
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set & {"title", "archived"}:
+            raise ValueError("there is nothing to change: give title or archived")
+        return self
+
+
+class Asked(Body):
+    """How something is asked, whatever the question is called."""
+
+    message_id: UUID | None = None
+    """Chosen by the client. A repeated request with the same one gets the first answer again, and begins nothing."""
+    when_busy: WhenBusy = "enqueue"
+    """When the thread has a run already: wait for it, cancel it, or be refused with `RUN_ACTIVE`."""
+    edits: UUID | None = None
+    """An earlier message of the person's beside which this one stands, in a branch of its own."""
+    parent_id: UUID | None = None
+    """The message that this one follows, instead of the newest. At most one of `edits` and `parent_id`."""
+
+
+class MessageBody(Asked):
+    """Something to say in a thread."""
+
+    content: Content
+    """At most `limits.max_message_bytes` bytes, as a socket is told them: 65,536 unless configured otherwise."""
+    agent: AgentName | None = None
+    """Who is asked; otherwise the default agent."""
+
+
+class AskBody(Asked):
+    """A question to an agent. Without `thread_id` a new thread begins."""
+
+    message: Content
+    """At most `limits.max_message_bytes` bytes, as a socket is told them: 65,536 unless configured otherwise."""
+    thread_id: UUID | None = None
+
+
+class ExecuteBody(AskBody):
+    """A question, and the name of the agent that is asked."""
+
+    type: AgentName
+    """The agent's name, as `GET /api/agents` has it."""
+
+
+class RegenerateBody(Body):
+    """Who is to answer this time."""
+
+    agent: AgentName | None = None
+    """Otherwise the agent that answered before."""
+
+
+class DecisionBody(Body):
+    """The answer to a request for approval."""
+
+    approved: StrictBool
+    reason: Annotated[Text, Field(max_length=2000)] = ""
+    """What the model is told."""
+
+
+class FeedbackBody(Body):
+    """What the person thinks of an answer."""
+
+    rating: Literal["up", "down"]
+    text: Note = ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 RETRY_MS = 2000
 OPENING = f"retry: {RETRY_MS}\n\n".encode()
 KEEP_ALIVE = b": keep-alive\n\n"
+_SEPARATORS = [(character, f"\\u{ord(character):04x}") for character in "\x85\u2028\u2029"]
 _NO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?")
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -25,8 +26,15 @@ class ServerEvent:
     id: str | None = None
 
     def encode(self) -> bytes:
+        """Inside JSON only strings have these characters, and strings may have them escaped.
+
+        They end no line of a stream, but many clients split lines as Python's `splitlines` does.
+        """
+        data = self.data
+        for character, escape in _SEPARATORS:
+            data = data.replace(character, escape)
         place = f"id: {self.id}\n" if self.id is not None else ""
-        return f"{place}data: {self.data}\n\n".encode()
+        return f"{place}data: {data}\n\n".encode()
 
 
 def accepts_events(accept: str | None) -> bool:

@@ -85,7 +85,11 @@ def _no_signature() -> None:
     replace(chat.auth, "AccessToken", lambda token_type: lambda token: token_type(token, verify=False))
 
 
-@mutation("003_websocket_message_send", "a handler raises on the first message, and nobody catches it", "1011")
+@mutation(
+    "003_websocket_message_send",
+    "a handler raises on the first message, and nobody catches it",
+    "ConnectionClosedError",
+)
 def _raising_handler() -> None:
     async def dispatch(self: Any, message: dict[str, Any]) -> None:
         if '"content"' in message.get("text", ""):
@@ -245,7 +249,7 @@ def _overlapping_pages() -> None:
     replace(chat.api.messages, "_leaf", overlapping)
 
 
-@mutation("016_user_context_isolation", "a run is found whosever it is", "RUN_NOT_FOUND")
+@mutation("016_user_context_isolation", "a run is found whosever it is", "'last_seq'")
 def _anybodys_run() -> None:
     def anybodys(_get_run: Any) -> Any:
         def wrapped(_self: Any, _user_id: Any, run_id: uuid.UUID) -> Run:
@@ -296,8 +300,10 @@ def _unexpected_json() -> None:
 @mutation("020_connection_resilience", "a resumed run goes on one event too late", "ProtocolViolation")
 def _late_resume() -> None:
     def late(resume: Any) -> Any:
-        def wrapped(self: Any, cursors: Mapping[str, int], **named: Any) -> Any:
-            return resume(self, {run_id: seq + 1 for run_id, seq in cursors.items()}, **named)
+        def wrapped(self: Any, cursors: Mapping[str, int], *, named: Any, **above: Any) -> Any:
+            last = {position.run_id: position.last_seq for position in named}
+            moved = {run_id: min(seq + 1, last.get(run_id, seq)) for run_id, seq in cursors.items()}
+            return resume(self, moved, named=named, **above)
 
         return wrapped
 
@@ -319,7 +325,7 @@ def _first_token_counts() -> None:
 # Runs -----------------------------------------------------------------------------------------------------------
 
 
-@mutation("022_agent_lifecycle_management", "a run that is stopped goes on", "'agent_completed'")
+@mutation("022_agent_lifecycle_management", "a run that is stopped goes on", "!= 'agent_cancelled'")
 def _unstoppable() -> None:
     def pretending(_stop_run: Any) -> Any:
         def wrapped(_self: Any, _user_id: Any, run_id: uuid.UUID) -> RunStopped:

@@ -8,12 +8,13 @@ follows the question, until the answer is there: `adopt_waiting`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, LiteralString
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from chat.models import Message, Role, Run, Thread
 
@@ -30,6 +31,30 @@ _WAY: LiteralString = """
         WHERE length < %(limit)s
     ) SELECT id FROM way ORDER BY length DESC
 """
+# A place is a thread, what is followed in it (nothing: 0), and who speaks: the index `message_by_place`.
+_SIBLINGS: LiteralString = """
+    SELECT m.id, s.message_id FROM chat_message m, LATERAL (
+        (SELECT b.run_number, b.id, b.message_id FROM chat_message b
+         WHERE b.thread_id = m.thread_id AND COALESCE(b.parent_id, 0) = COALESCE(m.parent_id, 0) AND b.role = m.role
+           AND (b.run_number, b.id) < (m.run_number, m.id)
+         ORDER BY b.run_number DESC, b.id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT b.run_number, b.id, b.message_id FROM chat_message b
+         WHERE b.thread_id = m.thread_id AND COALESCE(b.parent_id, 0) = COALESCE(m.parent_id, 0) AND b.role = m.role
+           AND (b.run_number, b.id) >= (m.run_number, m.id)
+         ORDER BY b.run_number, b.id LIMIT %(limit)s)
+    ) s WHERE m.id = ANY(%(messages)s) ORDER BY m.id, s.run_number, s.id
+"""
+# Of each question the run that it began and the newest ones, an open one among them; of each answer its own.
+_RUNS: LiteralString = """
+    SELECT r.id FROM unnest(%s::bigint[]) question, LATERAL (
+        (SELECT id FROM chat_run WHERE input_message_id = question ORDER BY run_number LIMIT 1)
+        UNION (SELECT id FROM chat_run WHERE input_message_id = question ORDER BY run_number DESC LIMIT %s)
+    ) r UNION SELECT id FROM chat_run WHERE output_message_id = ANY(%s::bigint[])
+"""
+# How many are shown of what may be thousands: answers to one question, edits of one.
+NEAREST_SIBLINGS = 50
+NEWEST_RUNS = 20
 
 
 def adopt_waiting(answer: Message) -> None:
@@ -53,30 +78,36 @@ def way_to(leaf: Message, *, limit: int) -> list[Message]:
     with connection.cursor() as cursor:
         cursor.execute(_WAY, {"leaf": leaf.pk, "thread": leaf.thread_id, "limit": limit})
         ids = [row[0] for row in cursor.fetchall()]
-    found = Message.objects.select_related("parent", "feedback").in_bulk(ids)
+    found = Message.objects.select_related("parent", "feedback").defer("parent__content").in_bulk(ids)
     return [found[pk] for pk in ids]
 
 
-def siblings_of(thread: Thread, messages: Sequence[Message]) -> dict[Any, list[UUID]]:
-    """Of each message (by its key) what stands in its place in any branch, itself included, the oldest first."""
-    parents = {message.parent_id for message in messages}
-    same_place = Q(parent_id__in=parents - {None})
-    if None in parents:
-        same_place |= Q(parent_id=None)
-    rows = (
-        Message.objects.filter(same_place, thread=thread)
-        .order_by("run_number", "id")
-        .values_list("parent_id", "role", "message_id")
-    )
-    places: defaultdict[tuple[int | None, str], list[UUID]] = defaultdict(list)
-    for parent_id, role, message_id in rows:
-        places[parent_id, role].append(message_id)
-    return {message.pk: places[message.parent_id, message.role] for message in messages}
+def siblings_of(messages: Collection[Message]) -> dict[Any, list[UUID]]:
+    """Of each message (by its key) what stands in its place in any branch, itself included, the oldest first.
+
+    Of many those nearest to it: at most NEAREST_SIBLINGS before it, and as many from it on.
+    """
+    siblings: defaultdict[Any, list[UUID]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        keys = [message.pk for message in messages]
+        cursor.execute(_SIBLINGS, {"messages": keys, "limit": NEAREST_SIBLINGS})
+        for pk, sibling in cursor.fetchall():
+            siblings[pk].append(sibling)
+    return siblings
 
 
-def runs_of(thread: Thread, messages: Collection[Message]) -> list[Run]:
-    """The runs that answered, or answer, one of these questions, or made one of these answers, by their number."""
+def runs_of(messages: Collection[Message]) -> list[Run]:
+    """The runs that made one of these answers, and those that answered, or answer, one of these questions, by number.
+
+    Of a question that was answered many times: its first run and the NEWEST_RUNS last ones.
+    """
     questions = [message.pk for message in messages if message.role == Role.USER]
     answers = [message.pk for message in messages if message.role == Role.ASSISTANT]
-    found = Run.objects.filter(Q(input_message__in=questions) | Q(output_message__in=answers), thread=thread)
-    return list(found.select_related("input_message", "output_message").order_by("run_number"))
+    these = RawSQL(_RUNS, [questions, NEWEST_RUNS, answers])  # noqa: S611 - a constant with bound parameters
+    return list(without_content(Run.objects.filter(id__in=these)).order_by("run_number"))
+
+
+def without_content(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """Runs with the names of their question and answer, of which nothing else is read."""
+    joined = runs.select_related("input_message", "output_message")
+    return joined.defer("input_message__content", "output_message__content", "paused_state")

@@ -29,7 +29,7 @@ def markdown(thread: Thread) -> str:
     """The newest branch of a thread, with what agents did on the way."""
     leaf = branches.end_of(thread)
     messages = branches.way_to(leaf, limit=MAX_MESSAGES) if leaf is not None else []
-    runs = {run.output_message_id: run for run in branches.runs_of(thread, messages) if run.output_message_id}
+    runs = {run.output_message_id: run for run in branches.runs_of(messages) if run.output_message_id}
     tools = _tools_of(runs.values())
     return "".join(_document(thread, messages, runs, tools))
 
@@ -72,8 +72,9 @@ def _tools_of(runs: Any) -> dict[UUID, list[RunEvent]]:
 
 def everything(thread: Thread) -> dict[str, Any]:
     """All branches of a thread: messages, runs, what was asked of the person, and what they thought of answers."""
-    messages = Message.objects.filter(thread=thread).select_related("parent", "feedback").order_by("run_number", "id")
-    runs = Run.objects.filter(thread=thread).select_related("input_message", "output_message").order_by("run_number")
+    said = Message.objects.filter(thread=thread).select_related("parent", "feedback").defer("parent__content")
+    messages = said.order_by("run_number", "id")
+    runs = branches.without_content(Run.objects.filter(thread=thread)).order_by("run_number")
     approvals = Approval.objects.filter(run__thread=thread).order_by("run__run_number", "id")
     return {
         "messages": list(messages[:MAX_MESSAGES]),

@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 
 class RunStatus(models.TextChoices):
@@ -65,6 +66,9 @@ class UserCounters(models.Model):
         return f"run {self.last_run_number}, threads version {self.threads_version}"
 
 
+_BY_ACTIVITY = (F("user"), F("updated_at").desc(), F("id").desc())
+
+
 class Thread(models.Model):
     """A conversation. Deleting hides it at once (`deleted_at`); the sweep removes it later."""
 
@@ -81,12 +85,11 @@ class Thread(models.Model):
 
     class Meta:
         indexes = [
+            models.Index(*_BY_ACTIVITY, condition=Q(deleted_at=None, archived_at=None), name="thread_by_activity_kept"),
             models.Index(
-                F("user"),
-                F("updated_at").desc(),
-                F("id").desc(),
-                condition=Q(deleted_at=None),
-                name="thread_by_activity",
+                *_BY_ACTIVITY,
+                condition=Q(deleted_at=None, archived_at__isnull=False),
+                name="thread_by_activity_archived",
             ),
             models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="thread_deleted"),
         ]
@@ -117,7 +120,12 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["user", "message_id"], name="message_id_once_per_user"),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="message_role_known"),
         ]
-        indexes = [models.Index(fields=["thread", "run_number", "id"], name="message_by_thread")]
+        indexes = [
+            models.Index(fields=["thread", "run_number", "id"], name="message_by_thread"),
+            models.Index(
+                *(F("thread"), Coalesce("parent", 0), F("role"), F("run_number"), F("id")), name="message_by_place"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:60]}"
@@ -156,7 +164,7 @@ class Run(models.Model):
     run_number = models.PositiveBigIntegerField()
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="runs")
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs")
-    input_message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="runs")
+    input_message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="runs", db_index=False)
     output_message = models.OneToOneField(
         Message, on_delete=models.SET_NULL, null=True, blank=True, related_name="produced_by"
     )
@@ -203,6 +211,12 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["user", "run_number"], condition=Q(status__in=OPEN_STATUSES), name="run_open_by_user"),
             models.Index(fields=["thread", "run_number"], name="run_by_thread"),
+            models.Index(fields=["input_message", "run_number"], name="run_by_question"),
+            models.Index(
+                fields=["user", "status", "run_number"],
+                condition=Q(status__in=[RunStatus.FAILED, RunStatus.CANCELLED]),
+                name="run_without_answer_by_user",
+            ),
             models.Index(
                 fields=["finished_at"],
                 condition=Q(finished_at__isnull=False, events_pruned_at=None),

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from chat import runs
+from chat.branches import without_content
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
 from chat.models import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
@@ -26,7 +27,7 @@ class OwnRuns:
     def runs_of(self, user_id: Any) -> QuerySet[Run]:
         """The visible runs of a user, the newest first."""
         visible = Run.objects.filter(user_id=user_id, thread__deleted_at=None)
-        return visible.select_related("input_message", "output_message").order_by("-run_number")
+        return without_content(visible).order_by("-run_number")
 
     def get_run(self, user_id: Any, run_id: uuid.UUID) -> Run:
         """Unknown, deleted and other people's runs are alike RUN_NOT_FOUND."""

@@ -18,7 +18,7 @@ from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number,
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import acceptance_json, message_json, run_json
 from chat.errors import ChatError, ErrorCode
-from chat.models import Message, Run, Thread
+from chat.models import Message, Thread
 from chat.protocol import MessageAccepted, Regenerate, UserMessage, command_of
 from chat.threads import ThreadService
 
@@ -48,12 +48,13 @@ class ThreadMessages(APIView):
         way = branches.way_to(leaf, limit=limit + 1) if leaf is not None else []
         page, more = cut(way[::-1], limit)
         page.reverse()
-        runs = branches.runs_of(thread, page)
-        siblings = branches.siblings_of(thread, page)
+        runs = branches.runs_of(page)
+        siblings = branches.siblings_of(page)
+        run_ids = {run.run_number: run.id for run in runs}
         return Response(
             {
                 "messages": [
-                    message_json(message, siblings=siblings[message.pk], run_id=_run_of(message, runs))
+                    message_json(message, siblings=siblings[message.pk], run_id=run_ids.get(message.run_number))
                     for message in page
                 ],
                 "runs": [run_json(run) for run in runs],
@@ -85,7 +86,7 @@ class MessageDetail(APIView):
     def get(self, request: Request, message_id: uuid.UUID) -> Response:
         service = thread_service()
         message = service.get_message(request.user.pk, message_id)
-        siblings = branches.siblings_of(message.thread, [message])
+        siblings = branches.siblings_of([message])
         run = service.runs_of(request.user.pk).filter(run_number=message.run_number).first()
         return Response(
             message_json(message, siblings=siblings[message.pk], run_id=run.id if run is not None else None)
@@ -132,7 +133,3 @@ def _leaf(service: ThreadService, thread: Thread, asked: Mapping[str, Any]) -> M
     if leaf is None:
         raise ChatError(ErrorCode.MESSAGE_NOT_FOUND, "There is no such message")
     return leaf
-
-
-def _run_of(message: Message, runs: list[Run]) -> uuid.UUID | None:
-    return next((run.id for run in runs if run.run_number == message.run_number), None)

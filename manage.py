@@ -16,7 +16,12 @@ def main() -> None:
 
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     with contextlib.ExitStack() as stack:
-        if command not in WITHOUT_DATABASE:
+        if command == "probe":
+            # It looks at another machine's Netra: nothing of this one is read, made or started.
+            from django.conf import settings
+
+            settings.configure(INSTALLED_APPS=["netra"])
+        elif command not in WITHOUT_DATABASE:
             from netra import config, database
 
             stack.enter_context(database.running(config.load()))

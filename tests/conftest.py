@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
+from tests.answers import assert_answer_conforms
 from tests.conformance import assert_conforms
 from tests.environment import DATA_DIR
 from tests.processes import LiveRedis
@@ -75,6 +77,24 @@ def conforming_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
         return received
 
     monkeypatch.setattr(Socket, "receive_from", receive_checked)
+
+
+@pytest.fixture(autouse=True)
+def conforming_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Django's client receives of the API is as the OpenAPI document has it."""
+    request = Client.request
+
+    def request_checked(client: Client, **asked: Any) -> Any:
+        answer = request(client, **asked)
+        if str(asked["PATH_INFO"]).startswith("/api/"):
+            is_json = answer["Content-Type"] == "application/json" if answer.has_header("Content-Type") else False
+            body = json.loads(answer.content) if is_json else answer.content
+            assert_answer_conforms(
+                asked["REQUEST_METHOD"], asked["PATH_INFO"], answer.status_code, answer.headers, body
+            )
+        return answer
+
+    monkeypatch.setattr(Client, "request", request_checked)
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from agents.summary import AgentSummary, ToolSummary
 from chat import posting
 from chat.api import bodies, schemas
-from chat.api.documented import OF_ASKING, documented
+from chat.api.documented import BEGINS, BEGUN_STREAM, OF_ASKING, documented
 from chat.api.execute import execute_command
 from chat.api.messages import accepted_response
 from chat.api.serving import agent_supervisor, agents_config, chat_config
@@ -49,11 +49,12 @@ class Agent(APIView):
     @documented(
         "ask_agent",
         "Ask this agent, in a new thread or in one that there is.",
+        description=BEGINS,
         body=bodies.AskBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,
-        streamed=True,
+        streamed=BEGUN_STREAM,
         headers=["Location"],
         tag="agents",
     )

@@ -1,96 +1,102 @@
-"""How a view tells the API's OpenAPI document what it takes and answers."""
+"""How a view tells the OpenAPI document what it takes and answers. `chat.api.openapi` makes the document whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from drf_spectacular.contrib.pydantic import PydanticExtension
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from pydantic import BaseModel
 from rest_framework import status
 
 from chat.api.bodies import Body
-from chat.api.errors import STATUS_OF_CODE
-from chat.api.schemas import Error
+from chat.asyncapi.schemas import REFERENCE, Untitled
 from chat.errors import ErrorCode
 
 View = TypeVar("View", bound=Callable[..., Any])
 EVENT_STREAM = "text/event-stream"
+ERROR_CODES = "x-error-codes"
+BEGINS = """It is answered at once; the run goes on by itself, whoever is connected.
 
-ALWAYS = (ErrorCode.NO_TOKEN, ErrorCode.INVALID_TOKEN, ErrorCode.TOKEN_EXPIRED, ErrorCode.USER_INACTIVE)
-EVERYWHERE = (ErrorCode.NOT_ACCEPTABLE, ErrorCode.SERVICE_UNAVAILABLE)
-OF_BODIES = (
-    ErrorCode.INVALID_JSON,
-    ErrorCode.INVALID_MESSAGE,
-    ErrorCode.MESSAGE_TOO_LARGE,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-)
-OF_ASKING = (
+With a `message_id` of the client's the request may be repeated: the answer is the first one again, and nothing begins
+twice. What is said while the thread has a run waits for it, unless `when_busy` says otherwise."""
+BEGUN_STREAM = "the run's events, from the first one to its end, or to where it waits for a person."
+
+WITH_A_TOKEN = (ErrorCode.NO_TOKEN, ErrorCode.INVALID_TOKEN, ErrorCode.TOKEN_EXPIRED, ErrorCode.USER_INACTIVE)
+# A request for a host that the server does not know is an invalid message, too.
+EVERYWHERE = (ErrorCode.INVALID_MESSAGE, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
+OF_BODIES = (ErrorCode.INVALID_JSON, ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+OF_BEGINNING = (
     ErrorCode.AGENT_NOT_FOUND,
-    ErrorCode.THREAD_NOT_FOUND,
-    ErrorCode.MESSAGE_NOT_FOUND,
     ErrorCode.RUN_ACTIVE,
-    ErrorCode.MESSAGE_ID_CONFLICT,
     ErrorCode.RATE_LIMITED,
     ErrorCode.TOO_MANY_RUNS,
 )
-STREAMED = "With `Accept: text/event-stream` the answer is the run as a stream of events (docs/api.md)."
+OF_ASKING = (
+    *OF_BEGINNING,
+    ErrorCode.THREAD_NOT_FOUND,
+    ErrorCode.MESSAGE_NOT_FOUND,
+    ErrorCode.MESSAGE_ID_CONFLICT,
+)
 
 
 def documented(
     operation: str,
     summary: str,
     *,
+    description: str = "",
     answer: Any = None,
+    given: str = "",
     code: int = status.HTTP_200_OK,
     body: type[Body] | None = None,
     errors: Iterable[ErrorCode] = (),
     parameters: Iterable[Any] = (),
     public: bool = False,
-    streamed: bool = False,
+    negotiated: bool = True,
+    streamed: str = "",
+    empty: Mapping[int, str] | None = None,
     headers: Iterable[str] = (),
-    tag: str | None = None,
+    tag: str,
 ) -> Callable[[View], View]:
-    """The operation's part of the OpenAPI document. `answer` is a shape, a media type, or None for an empty answer."""
-    raised = [*errors, *EVERYWHERE, *(() if public else ALWAYS), *(OF_BODIES if body is not None else ())]
-    if parameters:
-        raised.append(ErrorCode.INVALID_MESSAGE)
+    """The operation's part of the OpenAPI document.
+
+    `answer` is a shape, a media type, or None for an empty answer, and `given` says what it is, where the shape does
+    not; `empty` has other answers without a body.
+    `negotiated`: who accepts no JSON is refused. `streamed` says what comes with `Accept: text/event-stream`. `headers`
+    are those of `chat.api.openapi.HEADERS` that the answer has.
+    """
+    raised = {*errors, *EVERYWHERE, *(() if public else WITH_A_TOKEN), *(OF_BODIES if body is not None else ())}
+    if negotiated:
+        raised.add(ErrorCode.NOT_ACCEPTABLE)
     responses: dict[Any, Any] = {}
-    if isinstance(answer, str):
-        responses[code, answer] = OpenApiTypes.STR
+    if answer is None:
+        responses[code] = OpenApiResponse(description="Done.")
+    elif isinstance(answer, str):
+        responses[code, answer] = OpenApiResponse(OpenApiTypes.STR, description=given)
     else:
-        responses[code] = OpenApiResponse(answer) if answer is not None else OpenApiResponse(description="Done.")
+        responses[code] = OpenApiResponse(answer, description=given or inspect.getdoc(answer) or "")
     if streamed:
-        responses[status.HTTP_200_OK, EVENT_STREAM] = OpenApiTypes.STR
-        raised.append(ErrorCode.TOO_MANY_CONNECTIONS)
-    responses |= _error_responses(raised)
-    schema: dict[str, Any] = {"auth": []} if public else {}
+        stream = OpenApiResponse(OpenApiTypes.STR, description=given or "The events, or a page of them.")
+        responses[status.HTTP_200_OK, EVENT_STREAM] = stream
+        raised.add(ErrorCode.TOO_MANY_CONNECTIONS)
+        description = f"{description}\n\nWith `Accept: {EVENT_STREAM}` the answer is a stream: {streamed}".strip()
     return extend_schema(
         operation_id=operation,
         summary=summary,
-        description=STREAMED if streamed else "",
+        description=description,
         request={"application/json": body} if body is not None else None,
-        responses=responses,
-        parameters=[*parameters, *(_answer_header(name, code) for name in headers)],
-        tags=[tag] if tag else None,
-        **schema,
+        responses=responses | {number: OpenApiResponse(description=text) for number, text in (empty or {}).items()},
+        parameters=[*parameters, *(OpenApiParameter(name, location="header", response=[code]) for name in headers)],
+        tags=[tag],
+        extensions={ERROR_CODES: sorted(raised)},
+        auth=[] if public else None,
     )
-
-
-def _error_responses(codes: Iterable[ErrorCode]) -> dict[Any, OpenApiResponse]:
-    by_status: dict[int, list[str]] = {}
-    for code in sorted(set(codes)):
-        by_status.setdefault(STATUS_OF_CODE.get(code, status.HTTP_400_BAD_REQUEST), []).append(f"`{code}`")
-    return {
-        (number, "application/json"): OpenApiResponse(Error, description=", ".join(named))
-        for number, named in sorted(by_status.items())
-    }
-
-
-def _answer_header(name: str, code: int) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, response=[code])
 
 
 IF_MATCH = OpenApiParameter(
@@ -108,6 +114,23 @@ USAGE = [
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID", OpenApiTypes.STR, OpenApiParameter.HEADER, description="Of a stream: the `id` of the last event."
 )
+
+
+class Shapes(PydanticExtension):  # type: ignore[no-untyped-call]  # the library's metaclass
+    """Bodies as they are read, answers as they are written."""
+
+    priority = 1
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:  # noqa: ARG002
+        kind: type[BaseModel] = self.target
+        mode: Any = "validation" if issubclass(kind, Body) else "serialization"
+        schema = kind.model_json_schema(ref_template=REFERENCE, schema_generator=Untitled, mode=mode)
+        for name, inner in schema.pop("$defs", {}).items():
+            component = ResolvedComponent(  # type: ignore[no-untyped-call]
+                name=name, type=ResolvedComponent.SCHEMA, object=name, schema=inner
+            )
+            auto_schema.registry.register_on_missing(component)
+        return schema
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's metaclass

@@ -25,7 +25,12 @@ class OpenApi(PublicView):
     """`GET /api/openapi.json`: this API, as an OpenAPI 3.1 document."""
 
     @documented(
-        "get_openapi", "This API, as an OpenAPI document.", answer=OpenApiTypes.OBJECT, public=True, tag="documents"
+        "get_openapi",
+        "This API, as an OpenAPI document.",
+        answer=OpenApiTypes.OBJECT,
+        given="The document.",
+        public=True,
+        tag="documents",
     )
     def get(self, _request: Request) -> Response:
         return Response(openapi())
@@ -38,6 +43,7 @@ class AsyncApi(PublicView):
         "get_asyncapi",
         "The frames of the socket and of the streams, as an AsyncAPI document.",
         answer=OpenApiTypes.OBJECT,
+        given="The document.",
         public=True,
         tag="documents",
     )

@@ -17,8 +17,9 @@ class PersonEvents(APIView):
         "follow_events",
         "All of the person's runs and thread notices as a stream without end.",
         answer=EVENT_STREAM,
+        given="The events, and `stream_established` before them.",
         parameters=[LAST_EVENT_ID],
-        streamed=True,
+        streamed="it ends only when the server does, the client leaves, or its token ends.",
         tag="runs",
     )
     def get(self, _request: Request) -> Response:

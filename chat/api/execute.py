@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from chat import posting
 from chat.api import bodies, schemas
-from chat.api.documented import OF_ASKING, documented
+from chat.api.documented import BEGINS, BEGUN_STREAM, OF_ASKING, documented
 from chat.api.messages import accepted_response
 from chat.api.serving import chat_config
 from chat.errors import ChatError, ErrorCode
@@ -26,11 +26,12 @@ class Execute(APIView):
     @documented(
         "execute",
         "Ask the agent that the body names, in a new thread or in one that there is.",
+        description=BEGINS,
         body=bodies.ExecuteBody,
         answer=schemas.Accepted,
         code=202,
         errors=OF_ASKING,
-        streamed=True,
+        streamed=BEGUN_STREAM,
         headers=["Location"],
         tag="agents",
     )

@@ -46,7 +46,10 @@ class MarkdownExport(APIView):
         "export_markdown",
         "The newest branch of a thread, to read.",
         answer="text/markdown",
+        given="The file.",
         errors=[ErrorCode.THREAD_NOT_FOUND],
+        headers=["Content-Disposition"],
+        negotiated=False,
         tag="threads",
     )
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
@@ -64,6 +67,8 @@ class JsonExport(APIView):
         "A thread with all its branches, runs and approvals.",
         answer=schemas.Export,
         errors=[ErrorCode.THREAD_NOT_FOUND],
+        headers=["Content-Disposition"],
+        negotiated=False,
         tag="threads",
     )
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from chat import branches, posting
 from chat.api import bodies, schemas
-from chat.api.documented import OF_ASKING, documented
+from chat.api.documented import BEGINS, OF_ASKING, OF_BEGINNING, documented
 from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import acceptance_json, message_json, run_json
@@ -24,7 +24,9 @@ from chat.threads import ThreadService
 
 
 class PlaceSerializer(serializers.Serializer[Any]):
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=50)
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_PAGE, default=50, help_text="How many messages a page has at most."
+    )
     before = serializers.CharField(required=False, help_text="`previous` of a page: the page before it.")
     leaf = serializers.UUIDField(required=False, help_text="The last message of the branch to show.")
 
@@ -35,6 +37,7 @@ class ThreadMessages(APIView):
     @documented(
         "list_messages",
         "The last messages of a branch, and the runs that belong to them.",
+        description="Without `leaf` it is the newest branch. `siblings` of a message name the others.",
         answer=schemas.MessagePage,
         errors=[ErrorCode.THREAD_NOT_FOUND, ErrorCode.MESSAGE_NOT_FOUND],
         parameters=[PlaceSerializer],
@@ -65,6 +68,7 @@ class ThreadMessages(APIView):
     @documented(
         "post_message",
         "Say something in a thread: a run of an agent begins.",
+        description=BEGINS,
         body=bodies.MessageBody,
         answer=schemas.Accepted,
         code=202,
@@ -102,7 +106,7 @@ class MessageRegeneration(APIView):
         body=bodies.RegenerateBody,
         answer=schemas.Accepted,
         code=202,
-        errors=OF_ASKING,
+        errors=[*OF_BEGINNING, ErrorCode.MESSAGE_NOT_FOUND],
         headers=["Location"],
         tag="messages",
     )

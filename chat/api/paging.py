@@ -21,8 +21,10 @@ T = TypeVar("T")
 
 
 class PageSerializer(serializers.Serializer[Any]):
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=50)
-    cursor = serializers.CharField(required=False)
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_PAGE, default=50, help_text="How many there are on a page at most."
+    )
+    cursor = serializers.CharField(required=False, help_text="`next` of a page: the page after it.")
 
 
 def page_limit(request: Request) -> int:

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from chat import posting
 from chat.api import bodies, schemas
-from chat.api.documented import LAST_EVENT_ID, OF_ASKING, documented
+from chat.api.documented import LAST_EVENT_ID, OF_BEGINNING, documented
 from chat.api.messages import accepted_response
 from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, page_limit
 from chat.api.serving import chat_config, thread_service
@@ -27,8 +27,8 @@ NOT_FOUND = [ErrorCode.RUN_NOT_FOUND]
 
 
 class RunFilterSerializer(serializers.Serializer[Any]):
-    thread_id = serializers.UUIDField(required=False)
-    status = serializers.ChoiceField(choices=RunStatus.choices, required=False)
+    thread_id = serializers.UUIDField(required=False, help_text="Only runs of this thread.")
+    status = serializers.ChoiceField(choices=RunStatus.choices, required=False, help_text="Only runs of this state.")
 
 
 class Runs(APIView):
@@ -89,7 +89,7 @@ class RunRetry(APIView):
         "Ask again what failed or was cancelled.",
         answer=schemas.Accepted,
         code=202,
-        errors=[*NOT_FOUND, ErrorCode.RUN_COMPLETED, *OF_ASKING],
+        errors=[*NOT_FOUND, ErrorCode.RUN_COMPLETED, *OF_BEGINNING],
         headers=["Location"],
         tag="runs",
     )
@@ -98,8 +98,12 @@ class RunRetry(APIView):
 
 
 class EventsPageSerializer(serializers.Serializer[Any]):
-    after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_EVENTS, default=MAX_PAGE)
+    after = serializers.IntegerField(
+        min_value=0, max_value=2**31 - 1, default=0, help_text="The `seq` of the last event that the client has."
+    )
+    limit = serializers.IntegerField(
+        min_value=1, max_value=MAX_EVENTS, default=MAX_PAGE, help_text="How many events a page has at most."
+    )
 
 
 class RunEvents(APIView):
@@ -111,7 +115,8 @@ class RunEvents(APIView):
         answer=schemas.EventPage,
         errors=[*NOT_FOUND, ErrorCode.EVENTS_PRUNED],
         parameters=[EventsPageSerializer, LAST_EVENT_ID],
-        streamed=True,
+        streamed="it ends with the run, or where the run waits for a person. Of what has ended and was read it is 204.",
+        empty={204: "Of a stream: the run has ended, and was read to its end."},
         tag="runs",
     )
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
@@ -178,6 +183,7 @@ class RunApproval(APIView):
     @documented(
         "resolve_approval",
         "Allow or refuse a tool call. The first answer counts.",
+        description="When no other call of the run waits, it goes on.",
         body=bodies.DecisionBody,
         answer=schemas.Resolved,
         errors=[ErrorCode.APPROVAL_NOT_FOUND],

@@ -2,110 +2,166 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 Status = Literal["queued", "running", "awaiting_approval", "completed", "failed", "cancelled"]
 
 
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "description": "UTC."})]
+
+
 class Shape(BaseModel):
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+    """An object in an answer: all of its fields are there, one without a value is null."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True, use_attribute_docstrings=True)
 
 
 class Error(Shape):
-    """The one shape of every error. `error_code` is from docs/protocol.md, section 4."""
+    """The one shape of every error."""
 
     error_code: str
+    """For programs."""
     error_message: str
+    """For people."""
     details: dict[str, Any]
+    """What more there is to know; which fields it has depends on the code."""
     correlation_id: str | None
+    """As in the header `X-Correlation-Id`."""
 
 
 class Person(Shape):
+    """Who is signed in. `is_staff`: may see everybody's usage."""
+
     id: str
     username: str
     is_staff: bool
 
 
 class AccessToken(Shape):
+    """A newer access token, for the header `Authorization: Bearer`."""
+
     access: str
     expires_in: int
+    """In seconds."""
 
 
 class Tokens(BaseModel):
-    """`refresh` is absent where it is kept in a cookie."""
+    """What a sign-in gives. `refresh` is absent where it is kept in a cookie."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
     access: str
+    """For the header `Authorization: Bearer`."""
     expires_in: int
+    """In seconds, of the access token."""
     refresh: str = ""
+    """For `POST /api/auth/token/refresh`."""
 
 
 class Thread(Shape):
+    """A conversation."""
+
     id: UUID
     title: str
-    created_at: datetime.datetime
-    updated_at: datetime.datetime
+    created_at: Time
+    updated_at: Time
+    """When something was last said in it."""
     archived: bool
     open_runs: int
+    """How many runs have not ended."""
 
 
 class ThreadPage(Shape):
+    """Some of the person's threads."""
+
     threads_version: int
+    """Counts changes of the list: the socket's `pong` and thread notices have it, too."""
     threads: list[Thread]
     next: str | None
+    """The `cursor` of the next page."""
 
 
 class Feedback(Shape):
+    """What the person thinks of an answer."""
+
     rating: Literal["up", "down"]
     text: str
 
 
 class Message(Shape):
-    """`siblings` are what stands in its place in any branch, in the order of asking, itself included."""
+    """A question or an answer."""
 
     id: UUID
     role: Literal["user", "assistant"]
     content: str
+    """Markdown, of an answer."""
     parent_id: UUID | None
+    """The message that it follows."""
     partial: bool
+    """An answer that was broken off."""
     run_id: UUID | None
-    created_at: datetime.datetime
+    """The first run of a question; the run that made an answer."""
+    created_at: Time
     siblings: list[UUID]
+    """What stands in its place in any branch, in the order of asking, itself included."""
     feedback: Feedback | None
 
 
+class RunUsage(Shape):
+    """What the model requests of a run consumed."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+    requests: int
+    cost_usd: float | None
+    """Null where no price is known."""
+
+
 class Run(Shape):
+    """One execution of an agent for one question."""
+
     id: UUID
     run_number: int
+    """Counts the person's runs over all threads."""
     thread_id: UUID
     status: Status
     agent: str
     attempt: int
+    """Above 1 after a worker was lost."""
     last_seq: int
+    """How many events it has so far."""
     input_message_id: UUID
     output_message_id: UUID | None
+    """Its answer, or as much of it as there was when it ended."""
     error_code: str | None
+    """Why it failed: of `agent_error` in the AsyncAPI document."""
     error_message: str | None
     cancelled_by: Literal["user", "interrupt", "deleted"] | None
-    usage: dict[str, Any] | None
+    usage: RunUsage | None
     duration_ms: int | None
-    created_at: datetime.datetime
-    started_at: datetime.datetime | None
-    finished_at: datetime.datetime | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
 
 
 class MessagePage(Shape):
+    """A part of one branch, the newest message last, and the runs of its messages."""
+
     messages: list[Message]
     runs: list[Run]
     previous: str | None
+    """The page before it: `before`."""
 
 
 class RunPage(Shape):
+    """Some of the person's runs."""
+
     runs: list[Run]
     next: str | None
+    """The `cursor` of the next page."""
 
 
 class Event(Shape):
@@ -116,17 +172,20 @@ class Event(Shape):
     run_id: UUID
     run_number: int
     seq: Annotated[int, Field(ge=1)]
-    timestamp: datetime.datetime
+    timestamp: Time
     agent: str
     data: dict[str, Any]
 
 
 class EventPage(Shape):
+    """Some of a run's events."""
+
     run_id: UUID
     status: Status
     last_seq: int
     events: list[Event]
     next: int | None
+    """Where the next page begins: `after`."""
 
 
 class Accepted(Shape):
@@ -139,108 +198,167 @@ class Accepted(Shape):
 
 
 class Stopped(Shape):
+    """How a run has ended."""
+
     run_id: UUID
     status: Status
 
 
 class Result(Shape):
+    """What a tool gave, as much of it as is kept (1 MiB)."""
+
     result: Any
 
 
 class Approval(Shape):
+    """A tool call that waits, or waited, for the person."""
+
     tool_call_id: str
     agent: str
     tool: str
     arguments: Any
-    created_at: datetime.datetime
-    expires_at: datetime.datetime
+    """The whole of them."""
+    created_at: Time
+    expires_at: Time
     approved: bool | None
+    """Null while nobody has answered."""
     by: Literal["user", "expired", "cancelled"] | None
+    """Who, or what, has answered."""
     reason: str | None
-    resolved_at: datetime.datetime | None
+    resolved_at: Time | None
 
 
 class Approvals(Shape):
+    """All that a run asked for."""
+
     approvals: list[Approval]
 
 
 class WaitingApproval(Approval):
+    """A tool call that waits for the person, and where."""
+
     run_id: UUID
     thread_id: UUID
 
 
 class WaitingApprovals(Shape):
+    """All that waits for the person."""
+
     approvals: list[WaitingApproval]
 
 
 class Resolved(Shape):
+    """The answer that counts."""
+
     run_id: UUID
     tool_call_id: str
     approved: bool
 
 
 class AgentTool(Shape):
+    """Something that an agent can call."""
+
     name: str
     description: str
     needs_approval: bool
     repeatable: bool
+    """Whether a run may be repeated after the tool has begun in it."""
     timeout_seconds: float | None
     result_limit: int | None
+    """How many characters of its result the model gets."""
     parameters: dict[str, Any] | None
+    """A JSON Schema. Null where an MCP server keeps it."""
 
 
 class Tool(AgentTool):
+    """A tool, and who has it."""
+
     agents: list[str]
     mcp_server: str | None
+    """The server that runs it, where it is not Netra."""
 
 
 class Tools(Shape):
+    """All tools, by their names."""
+
     tools: list[Tool]
 
 
+class AgentLimits(Shape):
+    """What bounds one run."""
+
+    model_requests: int
+    tool_seconds: float
+    tool_result_characters: int
+
+
 class Agent(Shape):
+    """Who can be asked."""
+
     name: str
     description: str
     model: str
     tools: list[AgentTool]
     delegates: list[str]
-    limits: dict[str, Any] | None
+    """The agents that it may ask."""
+    limits: AgentLimits | None
 
 
 class Agents(Shape):
+    """Who can be asked, the default agent first."""
+
     agents: list[Agent]
 
 
-class McpServer(Shape):
+class McpTool(Shape):
+    """A tool as its MCP server describes it."""
+
     name: str
-    state: str
+    description: str
+    needs_approval: bool
+
+
+class McpServer(Shape):
+    """A configured server, as a worker last saw it."""
+
+    name: str
+    state: Literal["disabled", "idle", "connecting", "ready", "failed"]
     agents: list[str]
-    tools: list[dict[str, Any]]
+    tools: list[McpTool]
     error: str | None
-    changed_at: datetime.datetime | None
-    seen_at: datetime.datetime | None
+    """Why it is not ready."""
+    changed_at: Time | None
+    seen_at: Time | None
 
 
 class McpServers(Shape):
+    """The configured servers, in the order of the configuration."""
+
     mcp_servers: list[McpServer]
 
 
 class ExportedMessage(Shape):
+    """A message of any branch: `parent_id` says where it stands."""
+
     id: UUID
     role: Literal["user", "assistant"]
     content: str
     parent_id: UUID | None
     partial: bool
     run_id: UUID | None
-    created_at: datetime.datetime
+    created_at: Time
     feedback: Feedback | None
 
 
 class ExportedApproval(Approval):
+    """A tool call that waited for the person, and in which run."""
+
     run_id: UUID
 
 
 class Export(Shape):
+    """A thread with all that is in it."""
+
     thread: Thread
     messages: list[ExportedMessage]
     runs: list[Run]
@@ -248,12 +366,16 @@ class Export(Shape):
 
 
 class OpenRunCounts(Shape):
+    """How many runs there are of each state that is not an end."""
+
     queued: int
     running: int
     awaiting_approval: int
 
 
 class AgentActivity(Shape):
+    """How many runs of an agent are running."""
+
     name: str
     running: int
 
@@ -268,12 +390,14 @@ class Supervisor(Shape):
 
 
 class UsageSums(Shape):
-    """Costs are US dollars as decimal text."""
+    """Sums over one group of model requests. Costs are US dollars as decimal text."""
 
     group: dict[str, str]
+    """A value for each dimension of `by`."""
     requests: int
     failed: int
     unpriced: int
+    """How many have no price: they are not in the costs."""
     runs: int
     input_tokens: int
     output_tokens: int
@@ -285,9 +409,13 @@ class UsageSums(Shape):
 
 
 class Usage(Shape):
-    since: datetime.datetime
-    until: datetime.datetime
+    """What model requests have cost from `since` to before `until`."""
+
+    since: Time
+    until: Time
     by: list[Literal["day", "agent", "model", "thread", "user"]]
     rows: list[UsageSums]
+    """The most expensive first."""
     truncated: bool
+    """There are more rows."""
     total: UsageSums

@@ -66,6 +66,7 @@ class SignIn(SessionView):
         body=bodies.SignInBody,
         answer=schemas.Tokens,
         errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.ORIGIN_NOT_ALLOWED],
+        headers=["Set-Cookie"],
         public=True,
         tag="sessions",
     )
@@ -101,6 +102,7 @@ class Refresh(SessionView):
     @documented(
         "refresh_access",
         "A new access token for a refresh token.",
+        description="The body has the refresh token, or the cookie of a sign-in with `session: cookie`.",
         body=bodies.RefreshBody,
         answer=schemas.AccessToken,
         errors=[ErrorCode.INVALID_TOKEN, ErrorCode.NO_TOKEN, ErrorCode.ORIGIN_NOT_ALLOWED],
@@ -124,6 +126,7 @@ class SignOut(SessionView):
     @documented(
         "sign_out",
         "Sign out: the refresh token is good for nothing any more.",
+        description="Who was not signed in is signed out, too. The cookie is taken back.",
         body=bodies.RefreshBody,
         code=204,
         errors=[ErrorCode.ORIGIN_NOT_ALLOWED],

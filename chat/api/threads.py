@@ -24,8 +24,10 @@ NOT_FOUND = [ErrorCode.THREAD_NOT_FOUND]
 
 
 class ThreadSearchSerializer(serializers.Serializer[Any]):
-    archived = serializers.BooleanField(default=False)
-    search = serializers.CharField(default="", allow_blank=True, max_length=200)
+    archived = serializers.BooleanField(default=False, help_text="Those that were put away, instead of the others.")
+    search = serializers.CharField(
+        default="", allow_blank=True, max_length=200, help_text="Only those whose title or messages contain it."
+    )
 
 
 class Threads(APIView):
@@ -85,6 +87,7 @@ class ThreadDetail(APIView):
     @documented(
         "change_thread",
         "Name a thread, or archive it.",
+        description="With `If-Match` only when it is as it was seen: two tabs do not undo each other's changes.",
         body=bodies.ThreadChangeBody,
         answer=schemas.Thread,
         errors=[*NOT_FOUND, ErrorCode.PRECONDITION_FAILED],

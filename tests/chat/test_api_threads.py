@@ -27,6 +27,7 @@ from netra.testing import rebuild
 
 pytestmark = pytest.mark.django_db
 
+USAGE = {"model": "offline", "input_tokens": 3, "output_tokens": 4, "requests": 1, "cost_usd": None}
 THREADS = "/api/threads"
 JSON = "application/json"
 Api = Client
@@ -79,7 +80,7 @@ def answer(accepted: MessageAccepted, content: str) -> None:
     run.status = RunStatus.COMPLETED
     run.started_at = run.created_at
     run.finished_at = run.created_at + datetime.timedelta(seconds=1.5)
-    run.usage = {"model": "offline", "input_tokens": 3, "output_tokens": 4}
+    run.usage = USAGE
     run.save()
     adopt_waiting(run.output_message)
 
@@ -371,7 +372,7 @@ def test_messages_come_with_their_runs_oldest_first(api: Api, threads: ThreadSer
         "error_code": None,
         "error_message": None,
         "cancelled_by": None,
-        "usage": {"model": "offline", "input_tokens": 3, "output_tokens": 4},
+        "usage": USAGE,
         "duration_ms": 1500,
         "created_at": run["created_at"],
         "started_at": run["created_at"],

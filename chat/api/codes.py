@@ -1,0 +1,51 @@
+"""What each error code of the API means. Those that a socket has, too, mean the same there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chat.asyncapi.codes import ERRORS
+from chat.errors import ErrorCode
+
+MEANINGS: dict[ErrorCode, str] = {
+    **ERRORS,
+    ErrorCode.NO_TOKEN: "The request has no token.",
+    ErrorCode.INVALID_TOKEN: "The token is not one of this server's.",
+    ErrorCode.TOKEN_EXPIRED: "The access token has expired: get a newer one.",
+    ErrorCode.USER_INACTIVE: "The user may not sign in any more.",
+    ErrorCode.INVALID_CREDENTIALS: "The user name or the password is wrong.",
+    ErrorCode.ORIGIN_NOT_ALLOWED: "Pages of this origin may not sign in here.",
+    ErrorCode.FORBIDDEN: "Only staff may ask for this.",
+    ErrorCode.INVALID_JSON: "The body is no JSON.",
+    ErrorCode.INVALID_MESSAGE: "Something in the request is missing or wrong: `error_message`, `details.problems`.",
+    ErrorCode.MESSAGE_TOO_LARGE: "The body, or the message in it, has too many bytes.",
+    ErrorCode.NOT_FOUND: "There is nothing at this path.",
+    ErrorCode.METHOD_NOT_ALLOWED: "The path has other methods: those of the header `Allow`.",
+    ErrorCode.NOT_ACCEPTABLE: "The answer has none of the forms that the header `Accept` names.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`.",
+    ErrorCode.PRECONDITION_FAILED: "It has changed since: read it again.",
+    ErrorCode.EVENTS_PRUNED: "These events are not kept any more: read the messages instead.",
+    ErrorCode.RUN_COMPLETED: "The run has its answer: regenerate it to have another.",
+    ErrorCode.RATE_LIMITED: "Too many messages: go on after as many seconds as `Retry-After` says.",
+    ErrorCode.INTERNAL_ERROR: "A fault of the server: `correlation_id` is in its log.",
+}
+
+# What `details` have, by example. Those of other codes are empty.
+DETAILS: dict[ErrorCode, dict[str, Any]] = {
+    ErrorCode.INVALID_MESSAGE: {"problems": [{"field": "title", "problem": "input should be a valid string"}]},
+    ErrorCode.SERVICE_UNAVAILABLE: {"missing": ["database"]},
+    ErrorCode.AGENT_NOT_FOUND: {"agents": ["assistant", "triage", "data", "optimization"]},
+    ErrorCode.APPROVAL_NOT_FOUND: {"approved": True, "by": "user"},
+    ErrorCode.RUN_ACTIVE: {"run_ids": ["0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"]},
+    ErrorCode.MESSAGE_TOO_LARGE: {"max_message_bytes": 65_536},
+}
+
+
+def example(code: ErrorCode) -> dict[str, Any]:
+    """The error as a client may receive it."""
+    return {
+        "error_code": code.value,
+        "error_message": MEANINGS[code],
+        "details": DETAILS.get(code, {}),
+        "correlation_id": "5f1d3c9a7b2e4860",
+    }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import uuid
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
 import structlog
@@ -30,22 +30,32 @@ _INSERT: LiteralString = """
            %(cost_usd)s, %(first_token_ms)s, %(duration_ms)s, %(started_at)s
     ON CONFLICT (id) DO NOTHING
 """
-_GROUPS: dict[Dimension, LiteralString] = {
-    "day": "to_char(m.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+# What makes a group, and what it is called. A name is looked up once for each group that is shown.
+_KEYS: dict[Dimension, LiteralString] = {
+    "day": "(m.started_at AT TIME ZONE 'UTC')::date",
     "agent": "m.agent",
     "model": "m.model",
-    "thread": "COALESCE(NULLIF((SELECT t.title FROM chat_thread t WHERE t.id = m.thread_id), ''), 'a deleted thread')",
-    "user": "(SELECT u.username FROM auth_user u WHERE u.id = m.user_id)",
+    "thread": "m.thread_id",
+    "user": "m.user_id",
 }
-# What makes a group, where that is not its name: threads of the same title are several.
-_KEYS: dict[Dimension, LiteralString] = {"thread": "m.thread_id"}
+_NAMES: dict[Dimension, LiteralString] = {
+    "day": "to_char(s.day, 'YYYY-MM-DD')",
+    "agent": "s.agent",
+    "model": "s.model",
+    "thread": "COALESCE(NULLIF((SELECT t.title FROM chat_thread t WHERE t.id = s.thread), ''), 'a deleted thread')",
+    "user": """(SELECT u.username FROM auth_user u WHERE u.id = s."user")""",
+}
 _SUMS: LiteralString = """
-    count(*), count(*) FILTER (WHERE m.outcome = 'failed'), count(*) FILTER (WHERE m.cost_usd IS NULL),
-    count(DISTINCT m.run_id), COALESCE(sum(m.input_tokens), 0)::bigint, COALESCE(sum(m.output_tokens), 0)::bigint,
-    COALESCE(sum(m.cache_read_tokens), 0)::bigint, COALESCE(sum(m.cost_usd), 0),
-    COALESCE(sum(m.duration_ms), 0)::bigint, COALESCE(sum(m.cache_write_tokens), 0)::bigint,
-    COALESCE(sum(m.cost_usd) FILTER (WHERE m.outcome = 'failed'), 0)
+    count(*) AS requests, count(*) FILTER (WHERE m.outcome = 'failed') AS failed,
+    count(*) FILTER (WHERE m.cost_usd IS NULL) AS unpriced, count(DISTINCT m.run_id) AS runs,
+    COALESCE(sum(m.input_tokens), 0)::bigint AS input_tokens,
+    COALESCE(sum(m.output_tokens), 0)::bigint AS output_tokens,
+    COALESCE(sum(m.cache_read_tokens), 0)::bigint AS cache_read_tokens, COALESCE(sum(m.cost_usd), 0) AS cost_usd,
+    COALESCE(sum(m.duration_ms), 0)::bigint AS duration_ms,
+    COALESCE(sum(m.cache_write_tokens), 0)::bigint AS cache_write_tokens,
+    COALESCE(sum(m.cost_usd) FILTER (WHERE m.outcome = 'failed'), 0) AS failed_cost_usd
 """
+_SUMMED = [field.name for field in dataclasses.fields(UsageRow) if field.name != "group"]
 
 
 class Account:
@@ -108,46 +118,51 @@ class Account:
 
 def usage(user_id: Any, query: UsageQuery) -> list[UsageRow]:
     """Sums over a user's requests, or everyone's, the most expensive group first. The caller has asked who may."""
-    groups: Sequence[LiteralString] = [_GROUPS[dimension] for dimension in query.by]
-    columns = "".join(group + ", " for group in groups)
-    keys: Sequence[LiteralString] = [_KEYS.get(dimension, _GROUPS[dimension]) for dimension in query.by]
-    grouping = "GROUP BY " + ", ".join(keys) if groups else ""
-    statement = (
-        f"SELECT {columns}{_SUMS} FROM chat_modelrequest m"
-        " WHERE m.started_at >= %(since)s AND m.started_at < %(until)s"
-        f" AND (%(everyone)s OR m.user_id = %(user)s) {grouping}"
-        f" ORDER BY COALESCE(sum(m.cost_usd), 0) DESC, sum(m.input_tokens + m.output_tokens) DESC NULLS LAST"
-        f"{''.join(', ' + str(place) for place in range(1, len(groups) + 1))} LIMIT %(limit)s"
-    )
+    return _sums(user_id, query, with_total=not query.by)
+
+
+def usage_and_total(user_id: Any, query: UsageQuery) -> tuple[list[UsageRow], UsageRow]:
+    """As `usage`, none without `by`; and the sums over all requests, of the same moment."""
+    total, *rows = _sums(user_id, query, with_total=True)
+    return rows, total
+
+
+def _sums(user_id: Any, query: UsageQuery, *, with_total: bool) -> list[UsageRow]:
     with connection.cursor() as cursor:
         cursor.execute(
-            statement,
+            _statement(query.by, with_total=with_total),
             {
                 "since": query.since,
                 "until": query.until,
                 "everyone": query.everyone,
                 "user": user_id,
-                "limit": query.limit,
+                "limit": query.limit + with_total,
             },
         )
-        rows = cursor.fetchall()
-    return [_row(query.by, row) for row in rows]
+        columns = [column[0] for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return [_row(() if row["is_total"] else query.by, row) for row in rows]
 
 
-def _row(by: Sequence[Dimension], row: Sequence[Any]) -> UsageRow:
-    names, sums = row[: len(by)], row[len(by) :]
-    requests, failed, unpriced, runs, input_tokens, output_tokens, cached, cost, duration, written, failed_cost = sums
-    return UsageRow(
-        group={dimension: str(name) for dimension, name in zip(by, names, strict=True)},
-        requests=requests,
-        failed=failed,
-        unpriced=unpriced,
-        runs=runs,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cache_read_tokens=cached,
-        cost_usd=Decimal(cost),
-        duration_ms=duration,
-        cache_write_tokens=written,
-        failed_cost_usd=Decimal(failed_cost),
+def _statement(by: Sequence[Dimension], *, with_total: bool) -> str:
+    """The requests are read once. The total comes first, then the groups; ties are in the order of their names."""
+    keys = [_KEYS[dimension] for dimension in by]
+    sets = [*([f"({', '.join(keys)})"] if by else []), *(["()"] if with_total else [])]
+    is_total = f"grouping({keys[0]})" if by else "1"
+    named = "".join(f', {_NAMES[dimension]} AS "name of {dimension}"' for dimension in by)
+    by_name = "".join(f', "name of {dimension}"' for dimension in by)
+    keyed = "".join(f', {key} AS "{dimension}"' for dimension, key in zip(by, keys, strict=True))
+    order = "is_total DESC, cost_usd DESC, tokens DESC"
+    return (
+        f"SELECT s.*{named} FROM ("
+        f"SELECT {is_total} AS is_total{keyed}, {_SUMS}, COALESCE(sum(m.input_tokens + m.output_tokens), 0) AS tokens"
+        " FROM chat_modelrequest m WHERE m.started_at >= %(since)s AND m.started_at < %(until)s"
+        " AND (%(everyone)s OR m.user_id = %(user)s)"
+        f" GROUP BY GROUPING SETS ({', '.join(sets)}) ORDER BY {order} LIMIT %(limit)s"
+        f") s ORDER BY {order}{by_name}"
     )
+
+
+def _row(by: Sequence[Dimension], row: Mapping[str, Any]) -> UsageRow:
+    sums = {name: row[name] for name in _SUMMED}
+    return UsageRow(group={dimension: str(row[f"name of {dimension}"]) for dimension in by}, **sums)

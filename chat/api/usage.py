@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
-from chat.account import usage
+from chat.account import usage_and_total
 from chat.api import schemas
 from chat.api.documented import USAGE, documented
 from chat.errors import ErrorCode
@@ -94,8 +93,7 @@ class Usage(APIView):
         if wish["everyone"] and not request.user.is_staff:
             raise PermissionDenied("Only staff may see what others have used")
         query = UsageQuery(**wish, limit=MAX_ROWS + 1)
-        [total] = usage(request.user.pk, dataclasses.replace(query, by=()))
-        rows: Sequence[UsageRow] = usage(request.user.pk, query) if query.by else []
+        rows, total = usage_and_total(request.user.pk, query)
         return Response(
             {
                 "since": timestamp(query.since),

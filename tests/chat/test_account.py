@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import random
 import uuid
@@ -16,7 +17,7 @@ from django.test import Client
 
 from agents.account import DIMENSIONS, Dimension, ModelRequestRecord, UsageQuery
 from agents.errors import ToolError
-from chat.account import Account, usage
+from chat.account import Account, usage, usage_and_total
 from chat.claiming import HeldRun
 from chat.models import ModelRequest, Thread
 from chat.own_threads import purge_deleted
@@ -215,7 +216,22 @@ def test_every_sum_is_that_of_its_requests(ann: Any, bob: Any, by: tuple[Dimensi
 def test_nothing_at_all_sums_up_to_nothing(ann: Any) -> None:
     [total] = usage(ann.pk, UsageQuery(since=MONDAY, until=MONDAY + WEEK))
     assert (total.requests, total.cost_usd, total.input_tokens) == (0, Decimal(0), 0)
-    assert usage(ann.pk, UsageQuery(since=MONDAY, until=MONDAY + WEEK, by=("model",))) == []
+    by_model = UsageQuery(since=MONDAY, until=MONDAY + WEEK, by=("model",))
+    assert usage(ann.pk, by_model) == []
+    assert usage_and_total(ann.pk, by_model) == ([], total)
+
+
+def test_the_total_is_of_all_groups_also_of_those_that_are_not_listed(ann: Any, bob: Any) -> None:
+    seed(ann)
+    seed(bob, number=50)
+    week = UsageQuery(since=MONDAY, until=MONDAY + WEEK, everyone=True)
+    [whole] = usage(ann.pk, week)
+    for dimension in DIMENSIONS:
+        by = dataclasses.replace(week, by=(dimension,))
+        assert usage_and_total(ann.pk, by) == (usage(ann.pk, by), whole)
+        shortest = dataclasses.replace(by, limit=1)
+        assert usage_and_total(ann.pk, shortest) == (usage(ann.pk, by)[:1], whole)
+    assert usage_and_total(ann.pk, week) == ([], whole)
 
 
 async def test_staff_may_ask_for_all_and_nobody_else(service: ThreadService, ann: Any, bob: Any) -> None:

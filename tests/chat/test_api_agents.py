@@ -184,4 +184,4 @@ def test_a_list_costs_as_many_queries_as_it_did_with_few_rows(ann: Any, boss: An
     few = [counted(user, path, **query) for user, path, query in asks]
     for number in range(30):
         request_of(ann, agent=f"agent-{number}")
-    assert [counted(user, path, **query) for user, path, query in asks] == few == [3, 3]
+    assert [counted(user, path, **query) for user, path, query in asks] == few == [2, 2]

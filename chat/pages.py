@@ -20,7 +20,7 @@ def chat_page(request: HttpRequest, **_place: str) -> HttpResponse:
 
 
 def api_page(request: HttpRequest) -> HttpResponse:
-    """`GET /api/docs`: the API's operations, to read and to try."""
+    """The API's operations, to read and to try."""
     return _page(request, "chat/api.html", API_CONTENT_SECURITY_POLICY)
 
 

@@ -4,6 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 
 from chat import health, pages
+from chat.api.errors import NothingHere
+
+handler400 = "chat.api.errors.bad_request"
+handler404 = "chat.api.errors.not_found"
+handler500 = "chat.api.errors.server_error"
 
 urlpatterns = [
     path("", pages.chat_page),
@@ -11,7 +16,7 @@ urlpatterns = [
     path("health", health.health),
     path("health/", health.health),
     path("health/ready", health.ready),
-    path("api/docs", pages.api_page),
+    path("api", NothingHere.as_view()),
     path("api/", include("chat.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -68,8 +68,9 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 def operation_of(method: str, path: str) -> Json | None:
     """The operation that a request is for, if there is one."""
+    routed = [(known, pattern) for known, pattern, _ in _patterns() if pattern.fullmatch(path)][:1]
     for known, pattern, operation in _patterns():
-        if known == method and pattern.fullmatch(path):
+        if known == method and pattern in [first for _, first in routed]:
             return operation
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.permissions import AllowAny
@@ -13,7 +14,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat.api.documented import documented
+from chat.api.exports import OneForm
 from chat.asyncapi import document
+from chat.pages import api_page
 
 
 class PublicView(APIView):
@@ -49,6 +52,16 @@ class AsyncApi(PublicView):
     )
     def get(self, _request: Request) -> Response:
         return Response(document())
+
+
+class Page(PublicView):
+    """`GET /api/docs`: the operations, for people."""
+
+    content_negotiation_class = OneForm
+    schema = None
+
+    def get(self, request: Request) -> HttpResponse:
+        return api_page(request._request)
 
 
 @functools.cache

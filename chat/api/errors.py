@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions, status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -128,6 +129,26 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     retry_after = getattr(error, "wait", None)
     detail = error.detail.get("detail", "") if isinstance(error.detail, dict) else error.detail
     return ChatError(code, str(detail), retry_after=retry_after), error.status_code
+
+
+def below_api(answer: Callable[..., HttpResponse], error: ChatError) -> Callable[..., HttpResponse]:
+    """A handler for what goes wrong outside of all views: below `/api/` this error, elsewhere Django's own page."""
+
+    def handler(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not f"{request.path}/".startswith("/api/"):
+            return answer(request, *args, **kwargs)
+        code, correlation_id = status_of(error), structlog.contextvars.get_contextvars().get("correlation_id")
+        return JsonResponse(error_json(error, correlation_id), status=code, headers=error_headers(error, code))
+
+    return handler
+
+
+# The handlers of `netra.urls`. What Django itself refuses is a host that it does not serve.
+bad_request = below_api(
+    defaults.bad_request, ChatError(ErrorCode.INVALID_MESSAGE, "This server is not known by that host name")
+)
+not_found = below_api(defaults.page_not_found, ChatError(ErrorCode.NOT_FOUND, "There is nothing here"))
+server_error = below_api(defaults.server_error, ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here"))
 
 
 class NothingHere(APIView):

@@ -51,6 +51,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/approvals/<path:tool_call_id>", runs.RunApproval.as_view()),
     path("runs/<uuid:run_id>/events/<int:seq>/result", runs.ToolResult.as_view()),
     path("openapi.json", documents.OpenApi.as_view(), name="openapi"),
+    path("docs", documents.Page.as_view()),
     path("asyncapi.json", documents.AsyncApi.as_view(), name="asyncapi"),
     re_path("", NothingHere.as_view()),
 ]

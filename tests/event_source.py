@@ -1,71 +1,57 @@
-"""A client of event streams as the HTML standard (section 9.2) has it: it reads, and comes back with the last id."""
+"""A client of event streams, held against the document: what comes, and nothing but what the server sends."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from netra.client import EventStream
 from tests.conformance import assert_conforms
 from tests.processes import PATIENCE_SECONDS
 
 EVENTS = "text/event-stream"
 
 
-@dataclass
-class EventSource:
-    """One open stream. `last_id` is what the next request sends as Last-Event-ID."""
+class EventSource(EventStream):
+    """One open stream, and all that came."""
 
-    response: httpx.Response
-    last_id: str | None = None
-    comments: list[str] = field(default_factory=list)
-    frames: list[dict[str, Any]] = field(default_factory=list)
-    ids: list[str | None] = field(default_factory=list)
+    def __init__(self, response: httpx.Response, last_id: str | None = None) -> None:
+        super().__init__(response, last_id)
+        self.comments: list[str] = []
+        self.frames: list[dict[str, Any]] = []
+        self.ids: list[str | None] = []
+        self._events = self.events()
 
-    def __post_init__(self) -> None:
-        self._events = self._read()
-
-    async def _read(self) -> AsyncIterator[dict[str, Any]]:
-        given, data = self.last_id, ""
-        async for line in self.response.aiter_lines():
-            name, _, value = line.partition(": ")
-            match name:
-                case "id":
-                    given = value
-                case "data":
-                    data = value
-                case "":
-                    if line:
-                        self.comments.append(line)
-                    elif data:
-                        frame: dict[str, Any] = json.loads(data)
-                        assert_conforms(frame)
-                        self.last_id, data = given, ""
-                        self.frames.append(frame)
-                        self.ids.append(given)
-                        yield frame
-                case _:
-                    assert name == "retry", line
+    def take_field(self, name: str, value: str) -> None:
+        assert name in ("id", "data", "retry"), (name, value)
+        super().take_field(name, value)
 
     async def receive(self, *types: str) -> dict[str, Any]:
         """The next frame, or the next of these types. Raises StopAsyncIteration at the end."""
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                frame = await anext(self._events)
-            if not types or frame["type"] in types:
-                return frame
+                event = await anext(self._events)
+            if event.frame is None:
+                assert event.comment is not None
+                self.comments.append(event.comment)
+                continue
+            assert_conforms(event.frame)
+            self.frames.append(event.frame)
+            self.ids.append(event.id)
+            if not types or event.frame["type"] in types:
+                return event.frame
 
     async def rest(self) -> list[dict[str, Any]]:
         """Read to the end, and return all frames."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            async for _ in self._events:
-                pass
-        return self.frames
+        try:
+            while True:
+                await self.receive()
+        except StopAsyncIteration:
+            return self.frames
 
 
 @asynccontextmanager

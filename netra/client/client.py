@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import random
+import time
 import uuid
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -18,20 +21,44 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from chat.backoff import delays
 from chat.fold import ENDED, ClientState, ProtocolViolation
 from chat.run_state import RunState
+from netra.client.kept import KeptEvents
 from netra.client.session import ApiError, Session, SignedOut
-from netra.client.socket import TERMINAL, Frame, Socket, dial
+from netra.client.socket import TERMINAL, Frame, Socket, dial, frame_text
 
 T = TypeVar("T")
 GONE = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, httpx.TransportError, EOFError)
 REPLY_SECONDS = 15.0
-# What the server says that it will do again for whoever asks later.
-LATER = frozenset({"SERVICE_UNAVAILABLE", "HTTP_ERROR", "TOO_MANY_CONNECTIONS"})
-KEPT_ENDED_RUNS = 50
-CLOSE_UNAUTHENTICATED, CLOSE_FORBIDDEN, CLOSE_DRAINING = 4401, 4403, 4412
+# A connection that lasted so long says nothing of the next one: pauses begin anew.
+STEADY_SECONDS = 5.0
+# Another token is asked for, so many times in a row.
+MAX_TOKENS = 3
+BAD_TOKEN = frozenset({"NO_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED"})
+# Section 4 of docs/protocol.md. What is not here is answered by another connection.
+CLOSE_UNAUTHENTICATED, CLOSE_DRAINING, CLOSE_TOO_MANY = 4401, 4412, 4429
 
 
 class EventsLost(Exception):
     """The server keeps a run's events no more, or its thread was deleted: what is left of it is shown by REST."""
+
+
+class Run(RunState):
+    """A run as it stood, with its id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a connection ended: with this token, this close code if there was one, and what the server said to it."""
+
+    token: str | None = None
+    code: int | None = None
+    error: ApiError | None = None
+
+    @property
+    def for_the_token(self) -> bool:
+        refused = self.error is not None and self.error.code in BAD_TOKEN
+        return refused or self.code == CLOSE_UNAUTHENTICATED
 
 
 class Client:
@@ -49,8 +76,8 @@ class Client:
         self._socket: Socket | None = None
         self._connected = asyncio.Event()
         self._replies: dict[str, asyncio.Future[Frame]] = {}
-        self._events: dict[str, list[Frame]] = {}
-        self._ended: deque[str] = deque()
+        self._kept = KeptEvents(self.state)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._news = asyncio.Condition()
         self._running: asyncio.Task[None] | None = None
         self._draining_ms = 0.0
@@ -78,49 +105,38 @@ class Client:
     # What people do
 
     async def post(self, content: str, **fields: Any) -> Frame:
-        """Send a message; returns its acceptance. It is sent again after a lost connection, and taken once."""
+        """Send a message; returns its acceptance. It is sent again after a lost connection, and taken once.
+
+        Messages of one thread are sent one after the other, in the order of these calls.
+        """
         fields.setdefault("message_id", str(uuid.uuid4()))
-        return await self.command(type="user_message", content=content, **fields)
+        async with self._turn(fields.get("thread_id")):
+            return await self.command(type="user_message", content=content, **fields)
 
     async def stream(self, content: str, **fields: Any) -> AsyncGenerator[Frame, None]:
         """The events of the run that answers a message, each once, in order, the terminal one last."""
         accepted = await self.post(content, **fields)
-        async with aclosing(self.events(accepted["run_id"])) as events:
+        async with aclosing(self._events(accepted["run_id"], accepted["run_number"])) as events:
             async for event in events:
                 yield event
 
-    async def ask(self, content: str, **fields: Any) -> RunState:
+    async def ask(self, content: str, **fields: Any) -> Run:
         """The run that answered a message, when it has ended or waits for a person: its `text`, `status`, `steps` …"""
         accepted = await self.post(content, **fields)
-        return await self.ended(accepted["run_id"], waiting_too=True)
+        return await self._run_in(ENDED | {"awaiting_approval"}, accepted["run_id"], accepted["run_number"])
 
-    async def ended(self, run_id: str, *, waiting_too: bool = False) -> RunState:
-        """A run once it has ended; with `waiting_too`, also when it waits for a person. Raises EventsLost."""
-        statuses = ENDED | {"awaiting_approval"} if waiting_too else ENDED
-        async with self._news:
-            while True:
-                run = self.state.runs.get(run_id)
-                if run is not None and run["status"] in statuses:
-                    return run
-                if run is None and self._events.get(run_id):
-                    raise EventsLost(run_id)
-                await self._or_end(self._news.wait())
+    async def ended(self, run_id: str, *, waiting_too: bool = False) -> Run:
+        """Any run of the person, once it has ended; with `waiting_too`, also when it waits for a person.
+
+        Raises EventsLost.
+        """
+        return await self._run_in(ENDED | {"awaiting_approval"} if waiting_too else ENDED, run_id)
 
     async def events(self, run_id: str) -> AsyncGenerator[Frame, None]:
-        """The events of a run that began while this client was there, from its first one. Raises EventsLost."""
-        told = 0
-        events = self._events.setdefault(run_id, [])
-        while True:
-            async with self._news:
-                while len(events) <= told:
-                    if told and run_id not in self.state.runs:
-                        raise EventsLost(run_id)
-                    await self._or_end(self._news.wait())
-            for event in events[told:]:
-                told += 1
+        """The events of any run of the person, from the first one to the last. Raises EventsLost."""
+        async with aclosing(self._events(run_id)) as events:
+            async for event in events:
                 yield event
-                if event["type"] in TERMINAL:
-                    return
 
     async def stop(self, run_id: str) -> str:
         """End a run; returns how it has ended."""
@@ -148,15 +164,76 @@ class Client:
             if reply["type"] != "error_message":
                 return reply
             error = ApiError.of_frame(reply)
-            if error.code not in LATER:
+            if not error.passes:
                 raise error
             await asyncio.sleep(error.retry_after or delay)
         raise AssertionError("delays() never ends")
 
+    # Runs
+
+    async def _run_in(self, statuses: Collection[str], run_id: str, number: int | None = None) -> Run:
+        """A run once it is in one of these states."""
+        async with self._following(run_id, number), self._news:
+            while True:
+                run = self.state.runs.get(run_id)
+                if run is None:
+                    raise EventsLost(run_id)
+                if run["status"] in statuses:
+                    return Run(**copy.deepcopy(run), id=run_id)
+                await self._or_end(self._news.wait())
+
+    async def _events(self, run_id: str, number: int | None = None) -> AsyncGenerator[Frame, None]:
+        async with self._following(run_id, number):
+            events, told = self._kept.events(run_id), 0
+            while True:
+                async with self._news:
+                    while len(events) <= told:
+                        if self._kept.events(run_id) is not events:
+                            raise EventsLost(run_id)
+                        await self._or_end(self._news.wait())
+                for event in events[told:]:
+                    told += 1
+                    yield event
+                    if event["type"] in TERMINAL:
+                        return
+
+    @contextlib.asynccontextmanager
+    async def _following(self, run_id: str, number: int | None = None) -> AsyncIterator[None]:
+        """Inside, the run is known from its first event on. With its number, it may be one that comes by itself.
+
+        Raises EventsLost.
+        """
+        with self._kept.held(run_id):
+            while run_id not in self.state.runs:
+                async with self._news:
+                    # Runs begin in the order of their numbers: docs/protocol.md, section 5.1.
+                    if number is not None and number > (self.state.last_run_number or 0):
+                        await self._or_end(self._news.wait())
+                        continue
+                resumed = await self.command(type="resume", cursors={run_id: 0})
+                if run_id not in resumed["runs"]:
+                    raise EventsLost(run_id)
+            yield
+
+    def _turn(self, thread_id: str | None) -> AbstractAsyncContextManager[Any]:
+        """Whoever writes in a thread waits for who did so before. A message without a thread begins one."""
+        if thread_id is None:
+            return contextlib.nullcontext()
+        turn = self._turns.get(thread_id)
+        if turn is None:
+            turn = self._turns[thread_id] = asyncio.Lock()
+        return turn
+
+    # Replies
+
     async def _request(self, frame: Frame) -> Frame:
         socket, ref = self._socket, uuid.uuid4().hex
-        if socket is None:
+        if socket is None or self.established is None:
             raise EOFError
+        limit = self.established["limits"]["max_message_bytes"]
+        if len(frame_text({**frame, "ref": ref}).encode()) > limit:
+            # What is larger still than the server reads to the end would only cost the connection, again and again.
+            raise ApiError("MESSAGE_TOO_LARGE", f"A frame may have at most {limit} bytes")
         self._replies[ref] = asyncio.get_running_loop().create_future()
         try:
             await socket.send(**frame, ref=ref)
@@ -172,7 +249,8 @@ class Client:
         try:
             await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                self._running.result()
+                if not self._running.cancelled():
+                    self._running.result()
                 raise SignedOut("The client was closed")
             return waiting.result()
         finally:
@@ -184,20 +262,28 @@ class Client:
 
     async def _run(self) -> None:
         """Connect again and again. Ends with SignedOut, or with ApiError when the server refuses for good."""
-        pauses = delays(first=0.2, longest=30.0)
+        pauses, tokens = _pauses(), 0
         while True:
-            token, code = await self._token_and_code(pauses)
-            if self.established is not None and code is not None:
-                pauses = delays(first=0.2, longest=30.0)
-            if code == CLOSE_UNAUTHENTICATED:
-                await self._renew(token)
-            elif code == CLOSE_DRAINING:
-                await asyncio.sleep(random.uniform(0, self._draining_ms) / 1000)  # noqa: S311 - spreads load
-                continue
-            await asyncio.sleep(next(pauses))
+            began = time.monotonic()
+            end = await self._connection()
+            pause = next(pauses)
+            if time.monotonic() - began > STEADY_SECONDS:
+                pauses, tokens = _pauses(), 0
+            if end.for_the_token:
+                tokens += 1
+                if end.error is not None and tokens > MAX_TOKENS:
+                    raise end.error
+                await self._renew(end.token)
+            elif end.code == CLOSE_DRAINING:
+                pause = random.uniform(0, self._draining_ms) / 1000  # noqa: S311 - spreads load
+            elif end.error is not None and end.error.retry_after:
+                pause = end.error.retry_after * random.uniform(1, 1.5)  # noqa: S311
+            elif end.code == CLOSE_TOO_MANY:
+                pause = max(pause, STEADY_SECONDS)
+            await asyncio.sleep(pause)
 
-    async def _token_and_code(self, pauses: Any) -> tuple[str | None, int | None]:
-        """One connection, from beginning to end: the token that it had, and its close code if there was one."""
+    async def _connection(self) -> End:
+        """One connection, from beginning to end. Raises ApiError when another one is of no use, and SignedOut."""
         token: str | None = None
         try:
             token = await self.session.token()
@@ -209,16 +295,16 @@ class Client:
         except InvalidStatus as error:
             # A server that is configured to refuse in the handshake.
             refused = error.response.status_code in (401, 403)
-            return token, CLOSE_UNAUTHENTICATED if refused else None
+            return End(token, CLOSE_UNAUTHENTICATED if refused else None)
         except ConnectionClosed as error:
-            return token, error.rcvd.code if error.rcvd is not None else None
+            return End(token, error.rcvd.code if error.rcvd is not None else None)
         except (ProtocolViolation, *GONE):
-            return token, None
+            return End(token)
         except ApiError as error:
-            if error.code not in LATER:
+            if not (error.passes or error.code in BAD_TOKEN):
                 raise
-            await asyncio.sleep(error.retry_after or next(pauses))
-        return token, None
+            return End(token, error=error)
+        raise AssertionError("a connection is read until it ends")
 
     async def _renew(self, token: str | None) -> None:
         with contextlib.suppress(*GONE):
@@ -228,7 +314,7 @@ class Client:
         """Read a connection to its end, which is an exception."""
         first = await socket.receive()
         if first["type"] != "connection_established":
-            await self._refused(socket, first)
+            raise ApiError.of_frame(first)
         self.established = first
         if (resume := self.state.resume("resume")) is not None:
             await socket.send(**resume)
@@ -249,17 +335,6 @@ class Client:
                 task.cancel()
             await asyncio.wait(background)
 
-    async def _refused(self, socket: Socket, frame: Frame) -> None:
-        """Wait for the close that follows a refusal. Raises ApiError when asking again is of no use."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await socket.receive()
-        if socket.close_code == CLOSE_FORBIDDEN:
-            raise ApiError.of_frame(frame)
-        if frame.get("retry_after"):
-            await asyncio.sleep(float(frame["retry_after"]) * random.uniform(0.5, 1))  # noqa: S311
-        await socket.receive()  # raises ConnectionClosed with its code
-
     async def _take(self, frame: Frame) -> None:
         ref = frame.get("ref")
         if ref in self._replies and not self._replies[ref].done():
@@ -267,22 +342,8 @@ class Client:
         if frame["type"] == "server_draining":
             self._draining_ms = float(frame["reconnect_after_ms"])
         async with self._news:
-            if "seq" in frame and "run_id" in frame:
-                self._keep(frame)
+            self._kept.keep(frame)
             self._news.notify_all()
-
-    def _keep(self, event: Frame) -> None:
-        """The events of runs from their first one on; of those that have ended, only of the last few runs."""
-        events = self._events.setdefault(event["run_id"], [])
-        if event["seq"] != len(events) + 1:
-            return  # had already, or of a run that began before this client
-        events.append(event)
-        if event["type"] in TERMINAL:
-            self._ended.append(event["run_id"])
-            if len(self._ended) > KEPT_ENDED_RUNS:
-                old = self._ended.popleft()
-                self._events.pop(old, None)
-                self.state.runs.pop(old, None)
 
     async def _refresh(self, socket: Socket, expires_in: float) -> None:
         """A failure is no matter yet: the connection ends with its token, and the next one gets another."""
@@ -314,3 +375,7 @@ class Client:
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(EOFError())
+
+
+def _pauses() -> Iterator[float]:
+    return delays(first=0.2, longest=30.0)

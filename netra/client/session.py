@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,10 @@ import httpx
 # A token is renewed when less than this is left of it.
 RENEW_SECONDS = 60.0
 TIMEOUT_SECONDS = 30.0
+# The code of an answer that is not Netra's.
+HTTP_ERROR = "HTTP_ERROR"
+# What may be gone when it is asked again later.
+PASSING = frozenset({"SERVICE_UNAVAILABLE", "TOO_MANY_CONNECTIONS"})
 
 
 class ApiError(Exception):
@@ -37,6 +42,11 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.correlation_id = correlation_id
 
+    @property
+    def passes(self) -> bool:
+        """Whether to ask again later, which the client does by itself. A proxy's error has no code of Netra's."""
+        return self.code in PASSING or (self.code == HTTP_ERROR and self.status is not None and self.status >= 500)
+
     @classmethod
     def of_frame(cls, frame: Mapping[str, Any]) -> Self:
         """Of an `error_message`."""
@@ -53,7 +63,7 @@ class ApiError(Exception):
             body = response.json()
             code, message = str(body["error_code"]), str(body["error_message"])
         except (ValueError, KeyError, TypeError):
-            body, code, message = {}, "HTTP_ERROR", f"{response.status_code} {response.reason_phrase}"
+            body, code, message = {}, HTTP_ERROR, f"{response.status_code} {response.reason_phrase}"
         after = response.headers.get("retry-after", "")
         return cls(
             code,
@@ -152,18 +162,32 @@ class Session:
 
     # Requests
 
-    async def request(
-        self, method: str, path: str, *, json: Any = None, params: Mapping[str, Any] | None = None
-    ) -> Any:
-        """The JSON of an answer, None where there is none. Raises ApiError, and httpx.TransportError."""
-        for attempt in range(2):
+    @contextlib.asynccontextmanager
+    async def response(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer whose body is still to be read; `options` are those of httpx: `json`, `params`.
+
+        Raises ApiError, SignedOut, and httpx.TransportError.
+        """
+        for may_renew in (True, False):
             token = await self.token()
-            headers = {"Authorization": f"Bearer {token}"}
-            response = await self.http.request(method, path, json=json, params=params, headers=headers)
-            if response.status_code == httpx.codes.UNAUTHORIZED and attempt == 0:
-                await self.renew(token)
-                continue
-            break
-        if response.is_error:
-            raise ApiError.of_response(response)
-        return response.json() if response.content else None
+            given = {**(headers or {}), "Authorization": f"Bearer {token}"}
+            async with self.http.stream(method, path, headers=given, **options) as response:
+                if response.status_code == httpx.codes.UNAUTHORIZED and may_renew:
+                    await self.renew(token)
+                    continue
+                if response.is_error:
+                    await response.aread()
+                    raise ApiError.of_response(response)
+                yield response
+                return
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of an answer, or its text when it is none; None where it is empty. Options and errors as above."""
+        async with self.response(method, path, **options) as response:
+            await response.aread()
+        if not response.content:
+            return None
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        return response.json() if is_json else response.text

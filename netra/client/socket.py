@@ -25,6 +25,16 @@ ACK_SECONDS = 1.0
 ACK_FRAMES = 64
 
 
+def frame_text(frame: Frame) -> str:
+    """A frame as it is sent: UTF-8, which is shorter than escapes. A lone surrogate can only be escaped."""
+    text = json.dumps(frame, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(frame)
+    return text
+
+
 class Socket:
     """Frames are folded into `state` as they are received."""
 
@@ -47,7 +57,7 @@ class Socket:
 
     async def send(self, **frame: Any) -> None:
         """Raises websockets.exceptions.ConnectionClosed."""
-        await self.connection.send(json.dumps(frame))
+        await self.connection.send(frame_text(frame))
 
     async def receive(self) -> Frame:
         """The next frame. Raises websockets.exceptions.ConnectionClosed, and chat.fold.ProtocolViolation for a gap."""
@@ -100,6 +110,7 @@ async def opened(
     open_timeout: float = 30.0,
     close_timeout: float = 10.0,
     max_queue: int | None = 16,
+    ping_interval: float | None = 20.0,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientConnection]:
     """A WebSocket whose handshake was accepted; the server may still refuse it with a frame.
@@ -121,11 +132,16 @@ async def opened(
         close_timeout=close_timeout,
         max_size=None,
         max_queue=max_queue,
+        ping_interval=ping_interval,
         compression=None,
         proxy=None,
         ssl=tls,
     ) as connection:
-        yield connection
+        try:
+            yield connection
+        finally:
+            # Whatever ends it, it is no fault of the protocol: left to the library, an exception closes with 1011.
+            await connection.close()
 
 
 @contextlib.asynccontextmanager

@@ -4,49 +4,93 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from netra.client import ApiError, Client, Session
-from netra.client.streams import run_events
+from netra.client import ApiError, Client, EventsLost, EventStream, Session, SignedOut, Socket, run_events
 from tests.clients import Account, assert_state_is_what_rest_shows, assert_whole
+from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
-from tests.processes import eventually
+from tests.processes import HOST, REPOSITORY, eventually
 
 SLOW: dict[str, Any] = {"offline_tokens_per_second": 20, "agents": "tests.scripted_agent:scripted"}
 
 
-@pytest.fixture
-def server(data_dir: Path, tmp_path: Path) -> Iterator[LiveServer]:
+def scripted_server(data_dir: Path, folder: Path) -> Iterator[LiveServer]:
     server = LiveServer(data_dir, **SLOW)
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
-    server.inherited |= {"SCRIPTED_FOLDER": str(tmp_path)}
+    server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
     with server:
         yield server
     assert not server.traceback(), server.traceback()
+
+
+@pytest.fixture
+def server(data_dir: Path, tmp_path: Path) -> Iterator[LiveServer]:
+    """One to be killed."""
+    yield from scripted_server(data_dir, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server that nothing happens to."""
+    for data_dir in new_data_dir():
+        yield from scripted_server(data_dir, tmp_path_factory.mktemp("scripted"))
 
 
 def client_of(server: LiveServer, account: Account) -> Client:
     return Client(server.url, username=account.username, password=account.password)
 
 
-def test_it_needs_no_settings() -> None:
-    program = "import netra.client, sys; print('django' in sys.modules)"
-    environment = {"PATH": os.environ["PATH"]}
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
-    assert ran.stdout.strip() == "False"
+PROGRAM = """
+import asyncio, sys
+from netra.client import Client
+
+async def main():
+    async with Client(sys.argv[1], username=sys.argv[2], password=sys.argv[3]) as netra:
+        print((await netra.ask("What is 6 * 7?"))["text"])
+
+asyncio.run(main())
+installed = {name.partition(".")[0] for name, module in sys.modules.items() if "site-packages" in str(module)}
+print(*sorted(installed & {"django", "channels", "rest_framework", "psycopg", "pydantic", "procrastinate", "agents"}))
+"""
 
 
-async def test_a_question_is_answered_streamed_and_shown(server: LiveServer) -> None:
-    account = server.add_user()
-    async with client_of(server, account) as netra:
+def test_its_files_alone_ask_without_settings_and_without_a_database(steady: LiveServer, tmp_path: Path) -> None:
+    """Those that docs/client.md names, elsewhere, in an environment that knows nothing of a server."""
+    account = steady.add_user()
+    shutil.copytree(REPOSITORY / "netra" / "client", tmp_path / "netra" / "client")
+    (tmp_path / "chat").mkdir()
+    for name in ("netra/__init__.py", "chat/__init__.py", "chat/backoff.py", "chat/fold.py", "chat/run_state.py"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, steady.url, account.username, account.password],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    answer, installed = ran.stdout.splitlines()
+    assert "42" in answer
+    assert installed == ""
+
+
+async def test_a_question_is_answered_streamed_and_shown(steady: LiveServer) -> None:
+    account = steady.add_user()
+    async with client_of(steady, account) as netra:
         run = await netra.ask("What is 6 * 7?")
         assert (run["status"], "42" in run["text"]) == ("completed", True)
         events = [event async for event in netra.stream("What is 6 * 7?", thread_id=run["thread_id"])]
@@ -54,7 +98,7 @@ async def test_a_question_is_answered_streamed_and_shown(server: LiveServer) -> 
         assert (await netra.session.request("GET", "/api/me"))["username"] == account.username
         over_http = [event async for event in run_events(netra.session, events[0]["run_id"])]
         assert over_http == events
-    assert_state_is_what_rest_shows(server, account, netra.state)
+    assert_state_is_what_rest_shows(steady, account, netra.state)
 
 
 async def test_a_server_that_is_killed_in_mid_answer_loses_nothing(server: LiveServer) -> None:
@@ -111,9 +155,9 @@ async def test_a_connection_that_is_silent_is_given_up(data_dir: Path, monkeypat
             assert (await netra.ask("Hello!"))["status"] == "completed"
 
 
-async def test_a_person_allows_and_stops_what_a_run_does(server: LiveServer) -> None:
-    account = server.add_user()
-    async with client_of(server, account) as netra:
+async def test_a_person_allows_and_stops_what_a_run_does(steady: LiveServer) -> None:
+    account = steady.add_user()
+    async with client_of(steady, account) as netra:
         run = await netra.ask("I ask. & write a; outcomes", agent="scripted")
         assert run["status"] == "awaiting_approval"
         [(call, asked)] = run["approvals"].items()
@@ -129,16 +173,16 @@ async def test_a_person_allows_and_stops_what_a_run_does(server: LiveServer) -> 
         assert (await netra.ended(accepted["run_id"]))["status"] == "cancelled"
 
 
-async def test_who_is_not_let_in_is_told(server: LiveServer) -> None:
-    account = server.add_user()
+async def test_who_is_not_let_in_is_told(steady: LiveServer) -> None:
+    account = steady.add_user()
     with pytest.raises(ApiError) as wrong:
-        async with Client(server.url, username=account.username, password="wrong"):
+        async with Client(steady.url, username=account.username, password="wrong"):
             pass
     assert (wrong.value.code, wrong.value.status) == ("INVALID_CREDENTIALS", 401)
     with pytest.raises(Exception, match="not valid any more"):
-        async with Client(server.url, token="nonsense"):
+        async with Client(steady.url, token="nonsense"):
             pass
-    async with client_of(server, account) as netra:
+    async with client_of(steady, account) as netra:
         with pytest.raises(ApiError) as refused:
             await netra.post("Hello!", agent="nobody")
         assert refused.value.code == "AGENT_NOT_FOUND"
@@ -148,11 +192,11 @@ async def test_who_is_not_let_in_is_told(server: LiveServer) -> None:
         assert missing.value.correlation_id
 
 
-async def test_a_deactivated_person_is_told_and_not_let_in_again(server: LiveServer) -> None:
-    account = server.add_user()
-    async with client_of(server, account) as netra:
+async def test_a_deactivated_person_is_told_and_not_let_in_again(steady: LiveServer) -> None:
+    account = steady.add_user()
+    async with client_of(steady, account) as netra:
         await netra.ask("Hello!")
-        with server.database() as database:
+        with steady.database() as database:
             database.execute("UPDATE auth_user SET is_active = false WHERE id = %s", [account.id])
         assert netra._socket is not None
         netra._socket.connection.transport.abort()
@@ -161,11 +205,184 @@ async def test_a_deactivated_person_is_told_and_not_let_in_again(server: LiveSer
         assert refused.value.code == "USER_INACTIVE"
 
 
-async def test_tokens_of_one_person_are_renewed_once(server: LiveServer) -> None:
-    account = server.add_user()
-    async with Session(server.url, username=account.username, password=account.password) as session:
+async def test_tokens_of_one_person_are_renewed_once(steady: LiveServer) -> None:
+    account, before = steady.add_user(), steady.log_text().count("signed_in")
+    async with Session(steady.url, username=account.username, password=account.password) as session:
         token = await session.token()
         await asyncio.gather(*(session.renew(token) for _ in range(10)))
         assert await session.token() != token
-    assert server.log_text().count("signed_in") == 1
-    assert token not in server.log_text()
+    assert steady.log_text().count("signed_in") == before + 1
+    assert token not in steady.log_text()
+
+
+async def test_a_question_that_was_answered_long_ago_is_not_asked_again(steady: LiveServer) -> None:
+    account = steady.add_user()
+    message_id = str(uuid.uuid4())
+    async with client_of(steady, account) as netra:
+        first = await netra.ask("What is 6 * 7?", message_id=message_id)
+    async with client_of(steady, account) as netra:
+        assert await netra.ask("What is 6 * 7?", message_id=message_id) == first
+        assert_whole([event async for event in netra.events(first["id"])])
+        for lost in (str(uuid.uuid4()), await a_deleted_run(netra)):
+            with pytest.raises(EventsLost):
+                await netra.ended(lost)
+            with pytest.raises(EventsLost):
+                await anext(netra.events(lost))
+    assert len(steady.http("GET", "/api/runs", token=account.token()).body["runs"]) == 1
+
+
+async def a_deleted_run(netra: Client) -> str:
+    run = await netra.ask("What is 6 * 7?")
+    await netra.session.request("DELETE", f"/api/threads/{run['thread_id']}")
+    return run["id"]
+
+
+async def test_runs_that_are_kept_no_more_are_fetched_again(
+    steady: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netra.client.kept.KEPT_ENDED_RUNS", 1)
+    async with client_of(steady, steady.add_user()) as netra:
+        first = await netra.post("What is 6 * 7?")
+        for _ in range(3):
+            await netra.ask("What is 6 * 7?")
+        assert first["run_id"] not in netra.state.runs
+        assert (await netra.ended(first["run_id"]))["status"] == "completed"
+        assert_whole([event async for event in netra.events(first["run_id"])])
+        assert len(netra.state.runs) == 1
+
+
+async def test_messages_of_a_thread_wait_for_each_other_and_those_of_others_do_not(
+    steady: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    send = Socket.send
+
+    async def recorded(self: Socket, **frame: Any) -> None:
+        if frame["type"] == "user_message":
+            order.append(frame["content"])
+        await send(self, **frame)
+
+    monkeypatch.setattr(Socket, "send", recorded)
+    async with client_of(steady, steady.add_user()) as netra:
+        thread = {"thread_id": (await netra.ask("What is 6 * 7?"))["thread_id"]}
+        order.clear()
+
+        async def post(content: str, **fields: Any) -> int:
+            accepted = await netra.post(content, **fields)
+            order.append(f"{content} is accepted")
+            return int(accepted["run_number"])
+
+        posts = (post("one", **thread), post("two", **thread), post("three", **thread), post("elsewhere"))
+        one, two, three, _ = await asyncio.gather(*posts)
+    assert one < two < three
+    assert order.index("elsewhere") < order.index("one is accepted")
+    in_thread = [line for line in order if "elsewhere" not in line]
+    assert in_thread == ["one", "one is accepted", "two", "two is accepted", "three", "three is accepted"]
+
+
+async def test_what_is_too_large_is_refused_and_costs_no_connection(steady: LiveServer) -> None:
+    async with client_of(steady, steady.add_user()) as netra:
+        first = netra._socket
+        accepted = await netra.post("ж" * 30_000)  # 60 KB; escaped it would be 180
+        await netra.stop(accepted["run_id"])
+        for length in (70_000, 17_000_000):
+            with pytest.raises(ApiError) as refused:
+                await netra.post("x" * length)
+            assert refused.value.code == "MESSAGE_TOO_LARGE"
+        assert netra._socket is first
+
+
+async def test_who_waits_is_told_that_the_client_was_closed(steady: LiveServer) -> None:
+    async with client_of(steady, steady.add_user()) as netra:
+        run = await netra.ask("Read https://example.org")
+        assert run["status"] == "awaiting_approval"
+        waiting = asyncio.create_task(netra.ended(run["id"]))
+        await netra.command(type="ping")
+        assert not waiting.done()
+    with pytest.raises(SignedOut, match="was closed"):
+        await waiting
+    assert netra.established is not None
+    left = f"code=1000 connection_id={netra.established['connection_id']}"
+    await eventually(lambda: left in steady.log_text(), what="the server to notice, and to take it for no error")
+
+
+async def test_a_server_that_takes_no_token_is_not_asked_for_ever(
+    steady: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing in works, and each token is refused: the clocks of the servers differ, or their keys."""
+    account, given = steady.add_user(), []
+
+    async def expired(session: Session) -> str:
+        given.append(account.token(exp=1))
+        return given[-1]
+
+    async def renewed(session: Session, old: str | None) -> None:
+        assert old == given[-1]
+
+    monkeypatch.setattr(Session, "token", expired)
+    monkeypatch.setattr(Session, "renew", renewed)
+    with pytest.raises(ApiError) as refused:
+        async with client_of(steady, account):
+            pass
+    assert refused.value.code == "TOKEN_EXPIRED"
+    assert len(given) == 4
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+async def test_an_address_that_is_not_netras_is_told() -> None:
+    with ThreadingHTTPServer((HOST, 0), _Elsewhere) as other:
+        threading.Thread(target=other.serve_forever, args=(0.05,), name="elsewhere").start()
+        try:
+            with pytest.raises(ApiError) as refused:
+                async with Client(f"http://{HOST}:{other.server_port}", username="ann", password="x"):
+                    pass
+        finally:
+            await asyncio.to_thread(other.shutdown)
+    assert (refused.value.code, refused.value.status) == ("HTTP_ERROR", 404)
+
+
+async def test_a_stream_goes_on_after_the_end_of_its_server_and_stops_for_a_person(server: LiveServer) -> None:
+    account = server.add_user()
+    async with Session(server.url, username=account.username, password=account.password) as session:
+        body = {"message": "I ask. & write a; help; outcomes"}
+        run_id = (await session.request("POST", "/api/agents/scripted", json=body))["run_id"]
+        seen = [event async for event in run_events(session, run_id)]
+        assert seen[-1]["type"] == "approval_required"
+        path = f"/api/runs/{run_id}/approvals/{seen[-1]['data']['tool_call_id']}"
+        await session.request("POST", path, json={"approved": True})
+        async for event in run_events(session, run_id, after=seen[-1]["seq"]):
+            seen.append(event)
+            if event["type"] == "approval_resolved":
+                server.kill()
+                starting = asyncio.create_task(asyncio.to_thread(server.start))
+        await starting
+        assert_whole(seen)
+        with pytest.raises(ApiError) as missing:
+            await anext(run_events(session, str(uuid.uuid4())))
+        assert missing.value.code == "RUN_NOT_FOUND"
+    async with Session(server.url, token=account.token(exp=1)) as session:
+        with pytest.raises(SignedOut):
+            await anext(run_events(session, run_id))
+
+
+async def test_a_stream_is_read_as_the_standard_says() -> None:
+    text = 'retry: 5\n\n: still there\r\n\rid: 1\rdata: {\r\ndata: "a": "b\u2028c\u0085"}\n\nid:2\n\ndata: {}\nx: y'
+    pieces = [bytes([byte]) for byte in text.encode()]
+
+    async def slowly() -> Any:
+        for piece in pieces:
+            yield piece
+
+    for content in (slowly(), text.encode()):
+        stream = EventStream(httpx.Response(200, content=content))
+        comment, event = [event async for event in stream.events()]
+        assert comment.comment == "still there"
+        assert (event.frame, event.id) == ({"a": "b\u2028c\u0085"}, "1")
+        assert stream.last_id == "2"

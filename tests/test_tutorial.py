@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,12 @@ import pytest
 
 from agents.own_agents import GROUP
 from tests.e2e.conftest import new_data_dir
+from tests.examples import blocks_of
 from tests.live import LiveServer
 from tests.processes import HOST, REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "agents.md").read_text()
+PAGE_FILE = REPOSITORY / "docs" / "agents.md"
+PAGE = PAGE_FILE.read_text()
 FOLDER = "~/my-agents"
 COMMANDS = {
     "make run",
@@ -30,14 +31,7 @@ COMMANDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    language: str
-    info: str
-    text: str
-
-
-BLOCKS = [Block(*found) for found in re.findall(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
+BLOCKS = blocks_of(PAGE_FILE)
 FILES = {block.info: block.text for block in BLOCKS if block.language == "python"}
 
 

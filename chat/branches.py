@@ -31,17 +31,18 @@ _WAY: LiteralString = """
         WHERE length < %(limit)s
     ) SELECT id FROM way ORDER BY length DESC
 """
-# A place is a thread, what is followed in it (nothing: 0), and who speaks: the index `message_by_place`.
+# A place is what is followed, or the thread whose beginning it is, and who speaks. By the thread no row is looked for,
+# lest PostgreSQL takes the index of a thread's messages for as good as that of places, `message_by_place`.
 _SIBLINGS: LiteralString = """
     SELECT m.id, s.message_id FROM chat_message m, LATERAL (
         (SELECT b.run_number, b.id, b.message_id FROM chat_message b
-         WHERE b.thread_id = m.thread_id AND COALESCE(b.parent_id, 0) = COALESCE(m.parent_id, 0) AND b.role = m.role
-           AND (b.run_number, b.id) < (m.run_number, m.id)
+         WHERE COALESCE(b.parent_id::text, b.thread_id::text) = COALESCE(m.parent_id::text, m.thread_id::text)
+           AND b.role = m.role AND (b.run_number, b.id) < (m.run_number, m.id)
          ORDER BY b.run_number DESC, b.id DESC LIMIT %(limit)s)
         UNION ALL
         (SELECT b.run_number, b.id, b.message_id FROM chat_message b
-         WHERE b.thread_id = m.thread_id AND COALESCE(b.parent_id, 0) = COALESCE(m.parent_id, 0) AND b.role = m.role
-           AND (b.run_number, b.id) >= (m.run_number, m.id)
+         WHERE COALESCE(b.parent_id::text, b.thread_id::text) = COALESCE(m.parent_id::text, m.thread_id::text)
+           AND b.role = m.role AND (b.run_number, b.id) >= (m.run_number, m.id)
          ORDER BY b.run_number, b.id LIMIT %(limit)s)
     ) s WHERE m.id = ANY(%(messages)s) ORDER BY m.id, s.run_number, s.id
 """

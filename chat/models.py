@@ -7,7 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 
 
 class RunStatus(models.TextChoices):
@@ -123,7 +123,9 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["thread", "run_number", "id"], name="message_by_thread"),
             models.Index(
-                *(F("thread"), Coalesce("parent", 0), F("role"), F("run_number"), F("id")), name="message_by_place"
+                Coalesce(Cast("parent", models.TextField()), Cast("thread", models.TextField())),
+                *(F("role"), F("run_number"), F("id")),
+                name="message_by_place",
             ),
         ]
 

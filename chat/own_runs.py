@@ -24,9 +24,11 @@ class OwnRuns:
 
     event_log: EventLog
 
-    def runs_of(self, user_id: Any) -> QuerySet[Run]:
-        """The visible runs of a user, the newest first."""
-        visible = Run.objects.filter(user_id=user_id, thread__deleted_at=None)
+    def runs_of(self, user_id: Any, *, thread_id: uuid.UUID | None = None) -> QuerySet[Run]:
+        """The visible runs of a user, or of one thread of theirs, the newest first."""
+        # Of a thread: not by the user, lest PostgreSQL looks for the thread's among all runs of theirs.
+        whose = {"user_id": user_id} if thread_id is None else {"thread_id": thread_id, "thread__user_id": user_id}
+        visible = Run.objects.filter(thread__deleted_at=None, **whose)
         return without_content(visible).order_by("-run_number")
 
     def get_run(self, user_id: Any, run_id: uuid.UUID) -> Run:

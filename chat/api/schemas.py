@@ -105,7 +105,7 @@ class Message(Shape):
     """The first run of a question; the run that made an answer."""
     created_at: Time
     siblings: list[UUID]
-    """What stands in its place in any branch, in the order of asking, itself included."""
+    """What stands in its place in any branch, in the order of asking, itself included; of many the hundred nearest."""
     feedback: Feedback | None
 
 
@@ -152,6 +152,7 @@ class MessagePage(Shape):
 
     messages: list[Message]
     runs: list[Run]
+    """Of a question that was answered many times: its first run and the last ones."""
     previous: str | None
     """The page before it: `before`."""
 

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
     operations = [
         *built('thread', models.Index(*BY_ACTIVITY, condition=models.Q(('archived_at', None), ('deleted_at', None)), name='thread_by_activity_kept')),
         *built('thread', models.Index(*BY_ACTIVITY, condition=models.Q(('archived_at__isnull', False), ('deleted_at', None)), name='thread_by_activity_archived')),
-        *built('message', models.Index(models.F('thread'), django.db.models.functions.comparison.Coalesce('parent', 0), models.F('role'), models.F('run_number'), models.F('id'), name='message_by_place')),
+        *built('message', models.Index(django.db.models.functions.comparison.Coalesce(django.db.models.functions.comparison.Cast('parent', models.TextField()), django.db.models.functions.comparison.Cast('thread', models.TextField())), models.F('role'), models.F('run_number'), models.F('id'), name='message_by_place')),
         *built('run', models.Index(fields=['input_message', 'run_number'], name='run_by_question')),
         *built('run', models.Index(condition=models.Q(('status__in', ['failed', 'cancelled'])), fields=['user', 'status', 'run_number'], name='run_without_answer_by_user')),
         RemoveIndexConcurrently(model_name='thread', name='thread_by_activity'),

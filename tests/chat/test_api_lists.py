@@ -1,0 +1,152 @@
+"""What the API's lists cost, for people with few rows and with many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from rest_framework_simplejwt.tokens import AccessToken
+
+from chat.branches import NEAREST_SIBLINGS, NEWEST_RUNS
+from chat.models import Message, Role
+from netra.testing import rebuild
+from tests.api_lists import lists_of
+from tests.many_rows import Rows, write_rows
+
+# What is rolled back stays in tables and indexes for a while, and misleads the planner: here they begin empty.
+pytestmark = pytest.mark.usefixtures("transactional_db")
+
+FEW, MANY = 12, 2000
+# The person; what is asked for; what belongs to it.
+QUERIES = {
+    "threads": 4,
+    "threads, deep": 4,
+    "threads, archived": 4,
+    "threads, search: many": 4,
+    "threads, search: many, deep": 4,
+    "threads, search: few": 4,
+    "threads, search: none": 4,
+    "messages": 7,
+    "messages, deep": 7,
+    "messages, of a deep leaf": 7,
+    "messages, first page": 7,
+    "messages, many siblings": 7,
+    "runs": 2,
+    "runs, deep": 2,
+    "runs, of a thread": 2,
+    "runs, of a thread, few": 2,
+    "runs, failed": 2,
+    "runs, waiting": 2,
+    "runs, completed": 2,
+    "events": 3,
+    "events, deep": 3,
+    "approvals": 2,
+    "approvals of a run": 3,
+    "usage": 2,
+    "usage by day": 2,
+    "usage by agent": 2,
+    "usage by model": 2,
+    "usage by thread": 2,
+    "usage by user": 2,
+    "export, Markdown": 7,
+    "export, JSON": 6,
+    "agents": 1,
+    "tools": 1,
+    "mcp-servers": 1,
+    "supervisor": 3,
+}
+# These read all that they are about: sums, whole threads, and all texts when they do not have what is looked for.
+WHOLE = ("usage", "export", "threads, search: few", "threads, search: none")
+
+
+@pytest.fixture(autouse=True)
+def _as_configured() -> None:
+    rebuild()
+
+
+class Person:
+    """Somebody with so many rows of each kind, and what they ask."""
+
+    def __init__(self, name: str, rows: int, **written: Any) -> None:
+        self.user = get_user_model().objects.create_user(name, is_staff=True)
+        self.rows: Rows = write_rows(self.user.pk, rows, **written)
+        self.lists = lists_of(self.user.pk, self.rows)
+        self._client = Client(headers={"Authorization": f"Bearer {AccessToken.for_user(self.user)}"})
+
+    def get(self, path: str) -> Any:
+        answer = self._client.get(f"/api/{path}")
+        assert answer.status_code == 200, (path, answer.content)
+        return answer
+
+    def counted(self, count: Callable[[Callable[[], Any]], int]) -> dict[str, int]:
+        return {name: count(lambda path=path: self.get(path)) for name, path in self.lists.items()}  # type: ignore[misc]
+
+
+def queries(ask: Callable[[], Any]) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        ask()
+    return len(captured)
+
+
+def rows_read(ask: Callable[[], Any]) -> int:
+    """How many rows of its tables PostgreSQL has looked at, found by an index or not."""
+
+    def so_far() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables")
+            return int(cursor.fetchone()[0])
+
+    with transaction.atomic():
+        before = so_far()
+        ask()
+        return so_far() - before
+
+
+def test_a_list_costs_as_many_queries_whatever_there_is() -> None:
+    few, many = Person("few", FEW), Person("many", MANY)
+    assert few.counted(queries) == QUERIES
+    assert many.counted(queries) == QUERIES
+
+
+def test_a_page_reads_what_it_shows_however_much_there_is() -> None:
+    read = Person("many", MANY).counted(rows_read)
+    too_many = {name: number for name, number in read.items() if number > 400 and not name.startswith(WHOLE)}
+    assert too_many == {}
+    assert read["threads, search: none"] > MANY, "this is what is counted"
+
+
+def test_few_threads_are_found_among_many_that_are_put_away() -> None:
+    read = Person("many", MANY, few_away=False).counted(rows_read)
+    assert max(read["threads"], read["threads, archived"]) < 50
+
+
+def test_of_many_answers_to_one_question_the_nearest_are_named_and_all_can_be_reached() -> None:
+    person = Person("many", 301)
+    expected = list(
+        Message.objects.filter(thread=person.rows.crowded_thread, role=Role.ASSISTANT)
+        .order_by("id")
+        .values_list("message_id", flat=True)
+    )
+    seen = [str(expected[0])]
+    while True:
+        page = person.get(f"threads/{person.rows.crowded_thread}/messages?leaf={seen[-1]}").json()
+        question, answer = page["messages"]
+        assert question["siblings"] == [question["id"]]
+        place = answer["siblings"].index(seen[-1])
+        assert place == min(len(seen) - 1, NEAREST_SIBLINGS)
+        assert len(answer["siblings"]) - place <= NEAREST_SIBLINGS
+        runs = {run["id"]: run["output_message_id"] for run in page["runs"]}
+        assert runs[answer["run_id"]] == answer["id"]
+        assert question["run_id"] in runs
+        assert str(expected[-1]) in runs.values(), "the newest, which may be open"
+        assert len(runs) <= NEWEST_RUNS + 2
+        if answer["siblings"][place + 1 :] == []:
+            break
+        seen += answer["siblings"][place + 1 :]
+    assert seen == [str(message_id) for message_id in expected]
+    assert person.get(f"messages/{seen[150]}").json()["siblings"] == seen[100:200]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -90,7 +91,7 @@ class OwnRuns:
         if locked is not None and locked[1].user_id == user_id and locked[0].deleted_at is None:
             approval = Approval.objects.filter(run=locked[1], tool_call_id=command.tool_call_id).first()
         if locked is None or approval is None:
-            raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "There is no such request for approval")
+            raise _approval_not_found()
         if approval.approved is not None:
             details = {"approved": approval.approved, "by": approval.by}
             raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "It was resolved already", details=details)
@@ -101,6 +102,27 @@ class OwnRuns:
         runs.resolve(locked[1], approval, approved=command.approved, reason=command.reason.strip(), publisher=publisher)
         return ApprovalAccepted(run_id=str(command.run_id), tool_call_id=command.tool_call_id)
 
+    @transaction.atomic
+    def resolve_approvals(self, user_id: Any, thread_id: uuid.UUID, commands: Sequence[ResolveApproval]) -> int:
+        """Answer several of what one run of a thread waits for: all, or none of them.
+
+        Returns the number of the run's last request for approval: from there on it goes on. Raises ChatError as
+        `resolve_approval` does, also for a run of another thread.
+        """
+        for command in commands:
+            self.resolve_approval(user_id, command)
+        asked = RunEvent.objects.filter(
+            run_id=commands[0].run_id, run__thread_id=thread_id, type="approval_required"
+        ).order_by("-seq")
+        seq = asked.values_list("seq", flat=True).first()
+        if seq is None:
+            raise _approval_not_found()
+        return seq
+
 
 def run_not_found() -> ChatError:
     return ChatError(ErrorCode.RUN_NOT_FOUND, "There is no such run")
+
+
+def _approval_not_found() -> ChatError:
+    return ChatError(ErrorCode.APPROVAL_NOT_FOUND, "There is no such request for approval")

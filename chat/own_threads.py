@@ -98,6 +98,10 @@ class OwnThreads:
             raise ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
         return thread
 
+    def has_or_had_thread(self, user_id: Any, thread_id: uuid.UUID) -> bool:
+        """Whether this is one of the person's own threads, deleted ones included as long as they are kept."""
+        return Thread.objects.filter(user_id=user_id, id=thread_id).exists()
+
     def open_runs_by_thread(self, user_id: Any) -> Counter[uuid.UUID]:
         """How many open runs each thread of a user has. They are few, whatever the number of threads."""
         of_user = Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES)

@@ -3,7 +3,8 @@
 A question is the script: responses of the model separated by ";", in each of which words of text and calls stand,
 separated by "&". `write a` calls the tool that appends "a" to a file when a person allows it, `note a` the same without
 asking; `read a` is allowed by a person, too, and may be done again. `wait` returns when there is a file `go`,
-`outcomes` tells what the model was told of its calls. All files are in the folder SCRIPTED_FOLDER.
+`outcomes` tells what the model was told of its calls, `heard` what was said before, `think` what it thinks, and with
+`fail` it is away. All files are in the folder SCRIPTED_FOLDER.
 
     "Let me ask & write a; Thanks & note b; Done"
 """
@@ -18,9 +19,17 @@ from pathlib import Path
 
 from pydantic_ai import Tool
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ToolReturnPart, UserPromptPart
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
+from pydantic_ai.models.function import (
+    AgentInfo,
+    DeltaThinkingCalls,
+    DeltaThinkingPart,
+    DeltaToolCall,
+    DeltaToolCalls,
+    FunctionModel,
+)
 
 from agents.definition import AgentDefinition
+from agents.errors import ModelError
 from agents.models.choice import ChosenModel
 from agents.pydantic_agent import PydanticAgent
 from agents.toolset import REPEATABLE
@@ -67,7 +76,9 @@ async def wait(text: str = "") -> str:
     return "gone on"
 
 
-async def respond(messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
+async def respond(
+    messages: list[ModelMessage], _info: AgentInfo
+) -> AsyncIterator[str | DeltaToolCalls | DeltaThinkingCalls]:
     asked = max(number for number, message in enumerate(messages) if _question(message) is not None)
     responses = [message for message in messages[asked:] if isinstance(message, ModelResponse)]
     script = (_question(messages[asked]) or "").split(";")
@@ -82,19 +93,34 @@ async def respond(messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterat
             yield {number: call}
         elif word == "outcomes":
             yield ", ".join(_outcomes(messages))
+        elif word == "heard":
+            yield ", ".join(_heard(messages[:asked])) or "nothing"
+        elif word == "think":
+            yield {number: DeltaThinkingPart(content=text)}
+        elif word == "fail":
+            raise ModelError("The model is away", retryable=True)
         else:
             yield piece.strip()
 
 
 def _question(message: ModelMessage) -> str | None:
+    """The newest one: those that had no answer stand before it."""
     parts = message.parts if isinstance(message, ModelRequest) else ()
-    return next((str(part.content) for part in parts if isinstance(part, UserPromptPart)), None)
+    return next((str(part.content) for part in reversed(parts) if isinstance(part, UserPromptPart)), None)
 
 
 def _outcomes(messages: list[ModelMessage]) -> list[str]:
     """What the model was told of its calls."""
     parts = [part for message in messages if isinstance(message, ModelRequest) for part in message.parts]
     return [f"{part.outcome}: {part.content}" for part in parts if isinstance(part, ToolReturnPart)]
+
+
+def _heard(messages: list[ModelMessage]) -> list[str]:
+    """What the person said, and what was answered."""
+    questions = (
+        _question(message) or (message.text if isinstance(message, ModelResponse) else "") for message in messages
+    )
+    return [text for text in questions if text]
 
 
 scripted = PydanticAgent(

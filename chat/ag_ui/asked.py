@@ -41,12 +41,14 @@ class History:
     """What the client shows, up to its newest question: never read, only shown to it again.
 
     `messages` is a JSON array, without the oldest ones when there are too many. `is_outrun`: the client shows more
-    behind the question. `calls` are the tool calls that it shows.
+    behind the question, of which `outrun_reasons` tells whether reasoning is there. `calls` are the tool calls that it
+    shows.
     """
 
     messages: bytes = b"[]"
-    is_outrun: bool = False
     has_reasoning: bool = False
+    is_outrun: bool = False
+    outrun_reasons: bool = False
     calls: frozenset[str] = frozenset()
 
 
@@ -141,8 +143,9 @@ def _history(messages: Sequence[Message], end: int, kept_bytes: int) -> History:
     newest = shown[len(shown) - len(kept) :]
     return History(
         messages=b"[" + b",".join(reversed(kept)) + b"]",
-        is_outrun=end < len(messages),
         has_reasoning=any(isinstance(message, ReasoningMessage) for message in newest),
+        is_outrun=end < len(messages),
+        outrun_reasons=any(isinstance(message, ReasoningMessage) for message in messages[end:]),
         calls=frozenset(_calls(messages)),
     )
 

@@ -127,7 +127,7 @@ class Translation:
         self._custom("run", value)
         self._silent = followed.behind > 0
         if self._asked.history.is_outrun:
-            self._show_again(reasoned=True)
+            self._show_again(reasoned=self._asked.history.outrun_reasons)
         return self._taken()
 
     def translate(self, frame: Mapping[str, Any]) -> list[BaseEvent]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 from chat.protocol.commands import AgentName, Text, WhenBusy, storable
 
@@ -107,6 +108,21 @@ class ExecuteBody(AskBody):
 
     type: AgentName
     """The agent's name, as `GET /api/agents` has it."""
+
+
+class AgUiBody(Body):
+    """AG-UI 1.0's `RunAgentInput`. Of `messages` only the newest one of a user is read; other fields are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    thread_id: Annotated[StrictStr, Field(min_length=1, max_length=1000)]
+    """The id of a thread of the person's, or any other name for one."""
+    run_id: Annotated[StrictStr, Field(min_length=1, max_length=1000)]
+    """The client's name for this answer."""
+    messages: list[dict[str, Any]]
+    """AG-UI's messages, the newest last."""
+    resume: list[dict[str, Any]] | None = None
+    """Answers to the interrupts of the run that waits: `{interruptId, status, payload?: {approved, reason?}}`."""
 
 
 class RegenerateBody(Body):

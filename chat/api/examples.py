@@ -121,6 +121,11 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     bodies.MessageBody: {"content": "What is 6 * 7?", "message_id": QUESTION},
     bodies.AskBody: {"message": "What is 6 * 7?"},
     bodies.ExecuteBody: {"type": "assistant", "message": "What is 6 * 7?"},
+    bodies.AgUiBody: {
+        "threadId": "my sums",
+        "runId": "c1c0e7f5-8d05-4c69-9a52-6f1d1d7b1f0a",
+        "messages": [{"id": QUESTION, "role": "user", "content": "What is 6 * 7?"}],
+    },
     bodies.RegenerateBody: {"agent": "assistant"},
     bodies.DecisionBody: {"approved": False, "reason": "Not that page"},
     bodies.FeedbackBody: {"rating": "up", "text": "Just what I asked for"},
@@ -172,3 +177,6 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
 }
 
 STREAM = f"retry: 2000\n\nid: 6\ndata: {json.dumps(EVENT_JSON)}\n\n"
+_AG_UI_TEXT = {"type": "TEXT_MESSAGE_CONTENT", "messageId": ANSWER, "delta": "6 * 7"}
+# Of an operation whose events are not a run's.
+STREAM_OF = {"run_agent_for_ag_ui": f"retry: 2000\n\ndata: {json.dumps(_AG_UI_TEXT)}\n\n"}

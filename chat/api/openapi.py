@@ -13,7 +13,7 @@ from typing import Any
 from chat.api import codes
 from chat.api.documented import ERROR_CODES, EVENT_STREAM
 from chat.api.errors import STATUS_OF_CODE
-from chat.api.examples import EXAMPLES, STREAM
+from chat.api.examples import EXAMPLES, STREAM, STREAM_OF
 from chat.api.schemas import Error
 from chat.asyncapi.schemas import Untitled, table
 from chat.errors import ErrorCode
@@ -207,7 +207,7 @@ def _complete_answers(operation: Json) -> None:
         if EVENT_STREAM in answer.get("content", {}):
             answer["content"][EVENT_STREAM] = {
                 "schema": {"type": "string", "description": "Server-sent events (HTML standard, section 9.2)."},
-                "examples": {"events": {"value": STREAM}},
+                "examples": {"events": {"value": STREAM_OF.get(operation["operationId"], STREAM)}},
             }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from chat.api import (
+    ag_ui,
     agents,
     approvals,
     documents,
@@ -29,6 +30,7 @@ urlpatterns = [
     path("agents/execute", execute.Execute.as_view()),
     path("agents", agents.Agents.as_view()),
     path("agents/<str:name>", agents.Agent.as_view()),
+    path("agents/<str:name>/ag-ui", ag_ui.AgUi.as_view()),
     path("tools", agents.Tools.as_view()),
     path("supervisor", supervisor.Supervisor.as_view()),
     path("usage", usage.Usage.as_view()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -38,7 +38,11 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """A request, and its one answer. `on_disconnect` is called when the client leaves before the stream has ended."""
+    """A request, and its one answer.
+
+    `on_disconnect` is called when the client leaves before the stream has ended, `last_events` for an error when it has
+    begun.
+    """
 
     def __init__(
         self, chat: ChatConfig, scope: dict[str, Any], receive: Any, send: Any, *, correlation_id: str
@@ -49,11 +53,13 @@ class Exchange:
         self.query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         self.log = logger.bind(path=scope["path"])
         self.streamed = False
-        self.on_disconnect: Callable[[], Awaitable[None]] | None = None
+        self.on_disconnect: Callable[[], Awaitable[object]] | None = None
+        self.last_events: Callable[[ChatError], Sequence[ServerEvent]] = _error_frames
         self._receive = receive
         self._send = send
         self._begun = asyncio.Event()
         self._body_read = False
+        self._gone = False
 
     # The request
 
@@ -108,14 +114,20 @@ class Exchange:
         leaving = asyncio.ensure_future(self._until_disconnect())
         try:
             await asyncio.wait({streaming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not streaming.done() and self.on_disconnect is not None:
-                await self.on_disconnect()
+            if (self._gone or not streaming.done()) and self.on_disconnect is not None:
+                await self._left(self.on_disconnect)
         finally:
             for task in (streaming, leaving):
                 task.cancel()
             await asyncio.wait({streaming, leaving})
         if not streaming.cancelled():
             streaming.result()
+
+    async def _left(self, on_disconnect: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await on_disconnect()
+        except Exception as error:  # noqa: BLE001 - there is nobody left to be told but the log
+            self._coded(error)
 
     async def _until_disconnect(self) -> None:
         """Until the answer begins, what is received is the body."""
@@ -134,6 +146,7 @@ class Exchange:
             else:
                 await self._respond(204, b"", {})
         except (ClientGone, OSError, Disconnected) as error:
+            self._gone = True
             self.log.debug("client_gone", cause=repr(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered with a code
             await self._fail(self._coded(error))
@@ -157,7 +170,7 @@ class Exchange:
 
     async def _fail(self, error: ChatError) -> None:
         if self._begun.is_set():
-            await self._write(ServerEvent(error_frame(error).encode()).encode(), more=False)
+            await self._write(b"".join(event.encode() for event in self.last_events(error)), more=False)
             return
         code = status_of(error)
         body = pydantic_core.to_json(error_json(error, self.correlation_id))
@@ -185,3 +198,7 @@ class Exchange:
 
     async def _write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _error_frames(error: ChatError) -> list[ServerEvent]:
+    return [ServerEvent(error_frame(error).encode())]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from chat.handshake import header
-from chat.streams import person, runs
+from chat.streams import ag_ui, person, runs
 from chat.streams.exchange import Events, Exchange
 from chat.streams.sse import accepts_events
 
@@ -27,6 +27,7 @@ ROUTES: list[tuple[str, re.Pattern[str], Handler]] = [
     ("GET", re.compile(rf"/api/runs/(?P<run_id>{UUID})/events"), runs.run_events),
     ("POST", re.compile(r"/api/agents/execute"), runs.execute),
     ("POST", re.compile(r"/api/agents/(?P<agent>[^/]+)"), runs.execute),
+    ("POST", re.compile(r"/api/agents/(?P<agent>[^/]+)/ag-ui"), ag_ui.run_agent),
 ]
 
 

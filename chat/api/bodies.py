@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from chat.protocol.commands import AgentName, Text, WhenBusy, storable
+from chat.protocol.commands import AgentName, Reason, Text, WhenBusy, storable
 
 # White space around it is not counted, and not kept.
 Title = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)]
@@ -136,7 +136,7 @@ class DecisionBody(Body):
     """The answer to a request for approval."""
 
     approved: StrictBool
-    reason: Annotated[Text, Field(max_length=2000)] = ""
+    reason: Reason = ""
     """What the model is told."""
 
 

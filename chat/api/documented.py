@@ -15,6 +15,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from pydantic import BaseModel
 from rest_framework import status
 
+from agents.account import DIMENSIONS
 from chat.api.bodies import Body
 from chat.asyncapi.schemas import REFERENCE, Untitled
 from chat.errors import ErrorCode
@@ -105,10 +106,17 @@ IF_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The `ETag` under which the thread was seen. When it has changed since: 412 `PRECONDITION_FAILED`.",
 )
+MOMENT = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
 USAGE = [
-    OpenApiParameter("since", OpenApiTypes.STR, description="A day, or a time with a zone. 30 days before `until`."),
-    OpenApiParameter("until", OpenApiTypes.STR, description="A day, or a time with a zone. Now."),
-    OpenApiParameter("by", OpenApiTypes.STR, description="Some of day, agent, model, thread, user; commas between."),
+    OpenApiParameter("since", MOMENT, description="A day, or a time with a zone. Otherwise 30 days before `until`."),
+    OpenApiParameter("until", MOMENT, description="A day, or a time with a zone. Otherwise now."),
+    OpenApiParameter(
+        "by",
+        {"type": "array", "items": {"type": "string", "enum": list(DIMENSIONS)}, "uniqueItems": True},
+        explode=False,
+        style="form",
+        description="What each row is about, commas between. `user` only together with `everyone`.",
+    ),
     OpenApiParameter("everyone", OpenApiTypes.BOOL, description="All people's requests: for staff."),
 ]
 LAST_EVENT_ID = OpenApiParameter(

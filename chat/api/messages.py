@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from chat import branches, posting
 from chat.api import bodies, schemas
 from chat.api.documented import BEGINS, OF_ASKING, OF_BEGINNING, documented
-from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, query_of
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import acceptance_json, message_json, run_json
 from chat.errors import ChatError, ErrorCode
@@ -46,8 +46,9 @@ class ThreadMessages(APIView):
     def get(self, request: Request, thread_id: uuid.UUID) -> Response:
         service = thread_service()
         thread = service.get_thread(request.user.pk, thread_id)
-        limit = page_limit(request)
-        leaf = _leaf(service, thread, request.query_params)
+        asked = query_of(PlaceSerializer, request)
+        limit = asked["limit"]
+        leaf = _leaf(service, thread, asked)
         way = branches.way_to(leaf, limit=limit + 1) if leaf is not None else []
         page, more = cut(way[::-1], limit)
         page.reverse()
@@ -128,12 +129,9 @@ def _leaf(service: ThreadService, thread: Thread, asked: Mapping[str, Any]) -> M
         (pk,) = decode_cursor(before, number)
         shown = messages.filter(pk=pk).select_related("parent").first()
         return shown.parent if shown is not None else None
-    if not (named := asked.get("leaf")):
+    if (named := asked.get("leaf")) is None:
         return branches.end_of(thread)
-    try:
-        leaf = messages.filter(message_id=uuid.UUID(named)).first()
-    except ValueError:
-        raise ChatError(ErrorCode.INVALID_MESSAGE, "leaf: must be the id of a message") from None
+    leaf = messages.filter(message_id=named).first()
     if leaf is None:
         raise ChatError(ErrorCode.MESSAGE_NOT_FOUND, "There is no such message")
     return leaf

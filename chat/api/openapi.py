@@ -100,7 +100,10 @@ PARAMETERS: dict[str, Json] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "tool_call_id": {"description": "The tool call, as `approval_required` names it."},
-    "name": {"description": "An agent's name, as `GET /api/agents` has it."},
+    "name": {
+        "description": "An agent's name, as `GET /api/agents` has it.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64},
+    },
 }
 
 # What an answer names, and some of what can be done with it next.
@@ -131,7 +134,9 @@ def complete(result: Json, **_context: Any) -> Json:
     """drf-spectacular's hook: the whole document, from what it has made of the views."""
     operations = list(_operations(result["paths"]))
     for path, operation in operations:
-        operation.setdefault("security", [])
+        # Who needs no token always sends JSON: a page of another site could send anything else.
+        if not operation.setdefault("security", []) and "requestBody" in operation:
+            operation["requestBody"]["required"] = True
         _describe_parameters(operation)
         _add_links(operation)
         _add_errors(path, operation)

@@ -27,10 +27,11 @@ class PageSerializer(serializers.Serializer[Any]):
     cursor = serializers.CharField(required=False, help_text="`next` of a page: the page after it.")
 
 
-def page_limit(request: Request) -> int:
-    page = PageSerializer(data=request.query_params)
-    page.is_valid(raise_exception=True)
-    return int(page.validated_data["limit"])
+def query_of(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What the query of a request asks for. An empty value is a value. Raises rest_framework's ValidationError."""
+    asked = kind(data=request.query_params.dict())
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
 
 
 def encode_cursor(*place: Any) -> str:

@@ -14,7 +14,7 @@ from chat import posting
 from chat.api import bodies, schemas
 from chat.api.documented import LAST_EVENT_ID, OF_BEGINNING, documented
 from chat.api.messages import accepted_response
-from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, page_limit
+from chat.api.paging import MAX_PAGE, PageSerializer, cut, decode_cursor, encode_cursor, number, query_of
 from chat.api.serving import chat_config, thread_service
 from chat.api.shapes import run_json
 from chat.errors import ChatError, ErrorCode
@@ -42,12 +42,11 @@ class Runs(APIView):
         tag="runs",
     )
     def get(self, request: Request) -> Response:
-        asked = RunFilterSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        limit = page_limit(request)
-        thread_id = asked.validated_data.pop("thread_id", None)
-        runs = thread_service().runs_of(request.user.pk, thread_id=thread_id).filter(**asked.validated_data)
-        if cursor := request.query_params.get("cursor"):
+        asked, page_asked = query_of(RunFilterSerializer, request), query_of(PageSerializer, request)
+        limit = page_asked["limit"]
+        thread_id = asked.pop("thread_id", None)
+        runs = thread_service().runs_of(request.user.pk, thread_id=thread_id).filter(**asked)
+        if cursor := page_asked.get("cursor"):
             (below,) = decode_cursor(cursor, number)
             runs = runs.filter(run_number__lt=below)
         page, more = cut(runs[: limit + 1], limit)
@@ -121,9 +120,8 @@ class RunEvents(APIView):
         tag="runs",
     )
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
-        asked = EventsPageSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        after, limit = asked.validated_data["after"], asked.validated_data["limit"]
+        asked = query_of(EventsPageSerializer, request)
+        after, limit = asked["after"], asked["limit"]
         run = thread_service().get_run(request.user.pk, run_id)
         stored = RunEvent.objects.filter(run=run, seq__gt=after, seq__lte=run.last_seq).order_by("seq")
         page, more = cut(stored[: limit + 1], limit)

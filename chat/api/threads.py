@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from chat.api import bodies, schemas
 from chat.api.documented import IF_MATCH, documented
-from chat.api.paging import PageSerializer, cut, decode_cursor, encode_cursor, moment, page_limit
+from chat.api.paging import PageSerializer, cut, decode_cursor, encode_cursor, moment, query_of
 from chat.api.serving import thread_service
 from chat.errors import ErrorCode
 from chat.models import Thread
@@ -42,12 +42,11 @@ class Threads(APIView):
     )
     def get(self, request: Request) -> Response:
         service, user_id = thread_service(), request.user.pk
-        asked = ThreadSearchSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        limit = page_limit(request)
+        asked, page_asked = query_of(ThreadSearchSerializer, request), query_of(PageSerializer, request)
+        limit = page_asked["limit"]
         version = service.threads_version(user_id)
-        threads = service.find_threads(user_id, **asked.validated_data)
-        if cursor := request.query_params.get("cursor"):
+        threads = service.find_threads(user_id, **asked)
+        if cursor := page_asked.get("cursor"):
             updated_at, thread_id = decode_cursor(cursor, moment, uuid.UUID)
             # The first condition says where in the index to begin.
             threads = threads.filter(Q(updated_at__lte=updated_at), Q(updated_at__lt=updated_at) | Q(id__lt=thread_id))

@@ -18,6 +18,7 @@ from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
 from chat.account import usage_and_total
 from chat.api import schemas
 from chat.api.documented import USAGE, documented
+from chat.api.paging import query_of
 from chat.errors import ErrorCode
 from chat.protocol import timestamp
 from chat.run_event import now
@@ -31,7 +32,7 @@ LATEST = datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC)
 class MomentField(serializers.Field[datetime.datetime, str, str, Any]):
     """A day (its beginning, UTC) or a time with a zone, as RFC 3339 writes them."""
 
-    default_error_messages = {"invalid": "must be a date, or a time with a zone"}
+    default_error_messages = {"invalid": "must be a date, or a time with a zone, of the years from 2000 to 2199"}
 
     def to_internal_value(self, data: str) -> datetime.datetime:
         try:
@@ -87,9 +88,7 @@ class Usage(APIView):
         tag="usage",
     )
     def get(self, request: Request) -> Response:
-        asked = UsageSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        wish = asked.validated_data
+        wish = query_of(UsageSerializer, request)
         if wish["everyone"] and not request.user.is_staff:
             raise PermissionDenied("Only staff may see what others have used")
         query = UsageQuery(**wish, limit=MAX_ROWS + 1)

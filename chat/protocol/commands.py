@@ -52,10 +52,11 @@ def _not_blank(text: str) -> str:
 
 
 Text = Annotated[StrictStr, AfterValidator(storable)]
-Ref = Annotated[Text, Field(max_length=MAX_REF_LENGTH)]
+Ref = Annotated[StrictStr, Field(max_length=MAX_REF_LENGTH), AfterValidator(storable)]
 Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Reason = Annotated[StrictStr, Field(max_length=2000), AfterValidator(storable)]
 Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
-AgentName = Annotated[Text, Field(min_length=1, max_length=64)]
+AgentName = Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(storable)]
 WhenBusy = Literal["enqueue", "interrupt", "reject"]
 
 
@@ -141,7 +142,7 @@ class ResolveApproval(Command):
     run_id: UUID
     tool_call_id: Annotated[Text, Field(min_length=1, max_length=200)]
     approved: Annotated[bool, Field(strict=True)]
-    reason: Annotated[Text, Field(max_length=2000)] = ""
+    reason: Reason = ""
 
 
 class RefreshToken(Command):

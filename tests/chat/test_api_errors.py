@@ -171,6 +171,34 @@ def test_what_is_wrong_with_a_query_is_told_as_of_a_body(api: Client, path: str)
     assert error["error_message"] == f"{problem['field']}: {problem['problem']}"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/threads?cursor=",
+        "/api/threads?limit=",
+        "/api/threads?archived=",
+        "/api/runs?cursor=",
+        "/api/runs?thread_id=",
+        "/api/runs?status=",
+        "/api/threads/{thread}/messages?leaf=",
+        "/api/threads/{thread}/messages?before=",
+        "/api/runs/{run}/events?after=",
+        "/api/usage?since=",
+    ],
+)
+def test_an_empty_value_in_a_query_is_not_as_if_there_were_none(api: Client, path: str) -> None:
+    begun = api.post("/api/agents/execute", {"type": "assistant", "message": "Q"}, content_type=JSON).json()
+    asked = path.format(thread=begun["thread_id"], run=begun["run_id"])
+    error = refused(api.get(asked), 400, "INVALID_MESSAGE")
+    assert [problem["field"] for problem in error["details"]["problems"]] == [path.partition("?")[2].rstrip("=")]
+
+
+@pytest.mark.parametrize("path", [f"/api/messages/{ID}/regenerate", f"/api/threads/{ID}/messages"])
+def test_too_long_a_name_of_an_agent_is_said_to_be_too_long(api: Client, path: str) -> None:
+    error = refused(api.post(path, {"content": "Q", "agent": "a" * 65}, content_type=JSON), 400, "INVALID_MESSAGE")
+    assert error["error_message"] == "agent: string should have at most 64 characters"
+
+
 @pytest.mark.parametrize("agent", ["\x00", "é", "a" * 300, "..", "assistant%20"])
 def test_an_agent_that_nobody_has_is_not_found(api: Client, agent: str) -> None:
     refused(api.generic("GET", f"/api/agents/{agent}"), 404, "AGENT_NOT_FOUND")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import time
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ async def health(visit: Visit) -> Observation:
     body = json_object(response)
     if body.get("service") != "netra":
         return Observation(summary=f"{in_words(facts)}, not by Netra", facts=facts, symptom=Symptom.NOT_NETRA)
-    facts |= {name: body.get(name) for name in ("service", "status", "environment", "uptime_seconds")}
+    facts |= {name: body.get(name) for name in ("service", "environment", "uptime_seconds")}
     return Observation(
         summary=f"Netra ({facts['server'] or 'no Server header'}), {facts['environment']}, "
         f"up {facts['uptime_seconds']} s",
@@ -81,7 +80,7 @@ async def ready(visit: Visit) -> Observation:
         return Observation(summary=in_words(facts), facts=facts, degraded=True, notes=notes)
     if response.status_code != HTTPStatus.OK or not isinstance(services, dict):
         return Observation(summary=in_words(facts), facts=facts, symptom=Symptom.STATUS)
-    degraded = degraded_services(services)
+    visit.degraded = degraded = degraded_services(services)
     return Observation(
         summary=f"degraded: {', '.join(degraded)}" if degraded else "all services are ready",
         facts=facts,
@@ -141,16 +140,14 @@ def _given(given: str) -> Observation:
 
 def read_claims(encoded: str) -> dict[str, Any]:
     """What a token says, its signature unread. Raises ValueError when it is no JWT."""
-    parts = encoded.split(".")
-    if len(parts) != 3:
-        raise ValueError("not three parts")
     try:
-        header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
-    if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise ValueError("not objects")  # noqa: TRY004 - of the text, not of a type here
-    return claims | {"alg": header.get("alg")}
+        header, claims, _ = encoded.split(".")
+        decoded = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (header, claims)]
+    except ValueError:
+        raise ValueError("no JWT") from None
+    if not all(isinstance(part, dict) for part in decoded):
+        raise ValueError("no JWT")
+    return {**decoded[1], "alg": decoded[0].get("alg")}
 
 
 def _times(claims: Mapping[str, Any]) -> dict[str, Any]:

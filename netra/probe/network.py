@@ -10,6 +10,7 @@ import socket
 import ssl
 from typing import Any
 
+import httpx
 from cryptography import x509
 
 from netra.probe.observation import Observation, Symptom
@@ -76,15 +77,17 @@ async def secure(visit: Visit) -> Observation:
     try:
         found = await _handshake(visit, visit.target.tls)
     except TimeoutError:
-        return _tls_failed({"error": "no answer", "reason": "TIMED_OUT"})
+        plain = await _plain_http(visit)
+        return _tls_failed({"error": "no answer", "reason": "TIMED_OUT", "plain_http": plain})
     except ssl.SSLCertVerificationError as error:
         facts = {"error": error.verify_message, "reason": "CERTIFICATE", "verify_code": error.verify_code}
         with contextlib.suppress(OSError, TimeoutError):
             facts |= await _handshake(visit, _unverified())
         return _tls_failed(facts)
     except OSError as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
-        return _tls_failed({"error": getattr(error, "strerror", None) or str(error), "reason": reason})
+        said, reason = getattr(error, "strerror", None) or str(error), getattr(error, "reason", None)
+        facts = {"error": said, "reason": reason or type(error).__name__, "plain_http": await _plain_http(visit)}
+        return _tls_failed(facts)
     left = found.get("days_left", EXPIRES_SOON_DAYS)
     notes: tuple[str, ...] = (f"The certificate ends in {left} days",) if 0 <= left < EXPIRES_SOON_DAYS else ()
     if not visit.target.tls.check_hostname:
@@ -96,6 +99,15 @@ async def secure(visit: Visit) -> Observation:
 
 def _tls_failed(facts: dict[str, Any]) -> Observation:
     return Observation(summary=facts["error"], facts=facts, symptom=Symptom.TLS_FAILED)
+
+
+async def _plain_http(visit: Visit) -> int | None:
+    """The status that the port answers without TLS."""
+    plain = httpx.URL(visit.target.url).copy_with(scheme="http", port=visit.target.port)
+    try:
+        return (await visit.session.http.get(f"{plain}/health")).status_code
+    except httpx.TransportError:
+        return None
 
 
 async def speaks_tls(visit: Visit) -> bool:

@@ -100,7 +100,7 @@ async def _observed(look: Look, visit: Visit) -> Observation:
             summary=f"the socket was closed with {socket.close_code}", facts=ended, symptom=Symptom.CLOSED
         )
     except ProtocolViolation as error:
-        return Observation(summary=str(error), symptom=Symptom.NOT_WHOLE)
+        return Observation(summary=f"An event was left out: {error}", symptom=Symptom.NOT_WHOLE)
     except NotProtocol as error:
         return Observation(summary=str(error), facts={"error": str(error)}, symptom=Symptom.NOT_PROTOCOL)
     except httpx.TransportError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from netra.probe.observation import Outcome, Report, StageResult
+from netra.probe.observation import Diagnosis, Outcome, Report, StageResult
 
 WIDTH = 110
 _SHOWN = {Outcome.FAILED: "FAILED"}
@@ -51,7 +51,7 @@ def _stage(result: StageResult) -> dict[str, Any]:
 
 
 def to_text(report: Report) -> str:
-    lines = [f"{report.url} ({report.label} in its log)", ""]
+    lines = [f"{report.url} (test_label={report.label} in its log)", ""]
     for result in report.results:
         seen = result.observation
         time = "" if result.milliseconds is None else f"{result.milliseconds:,.0f} ms"
@@ -61,25 +61,20 @@ def to_text(report: Report) -> str:
         lines += [part for note in (seen.notes if seen else ()) for part in _wrapped(_one_line(note), "      note: ")]
     lines.append("")
     if report.failed is not None and report.diagnosis is not None:
-        lines += _failure(report)
+        lines += _failure(report.failed, report.diagnosis)
     else:
         lines.append(_CONCLUSIONS[report.outcome])
     if report.thread:
-        lines += _wrapped(f"{report.thread}.", "")
+        lines += ["", *_wrapped(f"{report.thread}.", "")]
     return "\n".join(lines) + "\n"
 
 
-def _failure(report: Report) -> list[str]:
-    failed, diagnosis = report.failed, report.diagnosis
-    assert failed is not None  # noqa: S101 - the caller has looked
-    assert diagnosis is not None  # noqa: S101
-    first, *reasons = diagnosis.chain
-    lines = [f"{failed.stage} failed: {diagnosis.cause}", ""]
-    lines += _wrapped(f"{first}.", "  ")
-    lines += [part for reason in reasons for part in _wrapped(f"{reason}.", "  → ")]
+def _failure(failed: StageResult, diagnosis: Diagnosis) -> list[str]:
+    first, *reasons = (f"{sentence.rstrip('.')}." for sentence in diagnosis.chain)
+    lines = [f"{failed.stage} failed: {diagnosis.cause}", "", *_wrapped(first, "  ")]
+    lines += [part for reason in reasons for part in _wrapped(reason, "  → ")]
     lines += ["", "  Look at:"]
-    lines += [part for place in diagnosis.look_at for part in _wrapped(place, "  - ")]
-    return [*lines, ""]
+    return [*lines, *(part for place in diagnosis.look_at for part in _wrapped(place, "  - "))]
 
 
 def _wrapped(text: str, begin: str) -> list[str]:

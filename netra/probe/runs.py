@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,22 +11,16 @@ import httpx
 
 from netra.client.session import ApiError, SignedOut
 from netra.client.socket import TERMINAL, Frame
+from netra.probe.events import QUESTION, facts_of, five_events, resumed_run
 from netra.probe.observation import Observation, Symptom
 from netra.probe.sockets import ESTABLISHED_SECONDS, error_facts, greeted
 from netra.probe.visit import STRANGE, THREAD_TITLE, NotProtocol, Visit
 
-# It needs a tool that the agents of the roster have, and a number that a model does not guess.
-QUESTION = "What is 17.5 % of 2480?"
-TOOL = "calculate"
 # A question whose answer takes a while.
 LONG_QUESTION = "What can you do?"
-FIVE = ("agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed")
-OFFLINE = "offline"
 # So many times as long as one answer is waited for may pass from an agent's start to its end.
 RUN_FACTOR = 12
-# Events that only the position check delivers come up to two seconds late, and wake-ups within milliseconds.
-LATE_SECONDS = 0.5
-# Nothing of a run follows before a person has done something.
+# Nothing of a run follows these, at least before a person has done something.
 ENDS = TERMINAL | {"approval_required"}
 
 
@@ -38,12 +31,9 @@ async def message(visit: Visit) -> Observation:
         visit.thread_id = str((await visit.rest("POST", "/api/threads", {"title": title})).get("id"))
     except (ApiError, SignedOut) as error:
         return _refused_over_rest(error)
-    reply = await _post(visit, QUESTION, "message")
+    reply = await _post(visit, QUESTION, "question")
     if reply["type"] != "message_accepted":
-        facts = error_facts(reply) | {"over": "socket"}
-        return Observation(
-            summary=f"{facts['error_code']}: {facts['error_message']}", facts=facts, symptom=Symptom.REFUSED
-        )
+        return _refused(reply)
     facts = {name: reply.get(name) for name in ("thread_id", "message_id", "run_id", "run_number")}
     return Observation(
         summary=f"accepted, for the agent {visit.agent.get('name')}",
@@ -52,7 +42,7 @@ async def message(visit: Visit) -> Observation:
 
 
 async def _choose_agent(visit: Visit) -> None:
-    """The agent that will be asked, as REST describes it. Raises ApiError."""
+    """The agent that will be asked, as REST describes it. Raises ApiError and SignedOut."""
     if visit.target.agent is not None:
         visit.agent = await visit.rest("GET", f"/api/agents/{quote(visit.target.agent, safe='')}")
         return
@@ -63,7 +53,7 @@ async def _choose_agent(visit: Visit) -> None:
 
 
 def _refused_over_rest(error: ApiError | SignedOut) -> Observation:
-    """A token that REST refuses and cannot be renewed is SignedOut."""
+    """A token that REST refuses and that cannot be renewed is SignedOut."""
     facts: dict[str, Any] = {"over": "REST", "error_code": "INVALID_TOKEN", "error_message": str(error)}
     if isinstance(error, ApiError):
         details = error.details | {"correlation_id": error.correlation_id}
@@ -71,6 +61,12 @@ def _refused_over_rest(error: ApiError | SignedOut) -> Observation:
     return Observation(
         summary=f"over REST: {facts['error_code']}, {facts['error_message']}", facts=facts, symptom=Symptom.REFUSED
     )
+
+
+def _refused(reply: Frame) -> Observation:
+    facts = error_facts(reply) | {"over": "socket"}
+    summary = f"{facts['error_code']}: {facts['error_message']}"
+    return Observation(summary=summary, facts=facts, symptom=Symptom.REFUSED)
 
 
 async def _post(visit: Visit, content: str, ref: str) -> Frame:
@@ -84,126 +80,28 @@ async def _post(visit: Visit, content: str, ref: str) -> Frame:
     return reply
 
 
-# The five events
-
-
 async def events(visit: Visit) -> Observation:
-    try:
-        async with asyncio.timeout(visit.target.timeout):
-            await _until(visit, ENDS | {"agent_started"})
-        async with asyncio.timeout(visit.target.timeout * RUN_FACTOR):
-            await _until(visit, ENDS)
-    except TimeoutError:
-        return await _not_ended(visit)
-    found = _events(visit)
-    facts = _facts(visit, found) | {"late_seconds": _lateness(visit)}
-    if found[-1]["type"] != "agent_completed":
-        return _run_failed(facts, found[-1])
-    if problem := _problem(found):
-        return Observation(summary=problem, facts=facts, symptom=Symptom.NOT_WHOLE)
-    kinds = [kind for kind in facts["types"] if kind in FIVE]
-    if "tool_executing" not in kinds:
-        return _without_tool(visit, facts, kinds)
-    if not _in_order(kinds):
-        return Observation(summary=", ".join(kinds), facts=facts, symptom=Symptom.WRONG_ORDER)
-    return _observed(f"the five events in order, by {facts['model']}", facts, _late_notes(facts["late_seconds"]))
-
-
-def _observed(summary: str, facts: dict[str, Any], notes: tuple[str, ...]) -> Observation:
-    return Observation(summary=summary, facts=facts, notes=notes, degraded=bool(facts["late_seconds"]) and bool(notes))
-
-
-def _without_tool(visit: Visit, facts: dict[str, Any], kinds: Sequence[str]) -> Observation:
-    """A language model may do without. The offline model calls the tool of this question if its agent has it."""
-    tools = [tool.get("name") for tool in visit.agent.get("tools", ())]
-    facts |= {"agent": visit.agent.get("name"), "has_tool": TOOL in tools}
-    if not _in_order(kinds, without_tool=True):
-        return Observation(summary=", ".join(kinds), facts=facts, symptom=Symptom.WRONG_ORDER)
-    if facts["model"] == OFFLINE and facts["has_tool"]:
-        return Observation(summary="the offline model called no tool", facts=facts, symptom=Symptom.NO_TOOL)
-    why = (
-        f"The model {facts['model']} answered without a tool"
-        if facts["has_tool"]
-        else f"The agent {facts['agent']} has no tool {TOOL}"
+    if (unstarted := await _to_the_start(visit)) is not None:
+        return unstarted
+    if (unended := await _to_the_end(visit)) is not None:
+        return unended
+    services = visit.established.get("services") or {}
+    return five_events(
+        _events(visit),
+        agent=visit.agent,
+        late_seconds=_lateness(visit),
+        layer_ready=services.get("channel_layer") != "degraded",
     )
-    note = f"{why}: tool_executing and tool_completed were not seen, the other three events came in order"
-    return _observed(
-        f"three of the five events, in order, by {facts['model']}", facts, (note, *_late_notes(facts["late_seconds"]))
-    )
-
-
-def _in_order(kinds: Sequence[str], *, without_tool: bool = False) -> bool:
-    """The first of each kind, in the order of the five, and the end once, at the end. A tool may be called often."""
-    wanted = [kind for kind in FIVE if not without_tool or not kind.startswith("tool_")]
-    firsts = list(dict.fromkeys(kinds))
-    return firsts == wanted and kinds.count("agent_completed") == 1 and kinds[-1] == "agent_completed"
-
-
-async def _not_ended(visit: Visit) -> Observation:
-    found = _events(visit)
-    facts = _facts(visit, found) | {"waited_seconds": visit.target.timeout, "run": await _run_status(visit)}
-    if "agent_started" not in facts["types"]:
-        return Observation(
-            summary=f"no agent_started within {visit.target.timeout:g} s", facts=facts, symptom=Symptom.NOT_STARTED
-        )
-    seconds = visit.target.timeout * RUN_FACTOR
-    return Observation(summary=f"no end within {seconds:g} s", facts=facts, symptom=Symptom.NOT_ENDED)
-
-
-async def _run_status(visit: Visit) -> str:
-    """What REST says of the run, whatever the socket has delivered."""
-    try:
-        return str((await visit.rest("GET", f"/api/runs/{visit.run_id}")).get("status"))
-    except (ApiError, SignedOut, NotProtocol, httpx.TransportError) as error:
-        return type(error).__name__
-
-
-def _lateness(visit: Visit) -> float:
-    """By how many seconds the events of the worker came late; 0 when that is no more than usual.
-
-    The clock of the server is compared with this one by `server_time`, from the same process.
-    """
-    came = list(zip(visit.frames, visit.arrived, strict=True))
-    offset = next((_seconds(frame, "server_time") - at for frame, at in came if frame["type"] == "pong"), 0.0)
-    late = max(
-        at + offset - _seconds(frame, "timestamp")
-        for frame, at in came
-        if frame.get("run_id") == visit.run_id and frame.get("seq", 0) > 1
-    )
-    return round(late, 1) if late > LATE_SECONDS else 0.0
-
-
-def _seconds(frame: Frame, name: str) -> float:
-    try:
-        return datetime.datetime.fromisoformat(frame[name]).timestamp()
-    except STRANGE as error:
-        raise NotProtocol(f"{name} of {frame['type']}: {error}") from None
-
-
-def _late_notes(late: float) -> tuple[str, ...]:
-    if not late:
-        return ()
-    return (
-        (
-            f"Events came up to {late:g} s after they were written, as when only the position check finds them: no "
-            "wake-up came from the worker over the channel layer. Web processes and workers need the same REDIS_URL; "
-            "if they have it, the clock of the worker's machine is behind"
-        ),
-    )
-
-
-# After a drop
 
 
 async def resume(visit: Visit) -> Observation:
     """Drops the connection at the first event of the agent, and reads the rest on another."""
-    reply = await _post(visit, LONG_QUESTION, "long")
+    reply = await _post(visit, LONG_QUESTION, "long question")
     if reply["type"] != "message_accepted":
-        facts = error_facts(reply) | {"over": "socket"}
-        return Observation(summary=str(facts["error_code"]), facts=facts, symptom=Symptom.REFUSED)
-    async with asyncio.timeout(visit.target.timeout):
-        await _until(visit, ENDS | {"agent_started"})
-    before = _events(visit)
+        return _refused(reply)
+    if (unstarted := await _to_the_start(visit)) is not None:
+        return unstarted
+    before = len(_events(visit))
     visit.connection.connection.transport.abort()
     wait = max(ESTABLISHED_SECONDS, visit.target.timeout)
     greeting = await visit.open.enter_async_context(greeted(visit, token=visit.token, wait=wait, state=visit.state))
@@ -211,34 +109,21 @@ async def resume(visit: Visit) -> Observation:
         return Observation(summary=greeting.summary, facts=greeting.facts, symptom=greeting.symptom)
     visit.socket = greeting.socket
     resumed = await _resumed(visit)
-    try:
-        async with asyncio.timeout(visit.target.timeout * RUN_FACTOR):
-            await _until(visit, ENDS)
-    except TimeoutError:
-        return await _not_ended(visit)
-    found = _events(visit)
-    facts = _facts(visit, found) | {"before": len(before), "after": len(found) - len(before), "resumed": resumed}
-    if problem := _problem(found):
-        return Observation(summary=problem, facts=facts, symptom=Symptom.NOT_WHOLE)
-    if found[-1]["type"] != "agent_completed":
-        return _run_failed(facts, found[-1])
-    going_on = resumed.get("status") not in ("completed", "failed", "cancelled")
-    return Observation(
-        summary=f"{facts['before']} events before the drop, {facts['after']} after it, none lost, none twice",
-        facts=facts,
-        notes=() if going_on else ("The run had ended before the new connection was there: its events were replayed",),
-    )
+    if (unended := await _to_the_end(visit)) is not None:
+        return unended
+    return resumed_run(_events(visit), before=before, resumed=resumed)
 
 
 async def _resumed(visit: Visit) -> dict[str, Any]:
     """What the server says of the run to `resume`."""
     command = visit.state.resume("resume")
     if command is None:
-        return {}
+        raise NotProtocol("there is nothing to resume after a drop in mid-run")
     async with asyncio.timeout(visit.target.timeout):
         await visit.connection.send(**command)
         reply = await visit.reply("resume")
-    found = reply.get("runs", {}).get(visit.run_id)
+    runs = reply.get("runs")
+    found = runs.get(visit.run_id) if isinstance(runs, dict) else None
     if not isinstance(found, dict):
         raise NotProtocol(f"{reply['type']} does not name the run that was resumed")
     return found
@@ -254,12 +139,7 @@ async def close(visit: Visit) -> Observation:
     return Observation(summary="1000, and no connection was closed with 1011", facts=facts)
 
 
-# Events
-
-
-async def _until(visit: Visit, kinds: frozenset[str]) -> None:
-    while not any(event["type"] in kinds for event in _events(visit)):
-        await visit.receive()
+# Frames
 
 
 def _events(visit: Visit) -> list[Frame]:
@@ -267,35 +147,61 @@ def _events(visit: Visit) -> list[Frame]:
     return [frame for frame in visit.frames if frame.get("run_id") == visit.run_id and "seq" in frame]
 
 
-def _facts(visit: Visit, found: Sequence[Frame]) -> dict[str, Any]:
-    """`types` are those of the agent's last attempt."""
-    started = [event for event in found if event["type"] == "agent_started"]
-    kinds = [event["type"] for event in found]
-    restarted = max((number for number, kind in enumerate(kinds, 1) if kind == "agent_restarted"), default=0)
-    model = started[-1]["data"].get("model") if started else None
-    return {"run_id": visit.run_id, "types": kinds[restarted:], "model": model}
+async def _until(visit: Visit, kinds: frozenset[str]) -> None:
+    while not any(event["type"] in kinds for event in _events(visit)):
+        await visit.receive()
 
 
-def _problem(found: Sequence[Frame]) -> str | None:
-    """What is lost or repeated, in numbers and in text."""
-    numbers = [event["seq"] for event in found]
-    if numbers != list(range(1, len(numbers) + 1)):
-        return f"the events have the numbers {numbers}"
-    last = found[-1]["data"].get("message") or {}
-    restarted = max((event["seq"] for event in found if event["type"] == "agent_restarted"), default=0)
-    said = "".join(
-        event["data"]["text"]
-        for event in found
-        if event["type"] == "agent_response_chunk" and event["seq"] > restarted and event["agent"] == found[-1]["agent"]
-    )
-    if found[-1]["type"] == "agent_completed" and "content" in last and last["content"] != said:
-        return f"the answer has {len(last['content'])} characters, its pieces have {len(said)}"
+async def _to_the_start(visit: Visit) -> Observation | None:
+    """None when an agent has begun."""
+    seconds = visit.target.timeout
+    try:
+        async with asyncio.timeout(seconds):
+            await _until(visit, ENDS | {"agent_started"})
+    except TimeoutError:
+        facts = await _unended_facts(visit, seconds)
+        return Observation(summary=f"no agent_started within {seconds:g} s", facts=facts, symptom=Symptom.NOT_STARTED)
     return None
 
 
-def _run_failed(facts: dict[str, Any], last: Frame) -> Observation:
-    named = {name: last["data"].get(name) for name in ("error_code", "error_message", "correlation_id", "tool")}
-    words = " ".join(filter(None, (last["type"], named["error_code"], named["error_message"])))
-    return Observation(
-        summary=f"the run ended with {words}", facts=facts | named | {"end": last["type"]}, symptom=Symptom.RUN_FAILED
-    )
+async def _to_the_end(visit: Visit) -> Observation | None:
+    """None when the run has ended, or waits for a person."""
+    seconds = visit.target.timeout * RUN_FACTOR
+    try:
+        async with asyncio.timeout(seconds):
+            await _until(visit, ENDS)
+    except TimeoutError:
+        facts = await _unended_facts(visit, seconds)
+        return Observation(summary=f"no end within {seconds:g} s", facts=facts, symptom=Symptom.NOT_ENDED)
+    return None
+
+
+async def _unended_facts(visit: Visit, seconds: float) -> dict[str, Any]:
+    """`run` is its status by REST, whatever the socket has delivered."""
+    try:
+        status = str((await visit.rest("GET", f"/api/runs/{visit.run_id}")).get("status"))
+    except (ApiError, SignedOut, NotProtocol, httpx.TransportError) as error:
+        status = type(error).__name__
+    return facts_of(_events(visit)) | {"run_id": visit.run_id, "waited_seconds": seconds, "run": status}
+
+
+def _lateness(visit: Visit) -> float:
+    """By how many seconds the last of the worker's events came late.
+
+    The clocks are compared by the `pong`, which the web process has written.
+    """
+    came = list(zip(visit.frames, visit.arrived, strict=True))
+    offset = next((_seconds(frame, "server_time") - at for frame, at in came if frame["type"] == "pong"), 0.0)
+    late = [
+        at + offset - _seconds(frame, "timestamp")
+        for frame, at in came
+        if frame.get("run_id") == visit.run_id and frame.get("seq", 0) > 1
+    ]
+    return round(max(late, default=0.0), 1)
+
+
+def _seconds(frame: Frame, name: str) -> float:
+    try:
+        return datetime.datetime.fromisoformat(frame[name]).timestamp()
+    except STRANGE as error:
+        raise NotProtocol(f"{name} of {frame['type']}: {error}") from None

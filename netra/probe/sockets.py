@@ -158,7 +158,10 @@ async def _read_refusal(greeting: Greeting, connection: ClientConnection, frame:
 
 def _answered(response: Any) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
-    return http.answer_facts(response.status_code, response.reason_phrase, headers)
+    facts = http.answer_facts(response.status_code, response.reason_phrase, headers)
+    if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+        del facts["netra"]  # an accepted handshake has no mark of whose it is
+    return facts
 
 
 def _milliseconds(began: float) -> float:
@@ -297,7 +300,8 @@ async def services(visit: Visit) -> Observation:
         summary=f"degraded: {', '.join(degraded)}" if degraded else f"{', '.join(sorted(found))}: ready",
         facts={"services": found},
         degraded=bool(degraded),
-        notes=tuple(advice(name) for name in degraded),
+        # What the stage `ready` has said is not said twice.
+        notes=tuple(advice(name) for name in degraded if name not in visit.degraded),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,7 @@ def read_target(url: str, *, ca_file: str | None = None, insecure: bool = False,
         raise WrongUsage("--ca-file and --insecure contradict each other")
     if options.get("token") is not None and options.get("username") is not None:
         raise WrongUsage("--token and --username are two ways to be somebody: give one")
-    if options.get("timeout", TIMEOUT_SECONDS) <= 0:
+    if not 0 < options.get("timeout", TIMEOUT_SECONDS) < math.inf:
         raise WrongUsage("--timeout: must be more than 0 seconds")
     return Target(
         url=url.rstrip("/"),

@@ -53,6 +53,7 @@ class Visit:
         self.frames: list[Frame] = []
         self.arrived: list[float] = []
         self.agent: dict[str, Any] = {}
+        self.degraded: list[str] = []
         self.thread_id: str | None = None
         self.run_id: str = ""
         self.close_codes: list[int] = []

@@ -16,7 +16,7 @@ from netra.probe import WrongUsage, probe, read_target, to_json, to_text
 from netra.probe.target import TIMEOUT_SECONDS
 
 PASSWORD_VARIABLE = "NETRA_PROBE_PASSWORD"  # noqa: S105 - a name
-WRONG_USAGE = 2
+WRONG_USAGE, INTERRUPTED = 2, 130
 
 
 class Command(BaseCommand):
@@ -59,7 +59,10 @@ class Command(BaseCommand):
             )
         except WrongUsage as error:
             raise CommandError(f"{error}.", returncode=WRONG_USAGE) from None
-        report = asyncio.run(probe(target))
+        try:
+            report = asyncio.run(probe(target))
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=INTERRUPTED) from None
         shown = json.dumps(to_json(report), indent=2, ensure_ascii=False) if options["json"] else to_text(report)
         self.stdout.write(shown)
         sys.exit(report.exit_status)

@@ -211,6 +211,9 @@ def _wrong_host(case: Case, seen: str) -> Diagnosis:
                 "the proxy's Host: nginx `proxy_set_header Host $host;`, Apache `ProxyPreserveHost On`, HAProxy "
                 "without `http-request set-header Host`"
             ),
-            f"otherwise NETRA_ALLOWED_HOSTS with the name that the proxy sends, beside {host}",
+            (
+                f"otherwise NETRA_ALLOWED_HOSTS with the name that the proxy sends, beside {host}: `Invalid HTTP_HOST "
+                "header` in the server's log shows it"
+            ),
         ),
     )

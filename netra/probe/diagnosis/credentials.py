@@ -122,15 +122,16 @@ def _no_token(case: Case, seen: str) -> Diagnosis:
     sent = f"The header {name} was sent, and Netra says that " + (
         "one arrived, but without a token: something has replaced it" if arrived else "none arrived"
     )
+    taken = f"A proxy between takes {name} away"
     if header and arrived:
-        cause = "authorization_replaced"
+        cause, taken = "authorization_replaced", f"A proxy between puts another {name} in its place"
     also = (
         f"The other form of the credential is accepted, so the token is good and only {name} is lost: "
         + ("programs are locked out, browsers are not" if header else "browsers are locked out, programs are not")
         if other == "established"
         else f"The other form of the credential does not come in either ({other})"
     )
-    return Diagnosis(cause=cause, chain=(seen, sent, also, f"A proxy between takes {name} away"), look_at=(look_at,))
+    return Diagnosis(cause=cause, chain=(seen, sent, also, taken), look_at=(look_at,))
 
 
 # A token that is not valid

@@ -74,13 +74,16 @@ def tls_failed(case: Case) -> Diagnosis:
     facts = case.facts
     if facts["reason"] == "CERTIFICATE":
         return _certificate(case)
-    if facts["reason"] in NO_TLS:
+    if facts["reason"] in NO_TLS or facts.get("plain_http") is not None:
         plain = case.url.replace("https://", "http://", 1)
+        status = facts.get("plain_http")
         return Diagnosis(
             cause="no_tls_on_port",
             chain=(
                 f"The TLS handshake failed: {facts['error']}",
-                "What answered is no TLS: the port speaks another protocol, most likely plain HTTP",
+                "What answered is no TLS: the port speaks another protocol"
+                if status is None
+                else f"Without TLS the port answers, with {status}: it speaks plain HTTP",
             ),
             look_at=(f"{plain}, if TLS is not meant to be here", "the proxy's listener: its certificate is not set up"),
         )

@@ -170,7 +170,10 @@ def wrong_order(case: Case) -> Diagnosis:
             f"The events came as {', '.join(case.facts['types'])}",
             "Their numbers have no gap, so they were written in this order: it is the agent's, not the delivery's",
         ),
-        look_at=(f"{WORKER_LOG}, for run {case.facts['run_id']}", "the agent, if it is one of yours (docs/agents.md)"),
+        look_at=(
+            f"{WORKER_LOG}, for run {case.fact(Stage.MESSAGE, 'run_id')}",
+            "the agent, if it is one of yours (docs/agents.md)",
+        ),
     )
 
 

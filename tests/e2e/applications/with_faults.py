@@ -1,7 +1,7 @@
 """The application with faults of its own, which no client can cause otherwise.
 
-A message `fail` makes its handler raise. The user name decides about the greeting: of `broken…` it raises, of `slow…`
-it takes longer than the deadline allows.
+A message `fail` makes its handler raise, and so does each message of a user whose name is `failing…`. The name decides
+about the greeting, too: of `broken…` it raises, of `slow…` it takes longer than the deadline allows.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ SLOW_SECONDS = 4.0
 post_message, snapshot = ThreadService.post_message, ThreadService.snapshot
 
 
+def username_of(user_id: Any) -> str:
+    return get_user_model().objects.get(pk=user_id).get_username()
+
+
 def failing_post_message(self: ThreadService, user_id: Any, command: UserMessage, **options: Any) -> MessageAccepted:
-    if command.content == "fail":
+    if command.content == "fail" or username_of(user_id).startswith("failing"):
         raise RuntimeError("an injected fault")
     return post_message(self, user_id, command, **options)
 
 
 def failing_snapshot(self: ThreadService, user_id: Any) -> UserSnapshot:
-    username = get_user_model().objects.get(pk=user_id).get_username()
+    username = username_of(user_id)
     if username.startswith("broken"):
         raise RuntimeError("an injected fault")
     if username.startswith("slow"):

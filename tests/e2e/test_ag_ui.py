@@ -1,106 +1,31 @@
-"""The unmodified JavaScript client of AG-UI against recorded runs, random runs, and real servers."""
+"""AG-UI over real servers: its unmodified JavaScript client, and requests without one."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import random
+import re
+import shutil
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pydantic_core
 import pytest
 from ag_ui_validate.transport import validate_body
 
-from chat.run_state import RunState, fold_log
+from netra.postgres import EmbeddedPostgres
 from tests.ag_ui_client import AgUiClient, ag_ui_client, assert_valid, said
-from tests.ag_ui_runs import USER, Json, RandomRun, asked, pauses, recorded_runs, run_input, server_sent, stream
+from tests.ag_ui_runs import USER, Json, run_input
 from tests.clients import Account, Answer, request
 from tests.e2e.applications import scripted_agents
 from tests.e2e.conftest import new_data_dir
 from tests.event_source import EVENTS
-from tests.live import LiveServer
-from tests.processes import PATIENCE_SECONDS, eventually
-
-KEEP_ALIVE: dict[str, Any] = {"sse_keep_alive_seconds": 0.2}
-ENDED = {"agent_completed": "success", "agent_cancelled": "cancelled"}
-
-
-async def show(client: AgUiClient, frames: Sequence[Json], *, asks_again: bool) -> None:
-    """The client sees the whole run, stopping at each pause, and shows in the end what the server holds."""
-    await client.begin(url="http://localhost/", token="", threadId="a thread", messages=[USER])
-    *waits, last = [*pauses(frames), len(frames)]
-    shown: list[Json] = [USER]
-    resume: list[Json] | None = None
-    behind = 0
-    for place in [*waits, last]:
-        by = asked(messages=shown, **({"resume": resume} if resume else {}))
-        await client.replies(server_sent(stream(frames[:place], by, behind=behind)))
-        done = await client.run(**({"resume": resume} if resume else {}))
-        assert (done["failed"], done["warnings"]) == (None, [])
-        shown = done["messages"]
-        resume = [{"interruptId": pending["id"], "status": "cancelled"} for pending in done["pendingInterrupts"]]
-        behind = place
-    assert_shows(done, frames)
-    if asks_again:
-        await client.replies(server_sent(stream(frames, asked(messages=shown))))
-        again = await client.run(**({"resume": resume} if resume else {}))
-        assert (again["failed"], again["warnings"]) == (None, [])
-        assert_shows(again, frames)
-
-
-def assert_shows(done: Json, frames: Sequence[Json]) -> None:
-    run = fold_log(frames)
-    assert run is not None
-    kind = frames[-1]["type"]
-    assert done["outcome"] == ENDED.get(kind, "interrupt" if run["status"] == "awaiting_approval" else None)
-    assert (done["error"] is not None) == (done["outcome"] is None)
-    assert said(done["messages"]) == run["text"]
-    calls = {call["id"]: call for message in done["messages"] for call in message.get("toolCalls", ())}
-    results = [message for message in done["messages"] if message["role"] == "tool"]
-    assert len({message["id"] for message in done["messages"]}) == len(done["messages"])
-    assert sorted((call["function"]["name"], call["function"]["arguments"]) for call in calls.values()) == told_calls(
-        run
-    )
-    denied = [approval for approval in run["approvals"].values() if approval["approved"] is False]
-    ended = [step for step in run["steps"] if step["kind"] == "tool" and step["status"] != "running"]
-    assert len(results) == len({result["toolCallId"] for result in results})
-    assert len(results) >= len(denied)
-    assert {step["tool"] for step in ended} <= {calls[result["toolCallId"]]["function"]["name"] for result in results}
-    thoughts = "".join(message["content"] for message in done["messages"] if message["role"] == "reasoning")
-    assert sorted(thoughts) == sorted("".join(step["text"] for step in run["steps"] if step["kind"] == "thinking"))
-
-
-def told_calls(run: RunState) -> list[tuple[str, str]]:
-    """The calls of a run with their arguments: those that began, and those that a person was asked for in vain."""
-    asked_for = {call: approval for call, approval in run["approvals"].items() if approval["approved"] is not True}
-    begun = {step["tool_call_id"]: step for step in run["steps"] if step["kind"] == "tool"}
-    calls = [(call["tool"], call["arguments"]) for call in (begun | asked_for).values()]
-    return sorted(
-        (tool, text_of({"netra.truncated": given} if isinstance(given, str) else given)) for tool, given in calls
-    )
-
-
-def text_of(value: Any) -> str:
-    return pydantic_core.to_json(value).decode()
-
-
-async def test_the_client_shows_of_each_recorded_run_what_the_server_holds() -> None:
-    async with ag_ui_client() as client:
-        for frames in recorded_runs().values():
-            await show(client, frames, asks_again=True)
-
-
-async def test_the_client_shows_of_any_run_what_the_server_holds() -> None:
-    async with ag_ui_client() as client:
-        for seed in range(60):
-            await show(client, RandomRun(random.Random(seed), steps=20).frames, asks_again=seed % 2 == 0)
-
-
-# Real servers
+from tests.live import LiveServer, LiveWorker
+from tests.processes import PATIENCE_SECONDS, REPOSITORY, eventually
 
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
@@ -109,7 +34,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("scripted")
     agents = "tests.scripted_agent:scripted,tests.e2e.applications.scripted_agents:AGENTS"
     for data_dir in new_data_dir():
-        server = LiveServer(data_dir, asgi_server=request.param, agents=agents, sweep_seconds=0.5, **KEEP_ALIVE)
+        server = LiveServer(
+            data_dir, asgi_server=request.param, agents=agents, sweep_seconds=0.5, sse_keep_alive_seconds=0.2
+        )
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
         server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
@@ -143,6 +70,10 @@ async def answered(client: AgUiClient, question: str, message_id: str | None = N
 def post(server: LiveServer, token: str | None, body: Json, path: str = "/api/agents/scripted/ag-ui") -> Answer:
     """The whole answer: the text of a stream, or an error."""
     return request(server.url, "POST", path, token=token, body=body, headers={"Accept": EVENTS})
+
+
+def events_in(text: str) -> list[Json]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.split("\n") if line.startswith("data: ")]
 
 
 def names(client: AgUiClient) -> Json:
@@ -384,10 +315,10 @@ async def test_what_comes_over_the_network_is_as_the_standard_has_it(server: Liv
         assert kind.startswith(EVENTS)
         raw = [piece async for piece in response.aiter_bytes()]
     text = b"".join(raw).decode()
+    frames = events_in(text)
     assert "\r" not in text
     assert "[DONE]" not in text
     assert text.endswith("\n\n")
-    frames = [json.loads(line.removeprefix("data: ")) for line in text.split("\n") if line.startswith("data: ")]
     assert_valid(frames)
     assert not [frame for frame in frames if None in frame.values()]
 
@@ -436,3 +367,132 @@ def test_a_message_is_in_one_thread_with_one_content(server: LiveServer) -> None
         answer = ask(thread, content)
         assert (answer.status, answer.body["error_code"]) == (409, "MESSAGE_ID_CONFLICT")
     assert len(server.http("GET", "/api/threads", token=account.token()).body["threads"]) == 1
+
+
+def test_what_is_answered_in_part_waits_for_the_rest(server: LiveServer) -> None:
+    account = server.add_user()
+    question = {"id": "1", "role": "user", "content": "read a & read b; outcomes"}
+
+    def ends(**fields: Any) -> list[Json]:
+        answer = post(server, account.token(), run_input(threadId="in part", messages=[question], **fields))
+        assert answer.status == 200, answer.body
+        events = events_in(answer.body)
+        assert_valid(events)
+        return list(events[-1]["outcome"].get("interrupts", ()))
+
+    both = ends()
+    assert len(both) == 2
+    allow = [{"interruptId": each["id"], "status": "resolved", "payload": {"approved": True}} for each in both]
+    assert ends(resume=allow[:1]) == [both[1]]
+    assert ends() == [both[1]]
+    assert ends(resume=allow[1:]) == []
+
+
+def test_a_run_that_waits_is_not_cancelled_by_who_has_read_it_all(server: LiveServer) -> None:
+    account = server.add_user()
+    question = {"id": "1", "role": "user", "content": "write x"}
+    path = "/api/agents/scripted/ag-ui?on_disconnect=cancel"
+    events = events_in(post(server, account.token(), run_input(messages=[question]), path).body)
+    assert events[-1]["outcome"]["type"] == "interrupt"
+    assert status_of(server, account, events[1]["value"]["runId"]) == "awaiting_approval"
+
+
+def test_a_busy_thread_is_waited_for_refused_or_cleared(server: LiveServer) -> None:
+    account = server.add_user()
+    path = "/api/agents/scripted/ag-ui?when_busy="
+
+    def ask(number: int, content: str, path: str) -> Answer:
+        question = {"id": str(number), "role": "user", "content": content}
+        return post(server, account.token(), run_input(messages=[question]), path)
+
+    waiting = events_in(ask(1, "write x", path + "enqueue").body)[1]["value"]["runId"]
+    refused = ask(2, "Hello", path + "reject")
+    assert (refused.status, refused.body["error_code"]) == (409, "RUN_ACTIVE")
+    assert events_in(ask(3, "Hello", path + "interrupt").body)[-1]["outcome"] == {"type": "success"}
+    assert status_of(server, account, waiting) == "cancelled"
+
+
+async def test_a_stream_ends_with_its_token_and_the_run_goes_on(server: LiveServer) -> None:
+    account = server.add_user()
+    body = run_input(messages=[{"id": "1", "role": "user", "content": "wait"}])
+    events = events_in(post(server, account.token(exp=int(time.time()) + 2), body).body)
+    assert (events[-1]["type"], events[-1]["code"]) == ("RUN_ERROR", "TOKEN_EXPIRED")
+    assert_valid(events)
+    assert status_of(server, account, events[1]["value"]["runId"]) == "running"
+    server.http("POST", f"/api/runs/{events[1]['value']['runId']}/cancel", token=account.token())
+
+
+async def test_a_client_is_told_what_of_its_own_is_not_used(client: AgUiClient, server: LiveServer) -> None:
+    account = server.add_user()
+    await begin(client, server, account, "offers")
+    await client.say("Hello")
+    tool = {"name": "navigate", "description": "Go elsewhere", "parameters": {"type": "object"}}
+    done = await client.run(tools=[tool], context=[{"description": "page", "value": "x"}], state={"page": 1})
+    assert (done["failed"], done["outcome"]) == (None, "success")
+    assert names(client)["ignored"] == ["tools", "context", "state"]
+
+
+def test_who_does_not_ask_for_a_stream_is_told_to(server: LiveServer) -> None:
+    account = server.add_user()
+    answer = server.http("POST", "/api/agents/scripted/ag-ui", token=account.token(), body=run_input())
+    assert (answer.status, answer.body["error_code"]) == (406, "NOT_ACCEPTABLE")
+
+
+async def test_the_example_of_the_documentation_works(server: LiveServer) -> None:
+    account = server.add_user()
+    [example] = re.findall(r"```js\n(.*?)```", (REPOSITORY / "docs/ag-ui.md").read_text(), re.DOTALL)
+    waiting = example.replace("agents/assistant", "agents/scripted").replace("What is 6 * 7?", "I ask. & read x; Done")
+    for code, says in ((example, ["42"]), (waiting, ["I ask.", "May scripted use read?", "Done"])):
+        assert code is example or code != example
+        said_here = await run_in_web(code, NETRA_URL=server.url, NETRA_TOKEN=account.token())
+        places = [said_here.find(words) for words in says]
+        assert -1 not in places, said_here
+        assert places == sorted(places)
+
+
+async def run_in_web(code: str, **variables: str) -> str:
+    """What a script prints that can import the packages of the page's tests."""
+    node = shutil.which("node")
+    assert node is not None
+    process = await asyncio.create_subprocess_exec(
+        *(node, "--input-type=module", "--eval", code),
+        cwd=REPOSITORY / "web",
+        env=os.environ | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+@pytest.mark.nightly
+async def test_a_run_that_begins_again_with_another_worker_is_shown_once(client: AgUiClient) -> None:
+    # A worker that is asked to end hands its runs back at once.
+    slow: dict[str, Any] = {"worker": "external", "offline_tokens_per_second": 10, "drain_seconds": 0.0}
+    for folder in new_data_dir():
+        with EmbeddedPostgres(folder) as postgres, LiveServer(folder, database_url=postgres.dsn, **slow) as server:
+            account = server.add_user()
+            with LiveWorker("worker", folder, database_url=postgres.dsn, **slow) as worker:
+                await begin(client, server, account, "restarts", "assistant")
+                await answered(client, "What is 6 * 7?")
+                await client.say("help")
+                await client.start()
+                for _ in range(3):
+                    await client.receive("TEXT_MESSAGE_CONTENT")
+                worker.process.terminate()
+                assert worker.wait() == 0
+                worker.start()
+                done = await client.done()
+            kinds = [event["type"] for event in client.events]
+            assert (done["failed"], done["outcome"], kinds.count("MESSAGES_SNAPSHOT")) == (None, "success", 1)
+            assert_valid(client.events)
+            run = server.http(
+                "GET", f"/api/runs/{names(client)['runId']}/events?limit=1000", token=account.token()
+            ).body
+            assert said(done["messages"]) == run["events"][-1]["data"]["message"]["content"]
+            assert [message["role"] for message in done["messages"]] == [
+                *("user", "assistant", "tool", "assistant"),
+                *("user", "assistant"),
+            ]

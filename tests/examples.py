@@ -34,13 +34,26 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(match[1], match[2], match[3], text.count("\n", 0, match.start()) + 1) for match in found]
 
 
+EXAMPLES = ("bash", "python", "js")
+OUTPUT = "output"
+_LIKE_EXAMPLES = (*EXAMPLES, "py", "python3", "javascript", "mjs", "ts", "shell", "console")
+_FENCE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})[ \t]*([^\s`{]+)[ \t]*(\w*)", re.MULTILINE)
+
+
+def example_lines(page: Path) -> list[int]:
+    """On which lines of a page examples and what they print begin, however the fences are written."""
+    text = page.read_text()
+    found = [match for match in _FENCE.finditer(text) if match[1].lower() in _LIKE_EXAMPLES or match[2] == OUTPUT]
+    return [text.count("\n", 0, match.start()) + 1 for match in found]
+
+
 class Terminal:
     """A shell that lives as long as the page is read. Programs in other languages are started from it."""
 
     COMMANDS: Mapping[str, tuple[str, str]] = {"bash": (".", "sh"), "python": ("python", "py"), "js": ("node", "mjs")}
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._environment = environment
         self._number = 0
 
@@ -50,7 +63,7 @@ class Terminal:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._folder,
+            cwd=self.folder,
             env=dict(self._environment),
             start_new_session=True,
             text=True,
@@ -68,7 +81,7 @@ class Terminal:
         """What the example prints. It must succeed, and complain of nothing."""
         self._number += 1
         command, ending = self.COMMANDS[language]
-        program, out, err = (self._folder / f"example-{self._number}.{end}" for end in (ending, "out", "err"))
+        program, out, err = (self.folder / f"example-{self._number}.{end}" for end in (ending, "out", "err"))
         program.write_text(text)
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None

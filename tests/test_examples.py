@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples import Block, Terminal, assert_shown, blocks_of
+from tests.examples import Block, Terminal, assert_shown, blocks_of, example_lines
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,12 @@ def test_blocks_are_found_with_their_lines(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n```bash\necho 1\n```\n\n```text output\n1\n```\n")
     assert blocks_of(page) == [Block("bash", "", "echo 1\n", 3), Block("text", "output", "1\n", 7)]
+
+
+def test_an_example_that_would_not_be_run_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh\n1\n```\n- x\n\n  ```python\n  2\n  ```\n\n~~~ js\n3\n~~~\n```bash\n4\n```\n```json output\n5\n```\n"
+    )
+    assert example_lines(page) == [6, 10, 13, 16]
+    assert [block.line for block in blocks_of(page)] == [1, 13, 16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import uuid
 from collections.abc import AsyncGenerator, Iterable
@@ -37,9 +38,10 @@ async def run_agent(exchange: Exchange, agent: str) -> Events:
     cancels = _choice(exchange, "on_disconnect", ON_DISCONNECT) == "cancel"
     when_busy = _choice(exchange, "when_busy", WHEN_BUSY)
     async with Follower(exchange.chat, authentication) as follower:
-        body = await exchange.json(max_bytes=MAX_INPUT_BYTES)
-        asked = parse_input(body, kept_bytes=settings.NETRA.ws_window_bytes)
-        del body
+        # On a thread: tens of thousands of messages take a while.
+        asked = await asyncio.to_thread(
+            parse_input, await exchange.json(max_bytes=MAX_INPUT_BYTES), kept_bytes=settings.NETRA.ws_window_bytes
+        )
         begin = functools.partial(begin_or_go_on, exchange.chat, authentication.user_id, asked, log=exchange.log)
         followed = await database_sync_to_async(begin)(agent=agent, when_busy=when_busy)
         translation = Translation(asked, followed)

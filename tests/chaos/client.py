@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from chat.fold import ENDED, ClientState, ProtocolViolation
+from netra.client.socket import ACK_FRAMES, ACK_SECONDS, opened
 from tests.chaos.record import ClientRecord, ConnectionRecord, ReceivedEvent, digest
 from tests.clients import Account
 from tests.conformance import assert_conforms
@@ -28,8 +29,6 @@ QUESTIONS = (
 )
 # The agent of tests/scripted_agent.py asks whether it may write the message's own id, once, and then read.
 ASKING = "One moment. & write {id}; Then. & read {id}; outcomes"
-ACK_EVERY = 64
-ACK_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
 REPLY_SECONDS = 12.0
 GONE = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, EOFError)
@@ -105,17 +104,8 @@ class ChaosClient:
 
     async def _connect(self, url: str) -> None:
         connection = ConnectionRecord()
-        async with connect(
-            f"ws{url.removeprefix('http')}/ws",
-            additional_headers={"Authorization": f"Bearer {self._account.token()}"},
-            open_timeout=10,
-            close_timeout=2,
-            ping_interval=None,
-            max_size=None,
-            max_queue=4,
-            compression=None,
-            proxy=None,
-        ) as socket:
+        options: dict[str, Any] = {"open_timeout": 10, "close_timeout": 2, "ping_interval": None, "max_queue": 4}
+        async with opened(url, token=self._account.token(), **options) as socket:
             self.record.connections.append(connection)
             try:
                 await self._follow(socket, connection)
@@ -154,7 +144,7 @@ class ChaosClient:
             else:
                 heard = now()
                 await self._take(socket, connection, json.loads(text))
-            if now() - acked > ACK_SECONDS or self.state.received % ACK_EVERY == 0:
+            if now() - acked > ACK_SECONDS or self.state.received % ACK_FRAMES == 0:
                 acked = now()
                 if (ack := self.state.ack()) is not None:
                     await self._send(socket, **ack)

@@ -33,7 +33,7 @@ def five_events(
     facts = facts_of(events) | {"agent": agent.get("name"), "late_seconds": late_seconds}
     if (failure := _failure(events, facts)) is not None:
         return failure
-    tools = [tool.get("name") for tool in agent.get("tools") or ()]
+    tools = [tool.get("name") for tool in agent.get("tools") or () if isinstance(tool, Mapping)]
     kinds = [kind for kind in facts["types"] if kind in FIVE]
     with_tool = "tool_executing" in kinds
     if not _in_order(kinds, with_tool=with_tool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -27,10 +28,10 @@ CLOCK_SECONDS = 5
 
 async def health(visit: Visit) -> Observation:
     try:
-        response = await visit.session.http.get("/health")
+        response = await visit.get("/health")
     except httpx.TimeoutException:
         return Observation(summary="no answer", symptom=Symptom.TIMED_OUT)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         said = str(error) or type(error).__name__
         broken = {"error": said, "speaks_tls": await _speaks_tls(visit)}
         return Observation(summary=f"no HTTP: {said}", facts=broken, symptom=Symptom.NO_HTTP)
@@ -58,22 +59,24 @@ async def _speaks_tls(visit: Visit) -> bool:
 async def _as_localhost(visit: Visit) -> int | None:
     """The status of the same request under a name that Netra always takes."""
     try:
-        return (await visit.session.http.get("/health", headers={"Host": ALWAYS_ALLOWED_HOST})).status_code
-    except httpx.TransportError:
+        return (await visit.get("/health", headers={"Host": ALWAYS_ALLOWED_HOST})).status_code
+    except httpx.RequestError:
         return None
 
 
 async def ready(visit: Visit) -> Observation:
     try:
-        response = await visit.session.http.get("/health/ready")
-    except httpx.TransportError as error:
+        response = await visit.get("/health/ready")
+    except httpx.RequestError as error:
         return Observation(summary=f"no answer: {type(error).__name__}", symptom=Symptom.TIMED_OUT)
     facts = answer_facts(response.status_code, response.reason_phrase, response.headers)
     body = json_object(response)
     services = body.get("services")
-    facts |= {"ready": body.get("status"), "missing": body.get("missing", []), "services": services}
-    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and "ready" in facts and facts["ready"]:
-        words = f"missing: {', '.join(facts['missing'])}" if facts["missing"] else str(facts["ready"])
+    missing = body.get("missing")
+    named = [str(name) for name in missing] if isinstance(missing, list) else []
+    facts |= {"ready": body.get("status"), "missing": named, "services": services}
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and facts["ready"]:
+        words = f"missing: {', '.join(named)}" if named else str(facts["ready"])
         return Observation(summary=f"503, {words}", facts=facts, symptom=Symptom.NOT_READY)
     if response.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) and not facts["netra"]:
         notes = ("A proxy does not let /health/ready through: what is missing can be seen from inside only",)
@@ -114,7 +117,7 @@ async def token(visit: Visit) -> Observation:
         return Observation(summary=str(error), facts=facts, symptom=Symptom.NO_SIGN_IN)
     except httpx.TimeoutException:
         return Observation(summary="no answer", symptom=Symptom.TIMED_OUT)
-    except (SignedOut, httpx.TransportError, *STRANGE) as error:
+    except (SignedOut, httpx.RequestError, *STRANGE) as error:
         facts = {"status": None, "code": None, "message": type(error).__name__, "netra": False}
         return Observation(summary=f"no token: {type(error).__name__}", facts=facts, symptom=Symptom.NO_SIGN_IN)
     facts = _times(claims) | {"source": "sign-in"}
@@ -152,7 +155,7 @@ def read_claims(encoded: str) -> dict[str, Any]:
 
 def _times(claims: Mapping[str, Any]) -> dict[str, Any]:
     now = time.time()
-    issued, ends = (claims.get(name) if isinstance(claims.get(name), int | float) else None for name in ("iat", "exp"))
+    issued, ends = (_number(claims.get(name)) for name in ("iat", "exp"))
     return {
         "token_type": claims.get("token_type"),
         "algorithm": claims.get("alg"),
@@ -160,6 +163,10 @@ def _times(claims: Mapping[str, Any]) -> dict[str, Any]:
         "expires_in_seconds": None if ends is None else round(ends - now),
         "valid_for_seconds": None if issued is None or ends is None else round(ends - issued),
     }
+
+
+def _number(claim: Any) -> float | None:
+    return claim if isinstance(claim, int | float) and math.isfinite(claim) else None
 
 
 def clock_notes(offset: float | None, source: str) -> tuple[str, ...]:
@@ -177,8 +184,8 @@ def clock_notes(offset: float | None, source: str) -> tuple[str, ...]:
 async def me(visit: Visit, token: str) -> dict[str, Any]:
     """What REST says to a token that the socket refused."""
     try:
-        response = await visit.session.http.get("/api/me", headers={"Authorization": f"Bearer {token}"})
-    except httpx.TransportError as error:
+        response = await visit.get("/api/me", headers={"Authorization": f"Bearer {token}"})
+    except httpx.RequestError as error:
         return {"status": None, "code": type(error).__name__}
     return {"status": response.status_code, "code": json_object(response).get("error_code")}
 

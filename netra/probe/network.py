@@ -105,8 +105,8 @@ async def _plain_http(visit: Visit) -> int | None:
     """The status that the port answers without TLS."""
     plain = httpx.URL(visit.target.url).copy_with(scheme="http", port=visit.target.port)
     try:
-        return (await visit.session.http.get(f"{plain}/health")).status_code
-    except httpx.TransportError:
+        return (await visit.get(f"{plain}/health")).status_code
+    except httpx.RequestError:
         return None
 
 

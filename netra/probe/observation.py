@@ -155,6 +155,18 @@ class Case:
     def facts(self) -> Facts:
         return self.observation.facts
 
+    @property
+    def details(self) -> Facts:
+        """Of the error that the server has sent; a server that is not Netra may send anything there."""
+        found = self.facts.get("details")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The services that a SERVICE_UNAVAILABLE names."""
+        found = self.details.get("missing")
+        return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+
     def fact(self, stage: Stage, name: str) -> Any:
         """None when there is none."""
         observation = self.seen.get(stage)

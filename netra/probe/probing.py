@@ -103,7 +103,7 @@ async def _observed(look: Look, visit: Visit) -> Observation:
         return Observation(summary=f"An event was left out: {error}", symptom=Symptom.NOT_WHOLE)
     except NotProtocol as error:
         return Observation(summary=str(error), facts={"error": str(error)}, symptom=Symptom.NOT_PROTOCOL)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         said = f"{type(error).__name__}: {error}"
         return Observation(summary=said, facts={"error": said, "speaks_tls": False}, symptom=Symptom.NO_HTTP)
     except TimeoutError:

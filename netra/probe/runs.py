@@ -180,7 +180,7 @@ async def _unended_facts(visit: Visit, seconds: float) -> dict[str, Any]:
     """`run` is its status by REST, whatever the socket has delivered."""
     try:
         status = str((await visit.rest("GET", f"/api/runs/{visit.run_id}")).get("status"))
-    except (ApiError, SignedOut, NotProtocol, httpx.TransportError) as error:
+    except (ApiError, SignedOut, NotProtocol, httpx.RequestError) as error:
         status = type(error).__name__
     return facts_of(_events(visit)) | {"run_id": visit.run_id, "waited_seconds": seconds, "run": status}
 

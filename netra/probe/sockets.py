@@ -27,6 +27,7 @@ Credential = Literal["header", "subprotocol"]
 # What docs/protocol.md promises.
 ESTABLISHED_SECONDS = 2.0
 CLOSE_UNAUTHENTICATED = 4401
+OF_THE_CREDENTIAL = frozenset({"NO_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED"})
 # How often a refused credential is tried again: several processes behind one address may not agree.
 AGAIN = 4
 
@@ -140,6 +141,10 @@ async def _read_first(greeting: Greeting, socket: Socket, began: float, wait: fl
     greeting.facts |= {"frame": kind, "frame_ms": _milliseconds(began)}
     if kind == "connection_established":
         return
+    if kind != "error_message":
+        greeting.facts["error"] = f"the first frame is {kind}"
+        greeting.symptom = Symptom.NOT_PROTOCOL
+        return
     greeting.symptom = Symptom.REFUSED
     await _read_refusal(greeting, connection, frame, wait)
 
@@ -195,8 +200,8 @@ async def upgrade(visit: Visit) -> Observation:
 async def _plain(visit: Visit) -> dict[str, Any]:
     """What the same address answers to a GET that asks for no upgrade."""
     try:
-        response = await visit.session.http.get("/ws")
-    except httpx.TransportError as error:
+        response = await visit.get("/ws")
+    except httpx.RequestError as error:
         return {"status": None, "netra": False, "error": type(error).__name__}
     facts = http.answer_facts(response.status_code, response.reason_phrase, response.headers)
     return {name: facts[name] for name in ("status", "reason", "server", "netra")}
@@ -240,7 +245,7 @@ async def _handshake(visit: Visit, credential: Credential) -> Observation:
     summary = greeting.summary
     if greeting.symptom in (None, Symptom.SILENT):
         return Observation(summary=summary, facts=facts)
-    if greeting.symptom in (Symptom.REFUSED, Symptom.NOT_UPGRADED):
+    if greeting.symptom is Symptom.NOT_UPGRADED or facts.get("error_code") in OF_THE_CREDENTIAL:
         facts |= await _second_look(visit, credential)
     return Observation(summary=summary, facts=facts, symptom=greeting.symptom)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import time
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,8 +110,16 @@ class Visit:
             pass
         return frame
 
+    async def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """An answer to nobody in particular, whole within the time of one answer. Raises httpx.RequestError."""
+        try:
+            async with asyncio.timeout(self.target.timeout):
+                return await self.session.http.get(path, headers=headers)
+        except TimeoutError:
+            raise httpx.ReadTimeout("The answer has no end") from None
+
     async def rest(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """A request as the person. Raises ApiError, SignedOut, httpx.TransportError and NotProtocol."""
+        """A request as the person. Raises ApiError, SignedOut, httpx.RequestError and NotProtocol."""
         try:
             found = await self.session.request(method, path, json=body)
         except ValueError:
@@ -127,7 +137,7 @@ class Visit:
             return
         try:
             await self.session.request("DELETE", f"/api/threads/{self.thread_id}")
-        except (ApiError, SignedOut, httpx.TransportError, *STRANGE) as error:
+        except (ApiError, SignedOut, httpx.RequestError, *STRANGE) as error:
             self.thread = f"The thread {self.thread_id} could not be deleted ({error}): delete it in the chat"
         else:
             self.thread = "The thread of the probe was deleted"

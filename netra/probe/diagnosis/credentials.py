@@ -113,7 +113,8 @@ def _where(case: Case) -> str:
 
 def _no_token(case: Case, seen: str) -> Diagnosis:
     """A credential was sent, and none arrived, or another one."""
-    headers = (case.facts.get("details") or {}).get("auth_headers", {})
+    said = case.details.get("auth_headers")
+    headers = said if isinstance(said, Mapping) else {}
     other = case.facts.get("other_form")
     header = case.stage is Stage.HEADER
     cause, look_at = _STRIPPED.get(case.stage, ("credential_lost", "the proxy's rules for headers"))
@@ -238,12 +239,18 @@ def _expired(case: Case, seen: str) -> Diagnosis:
             chain=(seen, f"It ended{ago} and by the server's"),
             look_at=("a new token from POST /api/auth/token, or --username, which gets one",),
         )
+    others = (
+        ("Asked again, another process behind this address accepted it: not all of them have that clock",)
+        if "established" in _again(case)
+        else ()
+    )
     return Diagnosis(
         cause="clock_skew",
         chain=(
             seen,
             f"By this machine's clock it is valid for another {left} s",
             f"The two clocks differ: the server's is at least {left} s ahead of this machine's, or this one is behind",
+            *others,
         ),
         look_at=(
             (
@@ -300,15 +307,15 @@ def _inactive(_case: Case, seen: str) -> Diagnosis:
 
 
 def _unavailable(case: Case, seen: str) -> Diagnosis:
-    return services.missing(tuple((case.facts.get("details") or {}).get("missing", ())), seen)
+    return services.missing(case.missing, seen)
 
 
 def _internal(case: Case, seen: str) -> Diagnosis:
-    return _raised(seen, (case.facts.get("details") or {}).get("correlation_id"), "handler_failed", "the handler")
+    return _raised(seen, case.details.get("correlation_id"), "handler_failed", "the handler")
 
 
 def _no_agent(case: Case, seen: str) -> Diagnosis:
-    known = case.fact(Stage.ESTABLISHED, "agents") or ()
+    known = map(str, case.fact(Stage.ESTABLISHED, "agents") or ())
     return Diagnosis(
         cause="agent_not_found",
         chain=(seen, f"The server has the agents {', '.join(known)}"),

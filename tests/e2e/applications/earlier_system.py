@@ -2,7 +2,7 @@
 
 The first part of the path says which of its faults is shown: `/silent/ws` accepts and never greets, `/breaks/ws` greets
 and closes with 1011 at the first message, `/open/ws` lets everybody in, `/echo/ws` says back what credential it was
-sent, `/garbage/ws` sends what is no frame. Below `/` it is only healthy.
+sent, `/garbage/ws` sends what is no frame, `/welcome/ws` one of another protocol. Below `/` it is only healthy.
 """
 
 from __future__ import annotations
@@ -57,12 +57,14 @@ async def _serve(fault: str, headers: dict[bytes, str], receive: Any, send: Any)
     credential = headers.get(b"authorization", "") or ("jwt." in offered and offered)
     if fault == "garbage":
         await send({"type": "websocket.send", "text": "hello"})
+    elif fault == "welcome":
+        await _say(send, {"type": "welcome"})
     elif not credential and fault != "open":
         await _say(send, NO_TOKEN)
         await send({"type": "websocket.close", "code": 4401})
     elif fault == "echo":
         said = f"I do not like {credential}"
-        await _say(send, {"type": "error_message", "error_code": "STRANGE", "error_message": said})
+        await _say(send, {"type": "error_message", "error_code": "STRANGE", "error_message": said, "details": said})
         await send({"type": "websocket.close", "code": 4401})
     elif fault != "silent":
         await _say(send, ESTABLISHED)

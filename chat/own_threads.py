@@ -138,8 +138,7 @@ class OwnThreads:
         """
         counters = lock_counters(user_id)
         thread = self.get_thread(user_id, thread_id)
-        if if_match is not None and if_match.strip() != "*" and thread_etag(thread) not in _tags(if_match):
-            raise ChatError(ErrorCode.PRECONDITION_FAILED, "The thread was changed meanwhile: read it again")
+        _check_unchanged(thread, if_match)
         if title is not None:
             thread.title, thread.title_origin = title, _by_hand(title)
         if archived is not None and archived != (thread.archived_at is not None):
@@ -164,10 +163,11 @@ class OwnThreads:
         return True
 
     @transaction.atomic
-    def delete_thread(self, user_id: Any, thread_id: uuid.UUID) -> None:
-        """Hide the thread, cancel its runs; the sweep removes it later. Raises ChatError with THREAD_NOT_FOUND."""
+    def delete_thread(self, user_id: Any, thread_id: uuid.UUID, *, if_match: str | None = None) -> None:
+        """Hide the thread, cancel its runs; the sweep removes it later. `if_match` and errors: see `change_thread`."""
         counters = lock_counters(user_id)
         thread = self._lock_thread(user_id, thread_id)
+        _check_unchanged(thread, if_match)
         for run in self._lock_open_runs(thread):
             runs.cancel(run, by=CancelledBy.DELETED, publisher=self.event_log.publisher)
         Thread.objects.filter(id=thread.id).update(deleted_at=now())
@@ -249,8 +249,12 @@ def thread_etag(thread: Thread) -> str:
     return f'"{hashlib.sha256(changeable.encode()).hexdigest()[:20]}"'
 
 
-def _tags(if_match: str) -> list[str]:
-    return [tag.strip() for tag in if_match.split(",")]
+def _check_unchanged(thread: Thread, if_match: str | None) -> None:
+    """Raises ChatError with PRECONDITION_FAILED when the thread is not as one of these tags says."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    if thread_etag(thread) not in [tag.strip() for tag in if_match.split(",")]:
+        raise ChatError(ErrorCode.PRECONDITION_FAILED, "The thread was changed meanwhile: read it again")
 
 
 def purge_deleted(*, older_than: datetime.timedelta, limit: int) -> int:

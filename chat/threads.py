@@ -131,16 +131,21 @@ class ThreadService(OwnThreads, OwnRuns):
     def retry_run(self, user_id: Any, run_id: uuid.UUID) -> MessageAccepted:
         """Ask again what a failed or cancelled run was asked.
 
-        Raises ChatError with RUN_NOT_FOUND or TOO_MANY_RUNS, with RUN_COMPLETED when it has its answer, and with
-        RUN_ACTIVE while it, or a retry of it, is open.
+        Raises ChatError with RUN_NOT_FOUND or TOO_MANY_RUNS, with RUN_COMPLETED when it, or a retry of it, has its
+        answer, and with RUN_ACTIVE while it, or a retry of it, is open: so a resend does nothing twice.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
             run = self.get_run(user_id, run_id)
-            if run.status == RunStatus.COMPLETED:
-                raise ChatError(ErrorCode.RUN_COMPLETED, "The run has its answer: regenerate it to have another")
             question = run.input_message
-            return self._ask_again(counters, _Asked(question, self._agent(run.agent)), list(question.runs.all()))
+            of_question = list(question.runs.order_by("run_number"))
+            answered = [each for each in of_question if each.status == RunStatus.COMPLETED]
+            if answered and answered[-1].run_number >= run.run_number:
+                details = {"run_ids": [str(answered[-1].id)]}
+                raise ChatError(
+                    ErrorCode.RUN_COMPLETED, "It has its answer: regenerate it to have another", details=details
+                )
+            return self._ask_again(counters, _Asked(question, self._agent(run.agent)), of_question)
 
     def _ask_again(self, counters: UserCounters, asked: _Asked, earlier: Sequence[Run]) -> MessageAccepted:
         if open_runs := [run for run in earlier if run.status in OPEN_STATUSES]:

@@ -102,10 +102,16 @@ class ThreadDetail(APIView):
         return thread_response(thread, open_runs=service.open_runs(thread))
 
     @documented(
-        "delete_thread", "Delete a thread. Its open runs are cancelled.", code=204, errors=NOT_FOUND, tag="threads"
+        "delete_thread",
+        "Delete a thread. Its open runs are cancelled.",
+        description="With `If-Match` only when it is as it was seen.",
+        code=204,
+        errors=[*NOT_FOUND, ErrorCode.PRECONDITION_FAILED],
+        parameters=[IF_MATCH],
+        tag="threads",
     )
     def delete(self, request: Request, thread_id: uuid.UUID) -> Response:
-        thread_service().delete_thread(request.user.pk, thread_id)
+        thread_service().delete_thread(request.user.pk, thread_id, if_match=request.headers.get("If-Match"))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

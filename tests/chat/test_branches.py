@@ -187,6 +187,10 @@ async def test_a_question_is_asked_again_only_when_it_is_not_being_answered(
     await answered(service.event_log, retried["run_id"], "A1")
     status, body = await api("POST", f"runs/{retried['run_id']}/retry")
     assert (status, body["error_code"]) == (409, "RUN_COMPLETED")
+    # Whoever did not hear that it was retried, and retries it again, does nothing twice.
+    status, body = await api("POST", f"runs/{accepted.run_id}/retry")
+    assert (status, body["error_code"]) == (409, "RUN_COMPLETED")
+    assert body["details"] == {"run_ids": [retried["run_id"]]}
     # A resend of the first message is still answered with its first run.
     resent = await posted(service, ann, "Q1", thread_id=accepted.thread_id, message_id=accepted.message_id)
     assert resent.run_id == accepted.run_id

@@ -214,8 +214,8 @@ def _cut_questions() -> None:
 @mutation("013_thread_creation", "a deleted thread is still there", "THREAD_NOT_FOUND")
 def _undead_threads() -> None:
     def undone(delete_thread: Any) -> Any:
-        def wrapped(self: Any, user_id: Any, thread_id: uuid.UUID) -> None:
-            delete_thread(self, user_id, thread_id)
+        def wrapped(self: Any, user_id: Any, thread_id: uuid.UUID, **named: Any) -> None:
+            delete_thread(self, user_id, thread_id, **named)
             Thread.objects.filter(id=thread_id).update(deleted_at=None)
 
         return wrapped

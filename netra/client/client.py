@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -21,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from chat.backoff import delays
 from chat.fold import ENDED, ClientState, ProtocolViolation
 from chat.run_state import RunState
+from netra.client.end import BAD_TOKEN, UNAUTHENTICATED, End
 from netra.client.kept import KeptEvents
 from netra.client.session import ApiError, Session, SignedOut
 from netra.client.socket import TERMINAL, Frame, Socket, dial, frame_text
@@ -32,9 +31,6 @@ REPLY_SECONDS = 15.0
 STEADY_SECONDS = 5.0
 # Another token is asked for, so many times in a row.
 MAX_TOKENS = 3
-BAD_TOKEN = frozenset({"NO_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED"})
-# Section 4 of docs/protocol.md. What is not here is answered by another connection.
-CLOSE_UNAUTHENTICATED, CLOSE_DRAINING, CLOSE_TOO_MANY = 4401, 4412, 4429
 
 
 class EventsLost(Exception):
@@ -45,20 +41,6 @@ class Run(RunState):
     """A run as it stood, with its id."""
 
     id: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a connection ended: with this token, this close code if there was one, and what the server said to it."""
-
-    token: str | None = None
-    code: int | None = None
-    error: ApiError | None = None
-
-    @property
-    def for_the_token(self) -> bool:
-        refused = self.error is not None and self.error.code in BAD_TOKEN
-        return refused or self.code == CLOSE_UNAUTHENTICATED
 
 
 class Client:
@@ -80,7 +62,7 @@ class Client:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._news = asyncio.Condition()
         self._running: asyncio.Task[None] | None = None
-        self._draining_ms = 0.0
+        self._draining_seconds = 0.0
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self._run(), name="netra client")
@@ -266,7 +248,7 @@ class Client:
         while True:
             began = time.monotonic()
             end = await self._connection()
-            pause = next(pauses)
+            pause = end.pause(next(pauses), draining_seconds=self._draining_seconds)
             if time.monotonic() - began > STEADY_SECONDS:
                 pauses, tokens = _pauses(), 0
             if end.for_the_token:
@@ -274,12 +256,6 @@ class Client:
                 if end.error is not None and tokens > MAX_TOKENS:
                     raise end.error
                 await self._renew(end.token)
-            elif end.code == CLOSE_DRAINING:
-                pause = random.uniform(0, self._draining_ms) / 1000  # noqa: S311 - spreads load
-            elif end.error is not None and end.error.retry_after:
-                pause = end.error.retry_after * random.uniform(1, 1.5)  # noqa: S311
-            elif end.code == CLOSE_TOO_MANY:
-                pause = max(pause, STEADY_SECONDS)
             await asyncio.sleep(pause)
 
     async def _connection(self) -> End:
@@ -295,7 +271,7 @@ class Client:
         except InvalidStatus as error:
             # A server that is configured to refuse in the handshake.
             refused = error.response.status_code in (401, 403)
-            return End(token, CLOSE_UNAUTHENTICATED if refused else None)
+            return End(token, UNAUTHENTICATED if refused else None)
         except ConnectionClosed as error:
             return End(token, error.rcvd.code if error.rcvd is not None else None)
         except (ProtocolViolation, *GONE):
@@ -307,8 +283,14 @@ class Client:
         raise AssertionError("a connection is read until it ends")
 
     async def _renew(self, token: str | None) -> None:
-        with contextlib.suppress(*GONE):
+        """What passes is no matter yet: it shows again when the next connection asks for a token."""
+        try:
             await self.session.renew(token)
+        except GONE:
+            pass
+        except ApiError as error:
+            if not error.passes:
+                raise
 
     async def _follow(self, socket: Socket) -> None:
         """Read a connection to its end, which is an exception."""
@@ -329,18 +311,20 @@ class Client:
                 heard.set()
                 await self._take(frame)
                 if frame["type"] == "token_expiring":
-                    background.add(asyncio.create_task(self._refresh(socket, float(frame["expires_in"]))))
+                    refreshing = asyncio.create_task(self._refresh(socket, float(frame["expires_in"])))
+                    background.add(refreshing)
+                    refreshing.add_done_callback(background.discard)
         finally:
             for task in background:
                 task.cancel()
-            await asyncio.wait(background)
+            await asyncio.gather(*background, return_exceptions=True)
 
     async def _take(self, frame: Frame) -> None:
         ref = frame.get("ref")
         if ref in self._replies and not self._replies[ref].done():
             self._replies[ref].set_result(frame)
         if frame["type"] == "server_draining":
-            self._draining_ms = float(frame["reconnect_after_ms"])
+            self._draining_seconds = float(frame["reconnect_after_ms"]) / 1000
         async with self._news:
             self._kept.keep(frame)
             self._news.notify_all()

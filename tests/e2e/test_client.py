@@ -223,17 +223,27 @@ async def test_a_question_that_was_answered_long_ago_is_not_asked_again(steady: 
     async with client_of(steady, account) as netra:
         assert await netra.ask("What is 6 * 7?", message_id=message_id) == first
         assert_whole([event async for event in netra.events(first["id"])])
-        for lost in (str(uuid.uuid4()), await a_deleted_run(netra)):
+        for lost in (str(uuid.uuid4()), await a_deleted_run(netra), await a_pruned_run(netra, steady)):
             with pytest.raises(EventsLost):
                 await netra.ended(lost)
             with pytest.raises(EventsLost):
                 await anext(netra.events(lost))
-    assert len(steady.http("GET", "/api/runs", token=account.token()).body["runs"]) == 1
+    runs = steady.http("GET", "/api/runs", token=account.token()).body["runs"]
+    assert [run["input_message_id"] for run in runs].count(message_id) == 1
 
 
 async def a_deleted_run(netra: Client) -> str:
     run = await netra.ask("What is 6 * 7?")
     await netra.session.request("DELETE", f"/api/threads/{run['thread_id']}")
+    return run["id"]
+
+
+async def a_pruned_run(netra: Client, server: LiveServer) -> str:
+    """Its client has forgotten it, and its server its events."""
+    run = await netra.ask("What is 6 * 7?")
+    with server.database() as database:
+        database.execute("DELETE FROM chat_runevent WHERE run_id = %s", [run["id"]])
+    del netra.state.runs[run["id"]]
     return run["id"]
 
 
@@ -326,6 +336,25 @@ async def test_a_server_that_takes_no_token_is_not_asked_for_ever(
             pass
     assert refused.value.code == "TOKEN_EXPIRED"
     assert len(given) == 4
+
+
+async def test_a_token_that_cannot_be_renewed_just_now_is_renewed_later(
+    steady: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, answers = steady.add_user(), [httpx.ConnectError("refused"), ApiError("HTTP_ERROR", "502", status=502)]
+    renew = Session.renew
+
+    async def sometimes(session: Session, old: str | None) -> None:
+        if answers:
+            raise answers.pop()
+        await renew(session, old)
+
+    monkeypatch.setattr(Session, "renew", sometimes)
+    netra = client_of(steady, account)
+    netra.session._access = account.token(exp=1)
+    async with netra:
+        assert (await netra.ask("What is 6 * 7?"))["status"] == "completed"
+    assert not answers
 
 
 class _Elsewhere(BaseHTTPRequestHandler):

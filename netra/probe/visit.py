@@ -42,7 +42,6 @@ class Visit:
             password=target.password,
             token=target.token,
             tls=target.tls,
-            headers={LABEL_HEADER: self.label},
             timeout=target.timeout,
         )
         self.addresses: list[str] = []

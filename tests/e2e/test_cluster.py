@@ -18,6 +18,7 @@ from tests.cluster import Cluster
 from tests.cluster_users import clients_at, one_at_each, request_all
 from tests.e2e.conftest import new_data_dir
 from tests.held_model import BEGINNING, HeldModel, answer_to
+from tests.probed import assert_passed, probed, stage
 from tests.whereabouts import begin_on, job_statuses, jobs_have_ended, outcome_on, run_status
 
 SLOW = 20  # tokens a second: an answer to "help" takes five seconds
@@ -367,3 +368,12 @@ async def test_one_message_id_with_two_contents_at_once_is_the_message_of_one_of
             assert_whole(events)
             assert events[0]["data"]["message"]["content"] == post["content"]
         assert rows(held, "SELECT count(*) FROM chat_run WHERE user_id = %s", account.id) == [(ROUNDS,)]
+
+
+async def test_the_probe_passes_and_reads_on_after_its_drop_in_mid_run(cluster: Cluster) -> None:
+    report = await probed(cluster.url, cluster.add_users(1)[0])
+    assert_passed(report)
+    resumed = stage(report, "resume")
+    assert resumed["facts"]["resumed"]["status"] == "running"
+    assert resumed["facts"]["after"] > 10
+    assert resumed["notes"] == []

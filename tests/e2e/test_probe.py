@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ from tests.probed import (
     results,
     stage,
 )
-from tests.processes import HOST, REPOSITORY, LiveProcess, free_port
+from tests.processes import HOST, REPOSITORY, LiveProcess, eventually, free_port
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,23 @@ async def test_the_probe_leaves_nothing_behind(daphne: LiveServer, account: Acco
     assert report["thread"] == "The thread of the probe was deleted"
     assert stage(report, "message")["facts"]["title"].startswith("netra probe 20")
     assert daphne.http("GET", "/api/threads", token=account.token()).body["threads"] == []
-    assert f"test_label={report['label']}" in daphne.log_text()
+
+
+async def test_of_its_connections_one_is_dropped_and_the_others_are_closed(
+    daphne: LiveServer, account: Account
+) -> None:
+    """In the server's own words: its log names those of the probe by their label."""
+    label = (await probed(daphne.url, account))["label"]
+    connected = re.findall(rf"connected .* connection_id=(\w+) .*test_label={label}\b", daphne.log_text())
+    assert len(connected) == 4, "a handshake by header, one by subprotocol, the connection, and its successor"
+
+    def codes() -> list[str]:
+        found = re.findall(r"disconnected .* code=(\d+) connection_id=(\w+)", daphne.log_text())
+        ended = {connection: code for code, connection in found}
+        return [ended[connection] for connection in connected if connection in ended]
+
+    await eventually(lambda: len(codes()) == len(connected), what="the connections to end in the log")
+    assert codes() == ["1000", "1000", "1006", "1000"]
 
 
 async def test_a_deployment_behind_its_proxy_passes(deployed: str, account: Account) -> None:

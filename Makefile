@@ -139,6 +139,7 @@ system:
 	@if ! command -v redis-server >/dev/null; then $(call apt,redis-server); fi
 	@if ! PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null; then $(call apt,haproxy); fi
 	@if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then $(call apt,libfaketime); fi
+	@if ! command -v curl >/dev/null; then $(call apt,curl); fi
 	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(call apt,chromium); fi
 

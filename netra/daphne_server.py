@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from daphne.http_protocol import WebRequest
 from daphne.server import Server, reactor
 from twisted.internet.defer import Deferred
 
@@ -53,6 +54,14 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
         self.ws_factory.failByDrop = False
         self.ws_factory.closeHandshakeTimeout = CLOSE_SECONDS
+        build = self.http_factory.buildProtocol
+
+        def build_protocol(address: Any) -> Any:
+            protocol = build(address)
+            protocol.requestFactory = _Request
+            return protocol
+
+        self.http_factory.buildProtocol = build_protocol
         self._ports.append(port)
         # Twisted calls this before its loop runs, and reports nothing of what fails in such a call.
         reactor.callLater(0, self._open)
@@ -93,6 +102,13 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         for call in open_calls:
             call.cancel()
         return Deferred.fromFuture(asyncio.ensure_future(_ended(open_calls)))
+
+
+class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
+    """Bodies are the application's to read. Twisted would parse forms, too, and drop the connection over a bad one."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, parsePOSTFormSubmission=False, **options)
 
 
 class _Flow:

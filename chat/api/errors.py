@@ -58,8 +58,12 @@ STATUS_OF_CODE = {
 def exception_response(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler: one answer and one log line. The traceback of what nobody expected is only logged."""
     set_rollback()
+    request, view = context["request"], context["view"]
+    if isinstance(error, exceptions.NotAcceptable) and request.method not in view.allowed_methods:
+        # What form an answer should have matters less than that there is none.
+        error = exceptions.MethodNotAllowed(request.method)
     correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
-    place = {"stage": "request", "view": type(context.get("view")).__name__}
+    place = {"stage": "request", "view": type(view).__name__}
     code: int
     if isinstance(error, UNAVAILABLE):
         chat_error = ChatError(

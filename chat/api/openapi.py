@@ -134,9 +134,8 @@ def complete(result: Json, **_context: Any) -> Json:
     """drf-spectacular's hook: the whole document, from what it has made of the views."""
     operations = list(_operations(result["paths"]))
     for path, operation in operations:
-        # Who needs no token always sends JSON: a page of another site could send anything else.
-        if not operation.setdefault("security", []) and "requestBody" in operation:
-            operation["requestBody"]["required"] = True
+        operation.setdefault("security", [])
+        _require_body(operation, result["components"]["schemas"])
         _describe_parameters(operation)
         _add_links(operation)
         _add_errors(path, operation)
@@ -167,6 +166,17 @@ def _operations(paths: Json) -> Iterator[tuple[str, Json]]:
     for path, item in paths.items():
         for operation in item.values():
             yield path, operation
+
+
+def _require_body(operation: Json, schemas: Json) -> None:
+    """Who needs no token always sends JSON, even if nothing is in it: a page of another site could send anything else.
+
+    drf-spectacular requires a body that has required fields, but not one that must have any of its fields.
+    """
+    body = operation.get("requestBody", {})
+    [reference] = [media["schema"]["$ref"] for media in body.get("content", {}).values()] or [""]
+    if body and (not operation["security"] or "anyOf" in schemas[reference.rpartition("/")[2]]):
+        body["required"] = True
 
 
 def _describe_parameters(operation: Json) -> None:

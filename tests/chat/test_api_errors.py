@@ -87,9 +87,10 @@ def test_what_is_nobodys_path_is_not_found(api: Client, path: str, method: str) 
 def test_a_method_that_a_path_has_not_is_refused_with_those_that_it_has(
     api: Client, method: str, path: str, allowed: set[str]
 ) -> None:
-    answer = api.generic(method, path, content_type=JSON)
-    refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert set(answer["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed
+    for accept in ("*/*", "text/event-stream"):
+        answer = api.generic(method, path, content_type=JSON, headers={"Accept": accept})
+        refused(answer, 405, "METHOD_NOT_ALLOWED")
+        assert set(answer["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed
 
 
 # What is accepted, and what is sent

@@ -67,8 +67,8 @@ async def _as_localhost(visit: Visit) -> int | None:
 async def ready(visit: Visit) -> Observation:
     try:
         response = await visit.get("/health/ready")
-    except httpx.RequestError as error:
-        return Observation(summary=f"no answer: {type(error).__name__}", symptom=Symptom.TIMED_OUT)
+    except httpx.TimeoutException:
+        return Observation(summary="no answer", symptom=Symptom.TIMED_OUT)
     facts = answer_facts(response.status_code, response.reason_phrase, response.headers)
     body = json_object(response)
     services = body.get("services")
@@ -104,7 +104,6 @@ async def token(visit: Visit) -> Observation:
         return _given(visit.target.token)
     try:
         visit.token = await visit.session.token()
-        visit.tokens.add(visit.token)
         claims = read_claims(visit.token)
     except ApiError as error:
         facts: dict[str, Any] = {

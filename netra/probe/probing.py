@@ -89,7 +89,7 @@ async def _look(stage: Stage, visit: Visit) -> StageResult:
     return StageResult(stage=stage, outcome=outcome, milliseconds=milliseconds, observation=observation)
 
 
-async def _observed(look: Look, visit: Visit) -> Observation:
+async def _observed(look: Look, visit: Visit) -> Observation:  # noqa: PLR0911 - one for each way
     """What a stage sees; also when the connection that it uses ends, is silent, or says what nobody understands."""
     try:
         return await look(visit)
@@ -103,6 +103,8 @@ async def _observed(look: Look, visit: Visit) -> Observation:
         return Observation(summary=f"An event was left out: {error}", symptom=Symptom.NOT_WHOLE)
     except NotProtocol as error:
         return Observation(summary=str(error), facts={"error": str(error)}, symptom=Symptom.NOT_PROTOCOL)
+    except httpx.TimeoutException:
+        return Observation(summary="no answer", symptom=Symptom.TIMED_OUT)
     except httpx.RequestError as error:
         said = f"{type(error).__name__}: {error}"
         return Observation(summary=said, facts={"error": said, "speaks_tls": False}, symptom=Symptom.NO_HTTP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 10.0
 HIDDEN = "[hidden]"
+# Base64url of `{"`, and that of it once more: a token as it is, and as a subprotocol has it.
+_JWT = re.compile(r"\b(?:eyJ|ZXlK)[\w-]+(?:\.[\w-]*)*=*")
 
 
 class WrongUsage(Exception):
@@ -79,8 +82,12 @@ def _tls(ca_file: str | None, *, insecure: bool) -> ssl.SSLContext:
 
 
 def hide(secrets: frozenset[str], found: Any) -> Any:
-    """JSON data without these texts, wherever a server has put them. Names of fields are ours and stay."""
+    """JSON data without these texts and without whatever is a JWT, wherever a server has put them.
+
+    Names of fields are ours and stay.
+    """
     if isinstance(found, str):
+        found = _JWT.sub(HIDDEN, found)
         for secret in sorted(secrets - {""}, key=len, reverse=True):
             found = found.replace(secret, HIDDEN)
         return found

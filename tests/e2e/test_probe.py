@@ -240,7 +240,7 @@ async def test_sockets_that_are_refused_in_the_handshake(servers: Servers, accou
     assert_passed(report)
     assert "NETRA_WS_REJECT=handshake" in " ".join(stage(report, "upgrade")["notes"])
     report = await probed(servers.refusing.url, token=account.token(user_id="0"))
-    evidence = ("403", "NETRA_WS_REJECT=handshake", "REST was asked: INVALID_TOKEN")
+    evidence = ("403", "NETRA_WS_REJECT=handshake", "INVALID_TOKEN: so REST said")
     assert_failed(report, "handshake_header", "token_of_another_key", *evidence)
 
 

@@ -228,6 +228,29 @@ def test_a_credential_that_does_not_arrive(
     assert said in chain_of(found)
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("INVALID_TOKEN", "token_of_another_key"),
+        ("TOKEN_EXPIRED", "clock_skew"),
+        ("NO_TOKEN", "authorization_stripped"),
+        ("USER_INACTIVE", "user_inactive"),
+    ],
+)
+def test_where_sockets_are_refused_in_the_handshake_rest_says_why(code: str, cause: str) -> None:
+    before: dict[Stage, dict[str, Any]] = {Stage.UPGRADE: {"status": 403}, Stage.TOKEN: GIVEN}
+    facts: dict[str, Any] = {"status": 403, "rest": {"status": 401, "code": code}, "other_form": "established"}
+    found = concluded(Stage.HEADER, Symptom.NOT_UPGRADED, before=before, **facts)
+    assert found.cause == cause
+    assert "NETRA_WS_REJECT=handshake" in found.chain[0]
+
+
+def test_a_handshake_that_is_refused_to_a_good_token() -> None:
+    facts: dict[str, Any] = {"status": 431, "rest": {"status": 200, "code": None}, "other_form": "established"}
+    found = concluded(Stage.HEADER, Symptom.NOT_UPGRADED, before={Stage.UPGRADE: {"status": 101}}, **facts)
+    assert found.cause == "handshake_refused"
+
+
 def test_an_origin_that_is_foreign_and_one_that_is_not() -> None:
     facts: dict[str, Any] = {"error_code": "ORIGIN_NOT_ALLOWED", "error_message": ""}
     foreign = concluded(Stage.REFUSAL, Symptom.REFUSED, origin="https://elsewhere.example", **facts)
@@ -245,6 +268,7 @@ def test_an_origin_that_is_foreign_and_one_that_is_not() -> None:
         ("TOO_MANY_CONNECTIONS", "too_many_connections"),
         ("RATE_LIMITED", "rate_limited"),
         ("AGENT_NOT_FOUND", "agent_not_found"),
+        ("HTTP_ERROR", "api_not_routed"),
         ("SOMETHING_NEW", "refused"),
     ],
 )

@@ -175,6 +175,12 @@ def test_secrets_are_hidden_wherever_they_are() -> None:
     assert hidden == {"token": ["x [hidden] y", {"deep": "[hidden]"}], "abc": 1, "number": 5, "none": None}
 
 
+def test_whatever_is_a_token_is_hidden() -> None:
+    token = f"{encoded({'alg': 'HS256'}, {'exp': 1})}.c2lnbmF0dXJl"
+    again = base64.urlsafe_b64encode(token.encode()).decode()
+    assert hide(frozenset(), f"Bearer {token}, jwt.{again} and no more") == "Bearer [hidden], jwt.[hidden] and no more"
+
+
 def test_a_target_does_not_show_its_secrets() -> None:
     target = read_target(URL, username="ann", password="secret")
     assert (target.host, target.port) == ("chat.example.org", 443)

@@ -67,20 +67,24 @@ def no_sign_in(case: Case) -> Diagnosis:
     if code == "RATE_LIMITED":
         return _limited(seen, code)
     if not facts.get("netra"):
-        gone = "a proxy that has no server for it" if status in GATEWAY else "something before it"
-        return Diagnosis(
-            cause="api_not_routed",
-            chain=(
-                seen,
-                f"The answer is none of Netra's, which have an error_code: it is {gone}, although /health is Netra's",
-                "The proxy leads /api elsewhere than /health, or does not let a POST through",
-            ),
-            look_at=(
-                "the proxy's rules for /api: nginx `location`, HAProxy `use_backend`, Apache `ProxyPass`",
-                "a firewall for web applications, which may refuse the POST",
-            ),
-        )
+        return _not_netra(case, seen)
     return Diagnosis(cause="sign_in_refused", chain=(seen,), look_at=(f"`{code}` in docs/protocol.md, section 4",))
+
+
+def _not_netra(case: Case, seen: str) -> Diagnosis:
+    gone = "a proxy that has no server for it" if case.facts.get("status") in GATEWAY else "something before it"
+    return Diagnosis(
+        cause="api_not_routed",
+        chain=(
+            seen,
+            f"The answer is none of Netra's, which have an error_code: it is {gone}, although /health is Netra's",
+            "The proxy leads /api elsewhere than /health, or does not let a POST through",
+        ),
+        look_at=(
+            "the proxy's rules for /api: nginx `location`, HAProxy `use_backend`, Apache `ProxyPass`",
+            "a firewall for web applications, which may refuse the POST",
+        ),
+    )
 
 
 def refused(case: Case) -> Diagnosis:
@@ -362,6 +366,7 @@ def _raised(seen: str, correlation_id: object, event: str, what: str) -> Diagnos
 
 
 _BY_CODE: Mapping[str, Callable[[Case, str], Diagnosis]] = {
+    "HTTP_ERROR": _not_netra,
     "NO_TOKEN": _no_token,
     "INVALID_TOKEN": invalid_token,
     "TOKEN_EXPIRED": _expired,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from netra.probe.diagnosis import answers, credentials
 from netra.probe.observation import Case, Diagnosis, Stage
 
@@ -86,15 +88,10 @@ def _refused_in_handshake(case: Case) -> Diagnosis:
     rest = facts.get("rest") or {}
     seen = f"The handshake with a token was answered with {facts.get('status') or facts.get('error')}"
     if case.fact(Stage.UPGRADE, "status") == 403 and rest.get("code") is not None:
-        asked = f"{seen}; sockets are refused without a reason here (NETRA_WS_REJECT=handshake), so REST was asked"
-        known = {**facts, "error_code": rest["code"]}
-        if rest["code"] == "INVALID_TOKEN":
-            return credentials.invalid_token(case, f"{asked}: {known['error_code']}")
-        return Diagnosis(
-            cause=str(rest["code"]).lower(),
-            chain=(f"{asked}: {rest['code']}",),
-            look_at=(f"`{rest['code']}` in docs/protocol.md, section 4", "`refused` in the server's log"),
-        )
+        asked = f"so REST said, since sockets are refused without a reason ({facts.get('status')}) here: "
+        told = {**facts, "error_code": rest["code"], "error_message": f"{asked}NETRA_WS_REJECT=handshake"}
+        observation = dataclasses.replace(case.observation, facts=told)
+        return credentials.refused(dataclasses.replace(case, seen={**case.seen, case.stage: observation}))
     return Diagnosis(
         cause="handshake_refused",
         chain=(

@@ -33,6 +33,14 @@ class ToldElsewhere(logging.Filter):
         return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
+class WithoutTraceback(logging.Filter):
+    """The line says it all: a request for a host that is not served is nobody's fault here."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
 def configure_logging(*, human: bool, level: str = "INFO") -> None:
     """Route the standard library's loggers and structlog's through one formatter to standard error."""
     shared: list[structlog.types.Processor] = [
@@ -68,13 +76,14 @@ def configure_logging(*, human: bool, level: str = "INFO") -> None:
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
                 }
             },
-            "filters": {"told_elsewhere": {"()": ToldElsewhere}},
+            "filters": {"told_elsewhere": {"()": ToldElsewhere}, "without_traceback": {"()": WithoutTraceback}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 **{name: {"level": "WARNING"} for name in QUIET},
                 # What is refused is logged where it is refused, with its code.
                 "django.request": {"level": "ERROR", "filters": ["told_elsewhere"]},
+                "django.security.DisallowedHost": {"filters": ["without_traceback"]},
                 # What is away is logged once, by who waits for it, and not at each attempt.
                 "psycopg.pool": {"level": "ERROR"},
                 "channels_redis": {"level": "CRITICAL"},

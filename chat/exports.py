@@ -29,15 +29,23 @@ def markdown(thread: Thread) -> str:
     """The newest branch of a thread, with what agents did on the way."""
     leaf = branches.end_of(thread)
     messages = branches.way_to(leaf, limit=MAX_MESSAGES) if leaf is not None else []
+    is_cut = bool(messages) and messages[0].parent_id is not None
     runs = {run.output_message_id: run for run in branches.runs_of(messages) if run.output_message_id}
     tools = _tools_of(runs.values())
-    return "".join(_document(thread, messages, runs, tools))
+    return "".join(_document(thread, messages, runs, tools, is_cut=is_cut))
 
 
 def _document(
-    thread: Thread, messages: Sequence[Message], runs: dict[int, Run], tools: dict[UUID, list[RunEvent]]
+    thread: Thread,
+    messages: Sequence[Message],
+    runs: dict[int, Run],
+    tools: dict[UUID, list[RunEvent]],
+    *,
+    is_cut: bool,
 ) -> Iterator[str]:
     yield f"# {_HEADLINE.sub(' ', thread.title).strip() or 'Untitled'}\n\n"
+    if is_cut:
+        yield f"*The messages before the last {len(messages)} are not in this file.*\n\n"
     for message in messages:
         run = runs.get(message.pk)
         who = "You" if message.role == Role.USER else (run.agent if run is not None else "Agent")
@@ -71,13 +79,18 @@ def _tools_of(runs: Any) -> dict[UUID, list[RunEvent]]:
 
 
 def everything(thread: Thread) -> dict[str, Any]:
-    """All branches of a thread: messages, runs, what was asked of the person, and what they thought of answers."""
+    """All branches of a thread: messages, runs, what was asked of the person, and what they thought of answers.
+
+    `truncated`: there is more of some of them, later than what is here.
+    """
     said = Message.objects.filter(thread=thread).select_related("parent", "feedback").defer("parent__content")
     messages = said.order_by("run_number", "id")
     runs = branches.without_content(Run.objects.filter(thread=thread)).order_by("run_number")
     approvals = Approval.objects.filter(run__thread=thread).order_by("run__run_number", "id")
-    return {
-        "messages": list(messages[:MAX_MESSAGES]),
-        "runs": list(runs[:MAX_MESSAGES]),
-        "approvals": list(approvals[:MAX_MESSAGES]),
+    found = {
+        "messages": list(messages[: MAX_MESSAGES + 1]),
+        "runs": list(runs[: MAX_MESSAGES + 1]),
+        "approvals": list(approvals[: MAX_MESSAGES + 1]),
     }
+    truncated = any(len(rows) > MAX_MESSAGES for rows in found.values())
+    return {name: rows[:MAX_MESSAGES] for name, rows in found.items()} | {"truncated": truncated}

@@ -58,7 +58,7 @@ class MarkdownExport(APIView):
 
 
 class JsonExport(APIView):
-    """`GET` → {thread, messages, runs, approvals}: all branches."""
+    """`GET` → {thread, messages, runs, approvals, truncated}: all branches."""
 
     content_negotiation_class = OneForm
 
@@ -86,6 +86,7 @@ class JsonExport(APIView):
             "approvals": [
                 approval_json(approval) | {"run_id": str(approval.run_id)} for approval in found["approvals"]
             ],
+            "truncated": found["truncated"],
         }
         for message in body["messages"]:
             del message["siblings"]  # its `parent_id` says where it stands

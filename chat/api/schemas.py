@@ -358,12 +358,13 @@ class ExportedApproval(Approval):
 
 
 class Export(Shape):
-    """A thread with all that is in it."""
+    """A thread with all that is in it; of one with very many messages `truncated` says that the last are left out."""
 
     thread: Thread
     messages: list[ExportedMessage]
     runs: list[Run]
     approvals: list[ExportedApproval]
+    truncated: bool
 
 
 class OpenRunCounts(Shape):

@@ -12,6 +12,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
+from chat import exports
 from chat.models import Thread
 from chat.run_event import bounded_event
 from chat.threads import ThreadService
@@ -105,6 +106,23 @@ async def test_a_file_has_all_branches_and_is_nobody_elses(service: ThreadServic
     for ending in ("md", "json"):
         refused = await ask(bob, "GET", f"threads/{thread_id}/export.{ending}")
         assert (refused.status_code, refused.json()["error_code"]) == (404, "THREAD_NOT_FOUND")
+
+
+async def test_a_file_says_what_it_leaves_out(
+    service: ThreadService, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "MAX_MESSAGES", 2)
+    thread_id, *_ = await answer_of(service, ann)
+    whole = (await ask(ann, "GET", f"threads/{thread_id}/export.json")).json()
+    assert (len(whole["messages"]), whole["truncated"]) == (2, False)
+    assert "not in this file" not in (await ask(ann, "GET", f"threads/{thread_id}/export.md")).content.decode()
+    await posted(service, ann, "And now?", thread_id=thread_id)
+    cut = (await ask(ann, "GET", f"threads/{thread_id}/export.json")).json()
+    assert (len(cut["messages"]), cut["truncated"]) == (2, True)
+    assert (
+        "before the last 2 are not in this file"
+        in (await ask(ann, "GET", f"threads/{thread_id}/export.md")).content.decode()
+    )
 
 
 async def test_an_empty_thread_without_a_name_is_a_file_too(service: ThreadService, ann: Any) -> None:

@@ -87,7 +87,7 @@ def everything(thread: Thread) -> dict[str, Any]:
     messages = said.order_by("run_number", "id")
     runs = branches.without_content(Run.objects.filter(thread=thread)).order_by("run_number")
     approvals = Approval.objects.filter(run__thread=thread).order_by("run__run_number", "id")
-    found = {
+    found: dict[str, list[Any]] = {
         "messages": list(messages[: MAX_MESSAGES + 1]),
         "runs": list(runs[: MAX_MESSAGES + 1]),
         "approvals": list(approvals[: MAX_MESSAGES + 1]),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from tests.clients import request
 from tests.live import LiveServer
+from tests.processes import HOST, PATIENCE_SECONDS
 
 STREAM = {"Accept": "text/event-stream"}
 LARGE = b'{"type": "assistant", "message": "' + b"x" * 70_000 + b'"}'
@@ -50,3 +55,21 @@ def test_an_error_has_the_one_shape(server: LiveServer, name: str) -> None:
     assert answer.body.keys() == {"error_code", "error_message", "details", "correlation_id"}
     assert (answer.body["error_code"], answer.body["correlation_id"]) == (code, answer.headers["X-Correlation-Id"])
     assert ("Allow" in answer.headers) or status != 405
+
+
+def in_chunks(server: LiveServer, chunks: Iterable[bytes]) -> tuple[int, Any]:
+    """Status and body of the answer to a new thread, whose length is not said before it is sent."""
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=PATIENCE_SECONDS)
+    headers = {"Authorization": f"Bearer {server.add_user().token()}", "Content-Type": "application/json"}
+    connection.request("POST", "/api/threads", iter(chunks), headers, encode_chunked=True)
+    answer = connection.getresponse()
+    content = json.loads(answer.read())
+    connection.close()
+    return answer.status, content
+
+
+def test_a_body_in_chunks_is_read_and_bounded_as_any_other(server: LiveServer) -> None:
+    status, thread = in_chunks(server, [b'{"title":', b'"In chunks"}'])
+    assert (status, thread["title"]) == (201, "In chunks")
+    status, error = in_chunks(server, [b'{"title": "', *[b"x" * 100_000] * 30, b'"}'])
+    assert (status, error["error_code"]) == (413, "MESSAGE_TOO_LARGE")

@@ -90,8 +90,8 @@ class Feedback(Shape):
     text: str
 
 
-class Message(Shape):
-    """A question or an answer."""
+class ExportedMessage(Shape):
+    """A question or an answer, of any branch: `parent_id` says where it stands."""
 
     id: UUID
     role: Literal["user", "assistant"]
@@ -104,9 +104,14 @@ class Message(Shape):
     run_id: UUID | None
     """The first run of a question; the run that made an answer."""
     created_at: Time
+    feedback: Feedback | None
+
+
+class Message(ExportedMessage):
+    """A question or an answer."""
+
     siblings: list[UUID]
     """What stands in its place in any branch, in the order of asking, itself included; of many the hundred nearest."""
-    feedback: Feedback | None
 
 
 class RunUsage(Shape):
@@ -336,19 +341,6 @@ class McpServers(Shape):
     """The configured servers, in the order of the configuration."""
 
     mcp_servers: list[McpServer]
-
-
-class ExportedMessage(Shape):
-    """A message of any branch: `parent_id` says where it stands."""
-
-    id: UUID
-    role: Literal["user", "assistant"]
-    content: str
-    parent_id: UUID | None
-    partial: bool
-    run_id: UUID | None
-    created_at: Time
-    feedback: Feedback | None
 
 
 class ExportedApproval(Approval):

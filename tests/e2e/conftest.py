@@ -67,6 +67,17 @@ def starting(data_dir: Path, redis_url: str, *, expects_traceback: bool = False)
         assert expects_traceback or not server.traceback(), server.traceback()
 
 
+def scripted_server(data_dir: Path, folder: Path, **settings: Any) -> Iterator[LiveServer]:
+    """A server with the agent of tests/scripted_agent.py, and no variable of this process. It logs no traceback."""
+    server = LiveServer(data_dir, **{"agents": "tests.scripted_agent:scripted", **settings})
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
+    server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
+    with server:
+        yield server
+    assert not server.traceback(), server.traceback()
+
+
 @pytest.fixture(scope="session")
 def daphne(shared_data_dir: Path, redis_url: str) -> Iterator[LiveServer]:
     """`manage.py serve`, with Redis as the channel layer: the same users are served by `uvicorn`."""

@@ -22,7 +22,7 @@ from tests.ag_ui_client import AgUiClient, ag_ui_client, assert_valid, said
 from tests.ag_ui_runs import USER, Json, run_input
 from tests.clients import Account, Answer, request
 from tests.e2e.applications import scripted_agents
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import new_data_dir, scripted_server
 from tests.event_source import EVENTS
 from tests.live import LiveServer, LiveWorker
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, eventually
@@ -34,15 +34,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("scripted")
     agents = "tests.scripted_agent:scripted,tests.e2e.applications.scripted_agents:AGENTS"
     for data_dir in new_data_dir():
-        server = LiveServer(
-            data_dir, asgi_server=request.param, agents=agents, sweep_seconds=0.5, sse_keep_alive_seconds=0.2
+        yield from scripted_server(
+            data_dir, folder, asgi_server=request.param, agents=agents, sweep_seconds=0.5, sse_keep_alive_seconds=0.2
         )
-        kept = ("PATH", "HOME", "LANG", "TMPDIR")
-        server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
-        server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
-        with server:
-            yield server
-        assert not server.traceback(), server.traceback()
 
 
 @pytest.fixture

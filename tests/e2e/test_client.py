@@ -19,34 +19,24 @@ import pytest
 
 from netra.client import ApiError, Client, EventsLost, EventStream, Session, SignedOut, Socket, run_events
 from tests.clients import Account, assert_state_is_what_rest_shows, assert_whole
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import new_data_dir, scripted_server
 from tests.live import LiveServer
 from tests.processes import HOST, REPOSITORY, eventually
 
-SLOW: dict[str, Any] = {"offline_tokens_per_second": 20, "agents": "tests.scripted_agent:scripted"}
-
-
-def scripted_server(data_dir: Path, folder: Path) -> Iterator[LiveServer]:
-    server = LiveServer(data_dir, **SLOW)
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
-    server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
-    with server:
-        yield server
-    assert not server.traceback(), server.traceback()
+SLOW: dict[str, Any] = {"offline_tokens_per_second": 20}
 
 
 @pytest.fixture
 def server(data_dir: Path, tmp_path: Path) -> Iterator[LiveServer]:
     """One to be killed."""
-    yield from scripted_server(data_dir, tmp_path)
+    yield from scripted_server(data_dir, tmp_path, **SLOW)
 
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server that nothing happens to."""
     for data_dir in new_data_dir():
-        yield from scripted_server(data_dir, tmp_path_factory.mktemp("scripted"))
+        yield from scripted_server(data_dir, tmp_path_factory.mktemp("scripted"), **SLOW)
 
 
 def client_of(server: LiveServer, account: Account) -> Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from netra.config import ServerName
 from tests.clients import Account, assert_whole
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import new_data_dir, scripted_server
 from tests.e2e.test_slow_reader import memory, write_run
 from tests.event_source import EVENTS, event_source
 from tests.live import LiveServer
@@ -27,15 +26,7 @@ def slow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A server whose agents take their time, with one that asks for approvals."""
     folder = tmp_path_factory.mktemp("scripted")
     for data_dir in new_data_dir():
-        server = LiveServer(
-            data_dir, asgi_server=request.param, agents="tests.scripted_agent:scripted", max_connections=6, **SLOW
-        )
-        kept = ("PATH", "HOME", "LANG", "TMPDIR")
-        server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
-        server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
-        with server:
-            yield server
-        assert not server.traceback(), server.traceback()
+        yield from scripted_server(data_dir, folder, asgi_server=request.param, max_connections=6, **SLOW)
 
 
 def execute(server: LiveServer, account: Account, message: str, agent: str = "assistant", **fields: Any) -> Any:

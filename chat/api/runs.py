@@ -102,7 +102,10 @@ class EventsPageSerializer(serializers.Serializer[Any]):
         min_value=0, max_value=2**31 - 1, default=0, help_text="The `seq` of the last event that the client has."
     )
     limit = serializers.IntegerField(
-        min_value=1, max_value=MAX_EVENTS, default=MAX_PAGE, help_text="How many events a page has at most."
+        min_value=1,
+        max_value=MAX_EVENTS,
+        default=MAX_PAGE,
+        help_text="How many events a page has at most. Not read for a stream.",
     )
 
 

@@ -25,6 +25,14 @@ SELDOM = ("retry_run", "resolve_approval", "refresh_access")
 NAMES = {operation["operationId"] for _, _, operation in operations(strict_document())}
 
 
+def of_streams() -> dict[str, Any]:
+    """The document, without what only a page is asked for."""
+    document = copy.deepcopy(strict_document())
+    read = document["paths"]["/api/runs/{run_id}/events"]["get"]
+    read["parameters"] = [parameter for parameter in read["parameters"] if parameter["name"] != "limit"]
+    return document
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     for data_dir in new_data_dir():
@@ -43,6 +51,7 @@ def person(server: LiveServer) -> Person:
     return asyncio.run(person_on(server, conversations=8))
 
 
+@pytest.mark.timeout(300)
 def test_every_answer_is_as_the_document_says(server: LiveServer, person: Person) -> None:
     report = asked_of(server, strict_document(), person, Asking(seed=1, examples=3))
     assert not report.problems, report.text()
@@ -60,7 +69,7 @@ def test_what_needs_one_of_few_ids_is_answered_as_the_document_says(server: Live
 
 def test_every_stream_is_as_the_document_says(server: LiveServer, person: Person) -> None:
     asking = Asking(seed=1, examples=6, operations=STREAMS, headers=EVENTS, phases=["examples", "fuzzing", "stateful"])
-    report = asked_of(server, strict_document(), person, asking)
+    report = asked_of(server, of_streams(), person, asking)
     assert not report.problems, report.text()
     assert report.answered() == set(STREAMS)
 
@@ -83,7 +92,7 @@ def test_many_answers_are_as_the_document_says(server: LiveServer, headers: dict
     seed = int(time.time())
     person = asyncio.run(person_on(server, conversations=30))
     asking = Asking(seed=seed, examples=100, operations=STREAMS if headers else (), headers=headers)
-    report = asked_of(server, strict_document(), person, asking)
+    report = asked_of(server, of_streams() if headers else strict_document(), person, asking)
     assert not report.problems, f"seed {seed}: {report.text()}"
 
 

@@ -163,6 +163,6 @@ def test_a_large_result_is_shown_from_its_beginning_and_whole_on_demand(
     step = page.locator('[data-testid="step"][data-tool="calculate"]')
     step.locator(".step-head").click()
     expect(step).to_contain_text('{"rows":["row 0","ro…')
-    step.get_by_text("Show all (35 KB)").click()
+    step.get_by_text("Show all (35 kB)").click()
     expect(step).to_contain_text('"row 2999"')
     expect(step.get_by_test_id("show-result")).to_have_count(0)

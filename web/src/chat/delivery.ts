@@ -32,7 +32,7 @@ export interface DeliveryEvents {
 
 export type RestRunName = Pick<OpenRun, "run_id" | "run_number" | "thread_id" | "status">;
 
-const TOO_LARGE: outbox.Refusal = { error_code: "MESSAGE_TOO_LARGE", error_message: "The message is too long" };
+const TOO_LARGE: outbox.Refusal = { error_code: "MESSAGE_TOO_LARGE", error_message: "" };
 const TOKEN_REF = "token";
 
 export class Delivery {

@@ -2,6 +2,7 @@ import type { TargetedFocusEvent, TargetedKeyboardEvent, VNode } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { OfferedAgent } from "../chat/agents";
 import type { Chat } from "../chat/chat";
+import { words } from "../words/words";
 import { Icon } from "./icons";
 
 interface PickerProps {
@@ -41,7 +42,7 @@ export function AgentPicker({ chat, done }: PickerProps): VNode | null {
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={menu}
-        aria-label={`Agent: ${current}`}
+        aria-label={words.composer.agent(current)}
         onClick={() => setOpen(!open)}
         onKeyDown={(event) => {
           if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
@@ -85,7 +86,7 @@ function AgentMenu({ id, agents, current, choose, close }: MenuProps): VNode {
     else all[place]?.focus();
   };
   return (
-    <div class="picker-menu" id={id} role="menu" aria-label="Agents" ref={menu} onKeyDown={pressed}>
+    <div class="picker-menu" id={id} role="menu" aria-label={words.composer.agents} ref={menu} onKeyDown={pressed}>
       {agents.map(({ name, described }) => (
         <button
           type="button"

@@ -3,17 +3,18 @@ import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Application } from "../application";
 import type { Chat } from "../chat/chat";
+import { words } from "../words/words";
 import { Announcer } from "./announcer";
 import { ConversationView } from "./conversation";
 import { Icon } from "./icons";
-import { Sidebar, UNTITLED } from "./sidebar";
+import { Sidebar } from "./sidebar";
 import { SignIn } from "./sign_in";
 
 export function App({ application }: { readonly application: Application }): VNode {
   const screen = application.screen.value;
   switch (screen.name) {
     case "starting":
-      return <p class="starting">{screen.unreachable ? "The server cannot be reached. Trying again…" : "Loading…"}</p>;
+      return <p class="starting">{screen.unreachable ? words.app.unreachable : words.app.loading}</p>;
     case "sign-in":
       return <SignIn application={application} />;
     case "chat":
@@ -32,7 +33,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
     return () => removeEventListener("keydown", escape);
   }, []);
   useSignalEffect(() => {
-    document.title = `${chat.title.value ?? UNTITLED} – Netra`;
+    document.title = words.app.title(chat.title.value ?? words.app.untitled);
   });
   return (
     <div class="frame">
@@ -40,11 +41,11 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
       {drawer ? <div class="scrim" onClick={close} /> : null}
       <main class="conversation">
         <header class="top-bar">
-          <button type="button" class="round" aria-label="Open the list" aria-expanded={drawer} aria-controls="sidebar" onClick={() => setDrawer(true)}>
+          <button type="button" class="round" aria-label={words.sidebar.open} aria-expanded={drawer} aria-controls="sidebar" onClick={() => setDrawer(true)}>
             <Icon name="menu" />
           </button>
-          <h1>{chat.title.value ?? UNTITLED}</h1>
-          <button type="button" class="round" aria-label="New chat" onClick={() => chat.open(null)}>
+          <h1>{chat.title.value ?? words.app.untitled}</h1>
+          <button type="button" class="round" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
             <Icon name="plus" />
           </button>
         </header>

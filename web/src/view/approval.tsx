@@ -3,6 +3,7 @@ import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hook
 import type { Chat } from "../chat/chat";
 import type { Decision } from "../chat/decisions";
 import type { Approval } from "../protocol/run";
+import { words } from "../words/words";
 import { Icon, Spinner } from "./icons";
 import { memo } from "./memo";
 import { errorSentence, timeLeft, visible } from "./wording";
@@ -32,17 +33,17 @@ export const ApprovalCard = memo(({ chat, runId, toolCallId, approval }: Approva
       <header class="approval-head">
         <Icon name="hand" />
         <h3 id={title}>
-          <b>{visible(approval.agent)}</b> wants to use <b>{visible(approval.tool)}</b>
+          {words.approval.request(<b>{visible(approval.agent)}</b>, <b>{visible(approval.tool)}</b>)}
         </h3>
         <TimeLeft chat={chat} approval={approval} />
       </header>
       <Arguments given={whole.state === "known" ? whole.value : approval.arguments} />
       {whole.state === "known" ? null : (
         <p class="approval-error" role="status">
-          This is the beginning. {whole.state === "reading" ? "The rest is being loaded…" : "The rest could not be loaded."}
+          {whole.state === "reading" ? words.approval.restLoading : words.approval.restFailed}
           {whole.state === "failed" ? (
             <button type="button" class="link" onClick={read}>
-              Try again
+              {words.app.tryAgain}
             </button>
           ) : null}
         </p>
@@ -79,20 +80,28 @@ function useWhole(
 }
 
 function Arguments({ given }: { readonly given: unknown }): VNode {
-  if (typeof given !== "object" || given === null) return <pre class="argument">{visible(String(given))}</pre>;
+  if (typeof given !== "object" || given === null) return <Argument text={String(given)} />;
   const entries = Object.entries(given);
-  if (entries.length === 0) return <p class="approval-none">It takes no arguments.</p>;
+  if (entries.length === 0) return <p class="approval-none">{words.approval.noArguments}</p>;
   return (
     <dl class="arguments" data-testid="approval-arguments">
       {entries.map(([name, value]) => (
         <div key={name}>
           <dt>{visible(name)}</dt>
           <dd>
-            <pre class="argument">{visible(typeof value === "string" ? value : JSON.stringify(value, null, 2))}</pre>
+            <Argument text={typeof value === "string" ? value : JSON.stringify(value, null, 2)} />
           </dd>
         </div>
       ))}
     </dl>
+  );
+}
+
+function Argument({ text }: { readonly text: string }): VNode {
+  return (
+    <pre class="argument" data-empty={words.approval.empty}>
+      {visible(text)}
+    </pre>
   );
 }
 
@@ -113,13 +122,13 @@ function Answer({ decide, stay, seen }: AnswerProps): VNode {
   return (
     <p class="approval-actions">
       <button type="button" class="primary" data-testid="approve" disabled={!seen} onClick={() => decide(true)}>
-        Approve
+        {words.approval.approve}
       </button>
       <button type="button" data-testid="deny" onClick={() => decide(false)}>
-        Deny
+        {words.approval.deny}
       </button>
       <button type="button" class="link" data-testid="deny-with-reason" onClick={() => explain(true)}>
-        Deny with a reason…
+        {words.approval.denyWithReason}
       </button>
     </p>
   );
@@ -141,8 +150,8 @@ function Denial({ deny, back }: { readonly deny: (reason: string) => void; reado
         ref={field}
         class="approval-reason"
         data-testid="deny-reason"
-        aria-label="Why not? The agent is told."
-        placeholder="Why not? The agent is told."
+        aria-label={words.approval.whyNot}
+        placeholder={words.approval.whyNot}
         autocomplete="off"
         maxLength={LONGEST_REASON}
         value={reason}
@@ -152,10 +161,10 @@ function Denial({ deny, back }: { readonly deny: (reason: string) => void; reado
         }}
       />
       <button type="submit" data-testid="deny">
-        Deny
+        {words.approval.deny}
       </button>
       <button type="button" class="link" onClick={back}>
-        Back
+        {words.approval.back}
       </button>
     </form>
   );
@@ -166,8 +175,8 @@ function Answering({ chat, decision }: { readonly chat: Chat; readonly decision:
   return (
     <p class="approval-actions" role="status" data-testid="approval-sending">
       <Spinner />
-      {decision.approved ? "Approving…" : "Denying…"}
-      {offline ? " It is sent when the connection is back." : ""}
+      {decision.approved ? words.approval.approving : words.approval.denying}
+      {offline ? ` ${words.approval.sentLater}` : ""}
     </p>
   );
 }

@@ -2,6 +2,7 @@ import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import type { Conversation } from "../chat/conversation";
+import { words } from "../words/words";
 import { AgentPicker } from "./agent_picker";
 import { Icon, StopIcon } from "./icons";
 
@@ -43,8 +44,8 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
         ref={field}
         rows={1}
         data-testid="composer"
-        aria-label="Message"
-        placeholder="Write a message"
+        aria-label={words.composer.label}
+        placeholder={words.composer.placeholder}
         autocomplete="off"
         enterkeyhint="send"
         value={text}
@@ -54,7 +55,7 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
       <div class="composer-tools">
         <AgentPicker chat={chat} done={() => field.current?.focus({ preventScroll: true })} />
         <Stop chat={chat} conversation={conversation} />
-        <button type="submit" class="round primary" data-testid="send" aria-label="Send" disabled={text.trim() === ""}>
+        <button type="submit" class="round primary" data-testid="send" aria-label={words.composer.send} disabled={text.trim() === ""}>
           <Icon name="send" />
         </button>
       </div>
@@ -72,8 +73,8 @@ function Stop({ chat, conversation }: { readonly chat: Chat; readonly conversati
       type="button"
       class="round"
       data-testid="stop"
-      aria-label="Stop"
-      title="Stop"
+      aria-label={words.composer.stop}
+      title={words.composer.stop}
       disabled={stopping}
       onClick={() => chat.delivery.stopRun(runId)}
     >

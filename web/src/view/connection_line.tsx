@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Chat } from "../chat/chat";
+import { words } from "../words/words";
 import { connectionWords } from "./wording";
 
 /** Says nothing while all is well. A short interruption passes unseen: the line shows itself after a second. */
@@ -27,12 +28,12 @@ export function ConnectionLine({ chat }: { readonly chat: Chat }): VNode {
           {text}
           {connection.phase === "stopped" ? (
             <button type="button" class="link" onClick={() => chat.delivery.restart()}>
-              Try again
+              {words.app.tryAgain}
             </button>
           ) : null}
           {connection.phase === "waiting" && state === "offline" ? (
             <button type="button" class="link" onClick={() => chat.check()}>
-              Try now
+              {words.connection.tryNow}
             </button>
           ) : null}
         </span>

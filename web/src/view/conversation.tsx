@@ -5,6 +5,7 @@ import type { Chat } from "../chat/chat";
 import type { Conversation } from "../chat/conversation";
 import { type AnswerView, answerView, type Turn } from "../chat/turns";
 import { isOpen } from "../protocol/frames";
+import { words } from "../words/words";
 import { announce } from "./announcer";
 import { Composer } from "./composer";
 import { ConnectionLine } from "./connection_line";
@@ -52,7 +53,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
       </div>
       <div class="dock">
         {pinned ? null : (
-          <button type="button" class="to-end" aria-label="Go to the latest message" onClick={() => follow.current?.pin()}>
+          <button type="button" class="to-end" aria-label={words.conversation.toEnd} onClick={() => follow.current?.pin()}>
             <Icon name="down" />
           </button>
         )}
@@ -72,15 +73,15 @@ function History({ chat, conversation, scroller }: OpenProps & { readonly scroll
     return (
       <ErrorCard code={failure.code} message={failure.message} correlationId={failure.correlationId}>
         <button type="button" data-testid="retry" onClick={() => void conversation.load()}>
-          Try again
+          {words.app.tryAgain}
         </button>
         <button type="button" onClick={() => chat.open(null)}>
-          New chat
+          {words.sidebar.newChat}
         </button>
       </ErrorCard>
     );
   }
-  if (!conversation.loaded.value) return <p class="loading">Loading…</p>;
+  if (!conversation.loaded.value) return <p class="loading">{words.app.loading}</p>;
   if (turns.length === 0) return <Welcome name={chat.me.username} />;
   return (
     <>
@@ -96,8 +97,8 @@ function Welcome({ name }: { readonly name: string }): VNode {
   return (
     <div class="welcome">
       <Mark />
-      <h2>Hello, {name}</h2>
-      <p>What would you like to know?</p>
+      <h2>{words.conversation.hello(name)}</h2>
+      <p>{words.conversation.invitation}</p>
     </div>
   );
 }
@@ -119,7 +120,7 @@ function Earlier({ conversation, scroller }: { readonly conversation: Conversati
   }, [conversation, previous, scroller]);
   return (
     <button type="button" class="earlier" ref={mark} onClick={() => void conversation.loadOlder()}>
-      Earlier messages
+      {words.conversation.earlier}
     </button>
   );
 }
@@ -148,7 +149,7 @@ function PageNotice({ chat }: { readonly chat: Chat }): VNode | null {
   return (
     <ErrorCard code={notice.code} message={notice.message} retryAfter={notice.retryAfter}>
       <button type="button" onClick={() => (chat.notice.value = null)}>
-        Dismiss
+        {words.app.dismiss}
       </button>
     </ErrorCard>
   );
@@ -172,6 +173,6 @@ function useAnnouncements(conversation: Conversation): void {
 function stateWords(view: AnswerView): string {
   const doing = approvalWords(view) ?? activity(view, view.text !== "");
   if (doing !== null) return doing;
-  if (view.status === "failed") return "The answer failed";
-  return outcome(view) ?? "The answer is complete";
+  if (view.status === "failed") return words.conversation.failed;
+  return outcome(view) ?? words.conversation.complete;
 }

@@ -1,4 +1,5 @@
 import type { ComponentChildren, VNode } from "preact";
+import { words } from "../words/words";
 import { Icon } from "./icons";
 import { errorDetail, errorSentence, waitSentence } from "./wording";
 
@@ -22,7 +23,7 @@ export function ErrorCard({ code, message, retryAfter, correlationId, children }
           {retryAfter ? ` ${waitSentence(retryAfter)}` : ""}
         </p>
         {detail ? <p class="error-detail">{detail}</p> : null}
-        {correlationId ? <p class="error-detail">Reference: {correlationId}</p> : null}
+        {correlationId ? <p class="error-detail">{words.answer.reference(correlationId)}</p> : null}
         {children ? <p class="error-actions">{children}</p> : null}
       </div>
     </div>

@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
 import type { Truncated } from "../protocol/frames";
+import { words } from "../words/words";
 import type { LoadResult } from "./timeline";
 import { Value } from "./value";
 import { leftOut } from "./wording";
@@ -16,8 +17,8 @@ type Whole = { readonly state: "unknown" | "loading" | "failed" } | { readonly s
 /** What a tool gave. Of a large result the beginning, and the rest when the person wants it. */
 export function ResultValue({ result, truncated, load }: ResultProps): VNode {
   const [whole, setWhole] = useState<Whole>({ state: "unknown" });
-  if (!truncated) return <Value name="Result" value={result} />;
-  if (whole.state === "loaded") return <Value name="Result" value={whole.value} />;
+  if (!truncated) return <Value title={words.steps.result} value={result} />;
+  if (whole.state === "loaded") return <Value title={words.steps.result} value={whole.value} />;
   const show = (): void => {
     setWhole({ state: "loading" });
     load(truncated.href).then(
@@ -27,13 +28,13 @@ export function ResultValue({ result, truncated, load }: ResultProps): VNode {
   };
   return (
     <>
-      <Value name="Result" value={`${String(result)}…`} />
+      <Value title={words.steps.result} value={`${String(result)}…`} />
       <button type="button" class="link" data-testid="show-result" onClick={show} disabled={whole.state === "loading"}>
         {leftOut(truncated)}
       </button>
       {whole.state === "failed" ? (
         <p class="steps-gone" role="status">
-          The result could not be loaded, or is no longer kept.
+          {words.steps.resultGone}
         </p>
       ) : null}
     </>

@@ -3,9 +3,8 @@ import type { Application } from "../application";
 import type { Chat } from "../chat/chat";
 import { addressOf } from "../chat/place";
 import type { ThreadSummary } from "../protocol/frames";
+import { words } from "../words/words";
 import { Icon, Mark } from "./icons";
-
-export const UNTITLED = "New conversation";
 
 interface SidebarProps {
   readonly application: Application;
@@ -20,26 +19,26 @@ export function Sidebar({ application, chat, open, close }: SidebarProps): VNode
     close();
   };
   return (
-    <aside class={open ? "sidebar open" : "sidebar"} id="sidebar" aria-label="Conversations">
+    <aside class={open ? "sidebar open" : "sidebar"} id="sidebar" aria-label={words.sidebar.label}>
       <div class="sidebar-head">
         <span class="brand">
           <Mark />
-          Netra
+          {words.app.name}
         </span>
-        <button type="button" class="round drawer-only" aria-label="Close the list" onClick={close}>
+        <button type="button" class="round drawer-only" aria-label={words.sidebar.close} onClick={close}>
           <Icon name="close" />
         </button>
       </div>
       <button type="button" class="new-thread" data-testid="new-thread" onClick={() => show(null)}>
         <Icon name="plus" />
-        New chat
+        {words.sidebar.newChat}
       </button>
       <ThreadNav chat={chat} show={show} />
       <div class="sidebar-foot">
         <span class="person" data-testid="user">
           {chat.me.username}
         </span>
-        <button type="button" class="round" data-testid="sign-out" aria-label="Sign out" title="Sign out" onClick={() => void application.signOut()}>
+        <button type="button" class="round" data-testid="sign-out" aria-label={words.sidebar.signOut} title={words.sidebar.signOut} onClick={() => void application.signOut()}>
           <Icon name="leave" />
         </button>
       </div>
@@ -53,7 +52,7 @@ function ThreadNav({ chat, show }: { readonly chat: Chat; readonly show: (thread
   const stateOf = (id: string): ThreadState =>
     chat.waitingThreads.value.has(id) ? "waiting" : chat.busyThreads.value.has(id) ? "busy" : "quiet";
   return (
-    <nav class="threads" aria-label="Threads">
+    <nav class="threads" aria-label={words.sidebar.threads}>
       <ul data-testid="thread-list">
         {threads.map((thread) => (
           <li key={thread.id}>
@@ -63,10 +62,10 @@ function ThreadNav({ chat, show }: { readonly chat: Chat; readonly show: (thread
       </ul>
       {chat.list.hasMore.value ? (
         <button type="button" class="link more" onClick={() => void chat.list.more().catch(() => {})}>
-          Show more
+          {words.sidebar.more}
         </button>
       ) : null}
-      {chat.list.loaded.value && threads.length === 0 ? <p class="empty">No conversations yet</p> : null}
+      {chat.list.loaded.value && threads.length === 0 ? <p class="empty">{words.sidebar.none}</p> : null}
     </nav>
   );
 }
@@ -97,9 +96,9 @@ function ThreadLink({ thread, current, state, show }: ThreadLinkProps): VNode {
       aria-current={current ? "page" : undefined}
       onClick={follow}
     >
-      <span class="thread-title">{thread.title || UNTITLED}</span>
-      {state === "busy" ? <span class="busy" role="img" aria-label="An answer is being written" /> : null}
-      {state === "waiting" ? <span class="busy waiting" role="img" aria-label="It waits for your approval" title="It waits for your approval" /> : null}
+      <span class="thread-title">{thread.title || words.app.untitled}</span>
+      {state === "busy" ? <span class="busy" role="img" aria-label={words.sidebar.busy} /> : null}
+      {state === "waiting" ? <span class="busy waiting" role="img" aria-label={words.sidebar.waiting} title={words.sidebar.waiting} /> : null}
     </a>
   );
 }

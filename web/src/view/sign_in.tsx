@@ -2,6 +2,7 @@ import type { TargetedSubmitEvent, VNode } from "preact";
 import { useState } from "preact/hooks";
 import type { Application } from "../application";
 import { RestError } from "../session/rest";
+import { words } from "../words/words";
 import { Mark } from "./icons";
 import { errorSentence, waitSentence } from "./wording";
 
@@ -30,14 +31,14 @@ export function SignIn({ application }: { readonly application: Application }): 
       <form class="sign-in-form" data-testid="sign-in-form" onSubmit={submit}>
         <h1>
           <Mark />
-          Netra
+          {words.app.name}
         </h1>
         <label>
-          User name
+          {words.signIn.username}
           <input name="username" data-testid="username" autocomplete="username" autocapitalize="none" spellcheck={false} required autofocus />
         </label>
         <label>
-          Password
+          {words.signIn.password}
           <input name="password" type="password" data-testid="password" autocomplete="current-password" required />
         </label>
         {failure ? (
@@ -47,7 +48,7 @@ export function SignIn({ application }: { readonly application: Application }): 
           </p>
         ) : null}
         <button type="submit" class="primary" data-testid="sign-in" disabled={busy}>
-          {busy ? "Signing in…" : "Sign in"}
+          {busy ? words.signIn.submitting : words.signIn.submit}
         </button>
       </form>
     </main>

@@ -1,12 +1,13 @@
 import type { VNode } from "preact";
 import { type Branch, branches } from "../chat/branches";
 import type { Approval, ContextStep, Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
+import { format, words } from "../words/words";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
 import { ResultValue } from "./result";
 import { type CardStatus, StepCard } from "./step_card";
 import { Value } from "./value";
-import { approvalOutcome, contextWords, duration } from "./wording";
+import { approvalOutcome, contextWords } from "./wording";
 
 const LONGEST_HINT = 200;
 
@@ -31,7 +32,7 @@ export const Timeline = memo(({ steps, approvals, phase, writing, load }: Timeli
   if (steps.length === 0 && unasked.length === 0) return null;
   const thinking = phase === "running" && !writing ? steps.length - 1 : -1;
   return (
-    <ol class="timeline" aria-label="Steps" data-testid="timeline">
+    <ol class="timeline" aria-label={words.steps.label} data-testid="timeline">
       {branches(steps).map((branch) => (
         <BranchItem key={branch.key} branch={branch} approvals={approvals} phase={phase} thinking={thinking} load={load} />
       ))}
@@ -67,7 +68,7 @@ function BranchItem({ branch, approvals, phase, thinking, load }: BranchProps): 
   if (step.kind === "thinking" && step.text === "" && thinking !== key) return null;
   const inner =
     inside.length === 0 ? null : (
-      <ol class="timeline" aria-label={`Steps of ${asked?.subagent ?? inside[0]?.step.agent ?? ""}`}>
+      <ol class="timeline" aria-label={words.steps.of(asked?.subagent ?? inside[0]?.step.agent ?? "")}>
         {inside.map((each) => (
           <BranchItem key={each.key} branch={each} approvals={approvals} phase={phase} thinking={thinking} load={load} />
         ))}
@@ -87,15 +88,14 @@ function BranchItem({ branch, approvals, phase, thinking, load }: BranchProps): 
 }
 
 const Thinking = memo(({ step, active }: { readonly step: ThinkingStep; readonly active: boolean }) => (
-  <StepCard kind="thinking" agent={step.agent} status={active ? "running" : "completed"} icon="thought" title={active ? "Thinking" : "Thought"}>
+  <StepCard kind="thinking" agent={step.agent} status={active ? "running" : "completed"} icon="thought" title={active ? words.steps.thinking : words.steps.thought}>
     {step.text === "" ? null : <p class="thought">{step.text}</p>}
   </StepCard>
 ));
 
 function ContextLine({ step }: { readonly step: ContextStep }): VNode {
-  const detail = `About ${step.estimated_tokens.toLocaleString("en")} tokens; the model takes ${step.limit_tokens.toLocaleString("en")}`;
   return (
-    <p class="step-line" data-testid="step" data-kind="context" title={detail}>
+    <p class="step-line" data-testid="step" data-kind="context" title={words.steps.contextSizes(step.estimated_tokens, step.limit_tokens)}>
       {contextWords(step)}
     </p>
   );
@@ -106,7 +106,7 @@ function statusIn(phase: RunPhase, status: "running" | "completed" | "failed"): 
   return phase === "waiting" ? "waiting" : "interrupted";
 }
 
-const STANDSTILL: Partial<Record<CardStatus, string>> = { interrupted: "cut short", waiting: "waits for you" };
+const STANDSTILL: Partial<Record<CardStatus, string>> = { interrupted: words.steps.interrupted, waiting: words.steps.waiting };
 
 interface ToolProps {
   readonly step: ToolStep;
@@ -117,7 +117,7 @@ interface ToolProps {
 
 const Tool = memo(({ step, approval, phase, load }: ToolProps) => {
   const status = statusIn(phase, step.status);
-  const took = STANDSTILL[status] ?? (step.duration_ms === undefined ? "" : duration(step.duration_ms));
+  const took = STANDSTILL[status] ?? (step.duration_ms === undefined ? "" : format.duration(step.duration_ms));
   const decided = approval ? approvalOutcome(approval, false) : null;
   return (
     <StepCard
@@ -131,9 +131,9 @@ const Tool = memo(({ step, approval, phase, load }: ToolProps) => {
       note={[decided, took].filter(Boolean).join(" · ")}
     >
       <>
-        <Value name="Arguments" value={step.arguments} />
+        <Value title={words.steps.arguments} value={step.arguments} />
         {"result" in step ? <ResultValue result={step.result} truncated={step.truncated} load={load} /> : null}
-        {step.error === undefined ? null : <Value name="Error" value={step.error} />}
+        {step.error === undefined ? null : <Value title={words.steps.error} value={step.error} />}
       </>
     </StepCard>
   );
@@ -151,7 +151,7 @@ interface SubagentProps {
 function Subagent({ step, tool, phase, inner, load }: SubagentProps): VNode {
   const status = statusIn(phase, tool?.status ?? step.status);
   // Of a call that waited for a person nobody measured how long it took.
-  const took = STANDSTILL[status] ?? (tool?.duration_ms ? duration(tool.duration_ms) : "");
+  const took = STANDSTILL[status] ?? (tool?.duration_ms ? format.duration(tool.duration_ms) : "");
   const error = step.error ?? tool?.error;
   return (
     <StepCard
@@ -168,7 +168,7 @@ function Subagent({ step, tool, phase, inner, load }: SubagentProps): VNode {
         {tool ? <p class="asked">{questionIn(tool.arguments)}</p> : null}
         {inner}
         {tool?.truncated ? <ResultValue result={tool.result} truncated={tool.truncated} load={load} /> : <Said text={step.result} />}
-        {error === undefined ? null : <Value name="Error" value={error} />}
+        {error === undefined ? null : <Value title={words.steps.error} value={error} />}
       </>
     </StepCard>
   );
@@ -199,8 +199,8 @@ function Undone({ approval, ended }: { readonly approval: Approval; readonly end
       note={outcome}
     >
       <>
-        <Value name="Arguments" value={approval.arguments} />
-        {approval.reason ? <Value name="Reason" value={approval.reason} /> : null}
+        <Value title={words.steps.arguments} value={approval.arguments} />
+        {approval.reason ? <Value title={words.steps.reason} value={approval.reason} /> : null}
       </>
     </StepCard>
   );

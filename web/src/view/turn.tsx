@@ -4,6 +4,7 @@ import type { Chat } from "../chat/chat";
 import { type Answer, type AnswerView, answerView, type Question, type Turn } from "../chat/turns";
 import { isOpen } from "../protocol/frames";
 import type { Approval } from "../protocol/run";
+import { words } from "../words/words";
 import { ApprovalCard } from "./approval";
 import { ErrorCard } from "./error_card";
 import { Icon, Spinner } from "./icons";
@@ -44,23 +45,23 @@ export function TurnView({ chat, turn, latest }: TurnProps): VNode {
 }
 
 const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { readonly chat: Chat }) => (
-  <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label="You">
+  <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label={words.question.label}>
     <div class="bubble">{content}</div>
     {state === "sending" ? (
       <p class="sending">
-        Not sent yet
+        {words.question.notSent}
         <button type="button" class="link" onClick={() => chat.takeBack(id)}>
-          Take back
+          {words.question.takeBack}
         </button>
       </p>
     ) : null}
     {refusal ? (
       <ErrorCard code={refusal.error_code} message={refusal.error_message} retryAfter={refusal.retry_after}>
         <button type="button" data-testid="retry" onClick={() => chat.retry(id)}>
-          Try again
+          {words.app.tryAgain}
         </button>
         <button type="button" onClick={() => chat.takeBack(id)}>
-          Edit
+          {words.question.edit}
         </button>
       </ErrorCard>
     ) : null}
@@ -86,7 +87,7 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       data-run-id={runId}
       data-status={view.status}
       data-agent={view.agent}
-      aria-label="Answer"
+      aria-label={words.answer.label}
       aria-busy={open}
     >
       {view.agent === null ? null : <p class="answer-agent">{view.agent}</p>}
@@ -147,7 +148,7 @@ function useWriting({ steps, text }: AnswerView): boolean {
 /** The steps of an older answer are fetched when the person wants them. */
 function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: string }): VNode {
   const [asked, ask] = useState(false);
-  if (chat.delivery.unavailable.value.has(runId)) return asked ? <p class="steps-gone">The steps are no longer kept.</p> : <></>;
+  if (chat.delivery.unavailable.value.has(runId)) return asked ? <p class="steps-gone">{words.steps.gone}</p> : <></>;
   const show = (): void => {
     ask(true);
     chat.conversation.value.showSteps(runId);
@@ -155,7 +156,7 @@ function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: s
   return (
     <button type="button" class="steps-button" data-testid="show-steps" onClick={show} disabled={asked}>
       {asked ? <Spinner /> : <Icon name="chevron" />}
-      Steps
+      {words.steps.label}
     </button>
   );
 }
@@ -176,10 +177,10 @@ function Activity({ chat, runId, view, writing }: ActivityProps): VNode | null {
   return (
     <p class="activity" data-testid="activity">
       <Spinner />
-      {stopping ? "Stopping…" : waits ? "Waiting for the answer before…" : activity(view, writing)}
+      {stopping ? words.activity.stopping : waits ? words.activity.before : activity(view, writing)}
       {waits && !stopping ? (
         <button type="button" class="link" onClick={() => chat.delivery.stopRun(runId)}>
-          Cancel
+          {words.app.cancel}
         </button>
       ) : null}
     </p>
@@ -201,7 +202,7 @@ function Ending({ chat, view, asked }: EndingProps): VNode {
         <ErrorCard code={view.error.code} message={view.error.message} correlationId={view.error.correlationId}>
           {asked === null ? null : (
             <button type="button" data-testid="retry" onClick={() => chat.send(asked, chat.agents.choose(view.agent, chat.agent.value))}>
-              Ask again
+              {words.answer.again}
             </button>
           )}
         </ErrorCard>

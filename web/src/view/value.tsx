@@ -1,9 +1,9 @@
 import type { VNode } from "preact";
 
-export function Value({ name, value }: { readonly name: string; readonly value: unknown }): VNode {
+export function Value({ title, value }: { readonly title: string; readonly value: unknown }): VNode {
   return (
     <>
-      <p class="value-name">{name}</p>
+      <p class="value-name">{title}</p>
       <pre class="value">{typeof value === "string" ? value : JSON.stringify(value, null, 2)}</pre>
     </>
   );

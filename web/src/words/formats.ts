@@ -1,0 +1,90 @@
+// Numbers, costs, durations, sizes, dates and plurals as a locale writes them. All of the page's formats are here. Pure.
+
+/** One form for each category of the language; `other` is always there. */
+export type PluralForms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };
+
+const SECOND_MS = 1000;
+const DAY_MS = 86_400_000;
+const SMALLEST_COST = 0.0001;
+
+export interface Formats {
+  readonly locale: string;
+  readonly number: (value: number) => string;
+  readonly plural: (count: number, forms: PluralForms) => string;
+  /** Dollars, short: two digits that matter below ten cents. */
+  readonly cost: (dollars: number) => string;
+  /** Dollars, to the last digit that is counted. */
+  readonly exactCost: (dollars: number) => string;
+  readonly duration: (milliseconds: number) => string;
+  /** Minutes and seconds as on a clock. */
+  readonly countdown: (seconds: number) => string;
+  readonly bytes: (bytes: number) => string;
+  /** "November 2026" */
+  readonly month: (date: Date) => string;
+  /** A moment in short, as near as it is to `now`: the time of today, the weekday of this week, the date before. */
+  readonly moment: (date: Date, now: Date) => string;
+  /** A moment in full. */
+  readonly dateTime: (date: Date) => string;
+}
+
+export function formats(locale: string): Formats {
+  const numeral = (options: Intl.NumberFormatOptions) => {
+    const format = new Intl.NumberFormat(locale, options);
+    return (value: number): string => format.format(value);
+  };
+  const unit = (name: string, unitDisplay: "narrow" | "short", options: Intl.NumberFormatOptions = {}) =>
+    numeral({ style: "unit", unit: name, unitDisplay, ...options });
+  const dollars = (options: Intl.NumberFormatOptions) => numeral({ style: "currency", currency: "USD", ...options });
+  const date = (options: Intl.DateTimeFormatOptions) => {
+    const format = new Intl.DateTimeFormat(locale, options);
+    return (value: Date): string => format.format(value);
+  };
+  const rules = new Intl.PluralRules(locale);
+  const small = dollars({ maximumSignificantDigits: 2 });
+  const cents = dollars({});
+  const time = date({ hour: "numeric", minute: "2-digit" });
+  const weekday = date({ weekday: "short" });
+  const day = date({ day: "numeric", month: "short" });
+  const dayOfYear = date({ day: "numeric", month: "short", year: "numeric" });
+  const kilobytes = unit("kilobyte", "short", { maximumFractionDigits: 0 });
+  const megabytes = unit("megabyte", "short", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  return {
+    locale,
+    number: numeral({ maximumFractionDigits: 8 }),
+    plural: (count, given) => given[rules.select(count)] ?? given.other,
+    cost: (amount) => (amount < SMALLEST_COST ? `< ${small(SMALLEST_COST)}` : amount < 0.1 ? small(amount) : cents(amount)),
+    exactCost: dollars({ minimumFractionDigits: 0, maximumFractionDigits: 8 }),
+    duration: durations(unit),
+    countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
+    bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
+    month: date({ month: "long", year: "numeric" }),
+    moment: (value, now) => {
+      const days = daysBetween(value, now);
+      if (days <= 0) return time(value);
+      if (days < 7) return weekday(value);
+      return value.getFullYear() === now.getFullYear() ? day(value) : dayOfYear(value);
+    },
+    dateTime: date({ dateStyle: "full", timeStyle: "short" }),
+  };
+}
+
+function durations(
+  unit: (name: string, unitDisplay: "narrow", options?: Intl.NumberFormatOptions) => (value: number) => string,
+): (milliseconds: number) => string {
+  const whole = { maximumFractionDigits: 0 };
+  const milliseconds = unit("millisecond", "narrow", whole);
+  const tenths = unit("second", "narrow", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const [seconds, minutes] = [unit("second", "narrow", whole), unit("minute", "narrow", whole)];
+  return (taken) => {
+    if (taken < SECOND_MS) return milliseconds(taken);
+    if (taken < 9.95 * SECOND_MS) return tenths(taken / SECOND_MS);
+    const all = Math.round(taken / SECOND_MS);
+    return all < 60 ? seconds(all) : `${minutes(Math.floor(all / 60))} ${seconds(all % 60)}`;
+  };
+}
+
+/** Days of the calendar from one to the other, in the browser's time zone. A day may have 23 or 25 hours. */
+export function daysBetween(from: Date, to: Date): number {
+  const midnight = (date: Date): number => Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
+  return Math.round((midnight(to) - midnight(from)) / DAY_MS);
+}

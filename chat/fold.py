@@ -63,7 +63,8 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 - After a reconnect `last_run_number` stays until `resumed`: what lies between is not known before.
 - `snapshot_required` and `gone` remove the run. The former makes the run's thread stale, or `all` when the
   run or its thread is not known.
-- `thread_deleted` removes the thread's runs; later events of the thread are dropped.
+- `thread_deleted` removes the thread's runs; later events of the thread are dropped, until a `thread_created` of a
+  higher version says that it was restored (or REST shows it, which this fold knows nothing of).
 - `threads_version` never falls. It rises by one with a notice; any other rise makes the list stale.
 """
 
@@ -99,7 +100,8 @@ class ClientState:
         self.received = 0
         self._catching_up = False
         self._highest_announced = 0
-        self._deleted_threads: set[str] = set()
+        self._deleted_threads: dict[str, int] = {}
+        self._created_threads: dict[str, int] = {}
         self._unacked: set[str] = set()
         self._acked_frames = 0
 
@@ -210,12 +212,20 @@ class ClientState:
         if version == (self.threads_version or 0) + 1:
             self.threads_version = version
         self._version(version)
-        if frame["type"] == "thread_deleted":
-            thread_id = frame["thread"]["id"]
-            self._deleted_threads.add(thread_id)
+        thread_id = frame["thread"]["id"]
+        if frame["type"] == "thread_created":
+            self._created(thread_id, version)
+        if frame["type"] == "thread_deleted" and version > self._created_threads.get(thread_id, 0):
+            self._deleted_threads[thread_id] = version
             self.stale_threads.discard(thread_id)
             for run_id in [i for i, run in self.runs.items() if run["thread_id"] == thread_id]:
                 self._remove(run_id)
+
+    def _created(self, thread_id: str, version: int) -> None:
+        """Notices can come out of order: a deletion before this version is over."""
+        self._created_threads[thread_id] = max(version, self._created_threads.get(thread_id, 0))
+        if version > self._deleted_threads.get(thread_id, version):
+            del self._deleted_threads[thread_id]
 
     def _version(self, version: int) -> None:
         if version > (self.threads_version or 0):

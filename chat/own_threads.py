@@ -7,6 +7,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,28 @@ _SAYS = """
 """
 
 
+# How a message says it: the part around the first place. Upper case can be longer, so the place is about right.
+MATCH_BEFORE, MATCH_LENGTH = 40, 160
+_HOW_IT_SAYS = """
+    SELECT t.id, m.message_id, m.role, m.part
+    FROM unnest(%(threads)s::uuid[]) t(id) CROSS JOIN LATERAL (
+        SELECT message_id, role,
+               substr(content, greatest(1, strpos(upper(content), upper(%(search)s)) - %(before)s), %(length)s) AS part
+        FROM chat_message WHERE thread_id = t.id AND strpos(upper(content), upper(%(search)s)) > 0
+        ORDER BY run_number DESC, id DESC LIMIT 1) m
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The newest message of a thread that says what is looked for: `text` is the part of it around that place."""
+
+    thread_id: str
+    message_id: str
+    role: str
+    text: str
+
+
 class OwnThreads:
     """Threads of each user. Holds no state of any user."""
 
@@ -91,11 +114,19 @@ class OwnThreads:
             found = found.filter(named_so | says_so)
         return found
 
+    def matches(self, threads: Sequence[Thread], search: str) -> list[Match]:
+        """How these threads, which the caller may see, say it. None of one that has it in its title alone."""
+        with connection.cursor() as cursor:
+            ids = [thread.id for thread in threads]
+            asked: dict[str, Any] = {"threads": ids, "search": search, "before": MATCH_BEFORE, "length": MATCH_LENGTH}
+            cursor.execute(_HOW_IT_SAYS, asked)
+            return [Match(str(thread_id), str(message_id), *rest) for thread_id, message_id, *rest in cursor.fetchall()]
+
     def get_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
         """The only way to a thread. Unknown, deleted and other people's threads are alike THREAD_NOT_FOUND."""
         thread = self.threads_of(user_id).filter(id=thread_id).first()
         if thread is None:
-            raise ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
+            raise _thread_not_found()
         return thread
 
     def has_or_had_thread(self, user_id: Any, thread_id: uuid.UUID) -> bool:
@@ -164,7 +195,10 @@ class OwnThreads:
 
     @transaction.atomic
     def delete_thread(self, user_id: Any, thread_id: uuid.UUID, *, if_match: str | None = None) -> None:
-        """Hide the thread, cancel its runs; the sweep removes it later. `if_match` and errors: see `change_thread`."""
+        """Hide the thread, cancel its runs; the sweep removes it later, and until then it can be restored.
+
+        `if_match` and errors: see `change_thread`.
+        """
         counters = lock_counters(user_id)
         thread = self._lock_thread(user_id, thread_id)
         _check_unchanged(thread, if_match)
@@ -173,13 +207,29 @@ class OwnThreads:
         Thread.objects.filter(id=thread.id).update(deleted_at=now())
         self._notice(ThreadDeleted, thread, counters, open_runs=0)
 
+    @transaction.atomic
+    def restore_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
+        """Bring a deleted thread back as it was; what its deletion has cancelled stays cancelled.
+
+        One that is not deleted stays as it is. Raises ChatError with THREAD_NOT_FOUND, also when it was removed.
+        """
+        counters = lock_counters(user_id)
+        thread = Thread.objects.select_for_update(no_key=True).filter(id=thread_id, user_id=user_id).first()
+        if thread is None:
+            raise _thread_not_found()
+        if thread.deleted_at is not None:
+            thread.deleted_at = None
+            thread.save(update_fields=["deleted_at"])
+            self._notice(ThreadCreated, thread, counters, open_runs=0)
+        return thread
+
     # Steps
 
     def _lock_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
         own = Thread.objects.select_for_update(no_key=True).filter(id=thread_id, user_id=user_id, deleted_at=None)
         thread = own.first()
         if thread is None:
-            raise ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
+            raise _thread_not_found()
         return thread
 
     def _lock_open_runs(self, thread: Thread) -> list[Run]:
@@ -215,6 +265,10 @@ def lock_counters(user_id: Any) -> UserCounters:
     counters = UserCounters(user_id=user_id, last_run_number=last_run_number, threads_version=threads_version)
     counters._state.adding = False
     return counters
+
+
+def _thread_not_found() -> ChatError:
+    return ChatError(ErrorCode.THREAD_NOT_FOUND, "There is no such thread")
 
 
 def _by_hand(title: str) -> TitleOrigin:
@@ -259,8 +313,14 @@ def _check_unchanged(thread: Thread, if_match: str | None) -> None:
 
 def purge_deleted(*, older_than: datetime.timedelta, limit: int) -> int:
     """Remove threads that were deleted long enough ago, with all that is in them. Returns how many."""
-    due = Thread.objects.filter(deleted_at__lt=now() - older_than).order_by("deleted_at")[:limit]
-    for thread in due:
-        Run.objects.filter(thread=thread).delete()
-        thread.delete()
-    return len(due)
+    due = Thread.objects.filter(deleted_at__lt=now() - older_than).order_by("deleted_at")
+    removed = 0
+    for thread_id in list(due.values_list("id", flat=True)[:limit]):
+        with transaction.atomic():
+            # Nobody restores it while it is locked. Another sweep may have it, or somebody has restored it.
+            thread = due.select_for_update(skip_locked=True).filter(id=thread_id).first()
+            if thread is not None:
+                Run.objects.filter(thread=thread).delete()
+                thread.delete()
+                removed += 1
+    return removed

@@ -326,6 +326,23 @@ def thread_deleted(r: Recording) -> None:
     r.get(kept.completed())
 
 
+def thread_restored(r: Recording) -> None:
+    """Deleted and restored; then the notices of another deletion and restoration come the wrong way round."""
+    cancelled, after, last = Run(1, thread="thread-1"), Run(2, thread="thread-1"), Run(3, thread="thread-1")
+    r.connect(0)
+    r.notice("thread_created", "thread-1")
+    r.get(cancelled.created("Hello"), cancelled.started())
+    r.notice("thread_deleted", "thread-1")
+    r.get(cancelled.cancelled("deleted"))
+    r.notice("thread_created", "thread-1")
+    r.get(after.created("Once more"), after.started(), after.completed())
+    r.notice("thread_created", "thread-1", skipped=1)
+    r.threads_version -= 2
+    r.notice("thread_deleted", "thread-1")
+    r.threads_version += 1
+    r.get(last.created("Still here"))
+
+
 def thread_list_stale(r: Recording) -> None:
     r.connect(0)
     r.notice("thread_created", "thread-1", title="One")
@@ -376,6 +393,7 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     resume_crosses_snapshot,
     reload,
     thread_deleted,
+    thread_restored,
     thread_list_stale,
     opened_in_mid_answer,
 ]

@@ -136,7 +136,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     },
     schemas.Person: {"id": "7", "username": "ann", "is_staff": False},
     schemas.Thread: THREAD_JSON,
-    schemas.ThreadPage: {"threads_version": 97, "threads": [THREAD_JSON], "next": None},
+    schemas.ThreadPage: {"threads_version": 97, "threads": [THREAD_JSON], "matches": [], "next": None},
     schemas.Message: ANSWER_JSON,
     schemas.MessagePage: {"messages": [QUESTION_JSON, ANSWER_JSON], "runs": [RUN_JSON], "previous": None},
     schemas.Run: RUN_JSON,

@@ -73,12 +73,24 @@ class Thread(Shape):
     """How many runs have not ended."""
 
 
+class ThreadMatch(Shape):
+    """The newest message of a thread that has what was searched for."""
+
+    thread_id: UUID
+    message_id: UUID
+    role: Literal["user", "assistant"]
+    text: str
+    """The part of it around the first place."""
+
+
 class ThreadPage(Shape):
     """Some of the person's threads."""
 
     threads_version: int
     """Counts changes of the list: the socket's `pong` and thread notices have it, too."""
     threads: list[Thread]
+    matches: list[ThreadMatch]
+    """With `search`: how the messages of these threads have it. None of a thread whose title alone has it."""
     next: str | None
     """The `cursor` of the next page."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 from typing import Any
 
 from django.db.models import Q
@@ -31,7 +32,7 @@ class ThreadSearchSerializer(serializers.Serializer[Any]):
 
 
 class Threads(APIView):
-    """`GET ?search=&archived=`: {threads_version, threads, next}, those last written in first. `POST` {title?}."""
+    """`GET ?search=&archived=`: {threads_version, threads, matches, next}, those last written in first. `POST` {title?}."""
 
     @documented(
         "list_threads",
@@ -52,10 +53,12 @@ class Threads(APIView):
             threads = threads.filter(Q(updated_at__lte=updated_at), Q(updated_at__lt=updated_at) | Q(id__lt=thread_id))
         page, more = cut(threads[: limit + 1], limit)
         open_runs = service.open_runs_by_thread(user_id)
+        search = asked.validated_data["search"]
         return Response(
             {
                 "threads_version": version,
                 "threads": [thread_json(thread, open_runs=open_runs[thread.id]) for thread in page],
+                "matches": [asdict(match) for match in service.matches(page, search)] if search and page else [],
                 "next": encode_cursor(page[-1].updated_at.isoformat(), page[-1].id) if more else None,
             }
         )
@@ -113,6 +116,25 @@ class ThreadDetail(APIView):
     def delete(self, request: Request, thread_id: uuid.UUID) -> Response:
         thread_service().delete_thread(request.user.pk, thread_id, if_match=request.headers.get("If-Match"))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ThreadRestoration(APIView):
+    """`POST`: bring back a thread that was deleted and is not removed yet."""
+
+    @documented(
+        "restore_thread",
+        "Undo a deletion.",
+        description="For an hour at least. Runs that the deletion has cancelled stay cancelled. "
+        "A thread that is not deleted stays as it is.",
+        answer=schemas.Thread,
+        errors=NOT_FOUND,
+        headers=["ETag"],
+        tag="threads",
+    )
+    def post(self, request: Request, thread_id: uuid.UUID) -> Response:
+        service = thread_service()
+        thread = service.restore_thread(request.user.pk, thread_id)
+        return thread_response(thread, open_runs=service.open_runs(thread))
 
 
 def thread_response(thread: Thread, *, open_runs: int, status: int = status.HTTP_200_OK) -> Response:

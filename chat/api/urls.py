@@ -38,6 +38,7 @@ urlpatterns = [
     path("mcp-servers", mcp.McpServerList.as_view()),
     path("threads", threads.Threads.as_view()),
     path("threads/<uuid:thread_id>", threads.ThreadDetail.as_view()),
+    path("threads/<uuid:thread_id>/restore", threads.ThreadRestoration.as_view()),
     path("threads/<uuid:thread_id>/messages", messages.ThreadMessages.as_view()),
     path("threads/<uuid:thread_id>/export.md", exports.MarkdownExport.as_view()),
     path("threads/<uuid:thread_id>/export.json", exports.JsonExport.as_view()),

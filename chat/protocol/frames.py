@@ -148,7 +148,7 @@ class ThreadNotice(ServerFrame):
 
 
 class ThreadCreated(ThreadNotice):
-    """There is a new thread."""
+    """There is a new thread, or one that was deleted is back."""
 
     type: Literal["thread_created"] = "thread_created"
 

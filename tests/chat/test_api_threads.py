@@ -20,6 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from chat.apps import ChatConfig
 from chat.branches import adopt_waiting
 from chat.models import Message, Role, Run, RunStatus, Thread, UserCounters
+from chat.own_threads import MATCH_LENGTH, purge_deleted
 from chat.protocol import MessageAccepted, UserMessage
 from chat.run_event import now
 from chat.threads import ThreadService
@@ -97,7 +98,7 @@ def ids(page: Any) -> list[str]:
 
 
 def test_nobody_has_no_threads(api: Api) -> None:
-    assert api.get(THREADS).json() == {"threads_version": 0, "threads": [], "next": None}
+    assert api.get(THREADS).json() == {"threads_version": 0, "threads": [], "matches": [], "next": None}
 
 
 def test_the_list_has_the_threads_last_written_in_first_and_the_version(
@@ -507,6 +508,50 @@ def test_threads_are_found_by_title_and_by_text_of_any_branch(
     rest = {"search": "river", "limit": "1", "cursor": str(page["next"])}
     assert ids(api.get(THREADS, rest)) == [by_title]
     refused(api.get(THREADS, {"search": "x" * 201}), 400, "INVALID_MESSAGE")
+
+
+def test_a_search_shows_how_the_newest_message_says_it(api: Api, threads: ThreadService, ann: Any) -> None:
+    by_title = api.post(THREADS, {"title": "Otters"}, content_type=JSON).json()["id"]
+    asked = post(threads, ann, "An otter")
+    answer(asked, "x" * 500 + " and the OTTER, " + "y" * 500)
+    page = api.get(THREADS, {"search": "otter"}).json()
+    assert [thread["id"] for thread in page["threads"]] == [asked.thread_id, by_title]
+    (match,) = page["matches"]
+    assert (match["thread_id"], match["role"], len(match["text"])) == (asked.thread_id, "assistant", MATCH_LENGTH)
+    assert match["text"].startswith("x" * 30)
+    assert " and the OTTER, yyy" in match["text"]
+    assert match["message_id"] == str(Message.objects.get(role=Role.ASSISTANT).message_id)
+    assert api.get(THREADS, {"search": "nobody"}).json()["matches"] == []
+
+
+def test_a_deleted_thread_is_restored_as_it_was_but_for_its_runs(api: Api, threads: ThreadService, ann: Any) -> None:
+    asked = post(threads, ann, "Keep me")
+    path = f"{THREADS}/{asked.thread_id}"
+    before = api.get(path).json()
+    assert api.delete(path).status_code == 204
+    version = UserCounters.objects.get(user=ann).threads_version
+    restored = api.post(f"{path}/restore")
+    assert (restored.status_code, restored.json()) == (200, before | {"open_runs": 0})
+    assert restored["ETag"] == api.get(path)["ETag"]
+    assert ids(api.get(THREADS)) == [asked.thread_id]
+    assert api.get(f"/api/runs/{asked.run_id}").json()["cancelled_by"] == "deleted"
+    assert UserCounters.objects.get(user=ann).threads_version == version + 1
+    assert api.post(f"{path}/restore").json() == restored.json(), "what is there stays as it is"
+    assert UserCounters.objects.get(user=ann).threads_version == version + 1
+    post(threads, ann, "And more", thread_id=asked.thread_id)
+
+
+def test_what_is_removed_or_another_persons_is_not_restored(
+    api: Api, threads: ThreadService, ann: Any, bob: Any
+) -> None:
+    theirs, gone = post(threads, bob).thread_id, post(threads, ann).thread_id
+    threads.delete_thread(bob.pk, uuid.UUID(theirs))
+    threads.delete_thread(ann.pk, uuid.UUID(gone))
+    Thread.objects.filter(id=gone).update(deleted_at=now() - datetime.timedelta(hours=2))
+    assert purge_deleted(older_than=datetime.timedelta(hours=1), limit=5) == 1
+    for thread_id in (theirs, gone, str(uuid.uuid4())):
+        refused(api.post(f"{THREADS}/{thread_id}/restore"), 404, "THREAD_NOT_FOUND")
+    assert Thread.objects.get(id=theirs).deleted_at is not None
 
 
 def test_of_two_who_change_a_thread_the_later_is_told(api: Api, threads: ThreadService, ann: Any) -> None:

@@ -203,7 +203,9 @@ export class Delivery {
       case "thread_created":
       case "thread_updated":
       case "thread_deleted":
-        if (frame.type === "thread_deleted" || frame.threads_version > (before.threadsVersion ?? 0)) this.#parts.events.noticed(frame);
+        if (frame.type === "thread_deleted" ? frame.thread.id in this.#current.deletedThreads : frame.threads_version > (before.threadsVersion ?? 0)) {
+          this.#parts.events.noticed(frame);
+        }
         break;
       case "token_expiring":
         void this.#parts.token(true).catch(() => {});

@@ -19,7 +19,10 @@ export interface ClientState {
   readonly stale: Stale;
   readonly catchingUp: boolean;
   readonly highestAnnounced: number;
-  readonly deletedThreads: ReadonlySet<string>;
+  /** By thread, the version at which its deletion was told; one that was restored since is not among them. */
+  readonly deletedThreads: Readonly<Record<string, number>>;
+  /** By thread, the highest version at which it is known to be there. */
+  readonly createdThreads: Readonly<Record<string, number>>;
 }
 
 const FRESH: Stale = { list: false, all: false, threads: [] };
@@ -31,7 +34,8 @@ export const INITIAL: ClientState = {
   stale: FRESH,
   catchingUp: false,
   highestAnnounced: 0,
-  deletedThreads: new Set(),
+  deletedThreads: {},
+  createdThreads: {},
 };
 
 export class ProtocolViolation extends Error {
@@ -90,12 +94,13 @@ export function resumeCommand(state: ClientState): Command | null {
 
 /** A run known from `connection_established` or REST, none of whose events is here yet. */
 export function withRun(state: ClientState, run: Pick<OpenRun, "run_id" | "run_number" | "thread_id" | "status">): ClientState {
-  if (run.run_id in state.runs || state.deletedThreads.has(run.thread_id)) return state;
+  if (run.run_id in state.runs || run.thread_id in state.deletedThreads) return state;
   return { ...state, runs: { ...state.runs, [run.run_id]: unbegun(run.run_number, run.thread_id, run.status) } };
 }
 
 /** The list of threads has been loaded, as it was at this version; it is stale when a notice has overtaken it. */
-export function listLoaded(state: ClientState, version: number): ClientState {
+export function listLoaded(before: ClientState, version: number, found: readonly string[] = []): ClientState {
+  const state = found.filter((id) => id in before.deletedThreads).reduce((known, id) => threadExists(known, id, version), before);
   const list = version < (state.threadsVersion ?? 0);
   return { ...state, threadsVersion: Math.max(version, state.threadsVersion ?? 0), stale: { ...state.stale, list } };
 }
@@ -146,14 +151,22 @@ function lose(state: ClientState, runIds: readonly string[]): ClientState {
 function noticed(state: ClientState, frame: ThreadNotice): ClientState {
   const next = frame.threads_version === (state.threadsVersion ?? 0) + 1;
   const counted = next ? { ...state, threadsVersion: frame.threads_version } : versioned(state, frame.threads_version);
-  if (frame.type !== "thread_deleted") return counted;
   const { id } = frame.thread;
+  if (frame.type === "thread_created") return threadExists(counted, id, frame.threads_version);
+  if (frame.type !== "thread_deleted" || frame.threads_version <= (counted.createdThreads[id] ?? 0)) return counted;
   return {
     ...counted,
-    deletedThreads: new Set([...counted.deletedThreads, id]),
+    deletedThreads: { ...counted.deletedThreads, [id]: frame.threads_version },
     runs: without(counted.runs, (_, run) => run.thread_id === id),
     stale: { ...counted.stale, threads: counted.stale.threads.filter((thread) => thread !== id) },
   };
+}
+
+/** It was there at this version. Notices can come out of order: a deletion before that is over. */
+function threadExists(state: ClientState, id: string, version: number): ClientState {
+  const createdThreads = { ...state.createdThreads, [id]: Math.max(version, state.createdThreads[id] ?? 0) };
+  const { [id]: deletedAt = version, ...deletedThreads } = state.deletedThreads;
+  return version > deletedAt ? { ...state, createdThreads, deletedThreads } : { ...state, createdThreads };
 }
 
 /** The version never falls; a rise without its notice makes the list stale. */
@@ -166,7 +179,7 @@ function foldRunEvent(state: ClientState, event: RunEvent): ClientState {
   const highestAnnounced = Math.max(state.highestAnnounced, event.run_number);
   const lastRunNumber = state.catchingUp ? state.lastRunNumber : Math.max(state.lastRunNumber ?? 0, event.run_number);
   const counted = { ...state, highestAnnounced, lastRunNumber };
-  if (state.deletedThreads.has(event.thread_id)) return counted;
+  if (event.thread_id in state.deletedThreads) return counted;
   const known = state.runs[event.run_id];
   const run = known ?? unbegun(event.run_number, event.thread_id, "queued");
   const expected = run.last_seq + 1;

@@ -111,7 +111,15 @@ _BEGUN = ({"run_id": "/run_id"}, ["get_run", "list_run_events", "list_run_approv
 LINKS: dict[str, tuple[dict[str, str], list[str]]] = {
     "create_thread": (
         {"thread_id": "/id"},
-        ["get_thread", "change_thread", "delete_thread", "restore_thread", "post_message", "list_messages", "export_markdown"],
+        [
+            "get_thread",
+            "change_thread",
+            "delete_thread",
+            "restore_thread",
+            "post_message",
+            "list_messages",
+            "export_markdown",
+        ],
     ),
     "list_threads": ({"thread_id": "/threads/0/id"}, ["get_thread", "list_messages", "post_message", "export_json"]),
     "list_messages": ({"message_id": "/messages/0/id"}, ["get_message", "regenerate_answer"]),

@@ -32,7 +32,7 @@ class ThreadSearchSerializer(serializers.Serializer[Any]):
 
 
 class Threads(APIView):
-    """`GET ?search=&archived=`: {threads_version, threads, matches, next}, those last written in first. `POST` {title?}."""
+    """`GET ?search=&archived=`: {threads_version, threads, matches, next}, the newest activity first. `POST` {title?}."""
 
     @documented(
         "list_threads",

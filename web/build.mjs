@@ -6,13 +6,15 @@ import { build } from "esbuild";
 
 const web = fileURLToPath(new URL(".", import.meta.url));
 const out = fileURLToPath(new URL("../chat/static/chat/", import.meta.url));
-const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35 }; // KB, gzipped
+const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35, "markdown.js": 35, "theme.js": 1 }; // KB, gzipped
 
 /** What is loaded on demand is a file of its own with a stable name, bundled by itself. */
 const lazily = {
   name: "lazily",
   setup(build) {
-    build.onResolve({ filter: /\/highlight$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./highlight.js", external: true } : null));
+    for (const [module, file] of [["highlight", "highlight.js"], ["reader", "markdown.js"]]) {
+      build.onResolve({ filter: new RegExp(`/${module}$`) }, ({ kind }) => (kind === "dynamic-import" ? { path: `./${file}`, external: true } : null));
+    }
   },
 };
 
@@ -20,7 +22,7 @@ await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
   absWorkingDir: web,
-  entryPoints: { app: "src/main.tsx", highlight: "src/markdown/highlight.ts" },
+  entryPoints: { app: "src/main.tsx", highlight: "src/markdown/highlight.ts", markdown: "src/markdown/reader.ts" },
   outdir: out,
   bundle: true,
   minify: true,
@@ -32,6 +34,8 @@ await build({
   legalComments: "linked",
   logLevel: "warning",
 });
+// Not a module: the page is not painted before it has run.
+await build({ absWorkingDir: web, entryPoints: { theme: "src/theme/first.ts" }, outdir: out, bundle: true, minify: true, format: "iife", target: ["es2022"], logLevel: "warning" });
 await copyFile(`${web}src/style/icon.svg`, `${out}icon.svg`);
 
 let over = false;

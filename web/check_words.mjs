@@ -33,7 +33,7 @@ function* shown(node) {
 
 function isForPeople(attribute) {
   const name = attribute.name.getText();
-  return TEXT_ATTRIBUTES.has(name) || (name.startsWith("aria-") && /label|description|text|placeholder/.test(name));
+  return TEXT_ATTRIBUTES.has(name) || /^aria-(?:label|description|roledescription|valuetext|placeholder)$/.test(name);
 }
 
 /** Literals that stand in the page instead of in the catalogue. */

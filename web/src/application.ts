@@ -58,6 +58,7 @@ export class Application {
   async signOut(): Promise<void> {
     this.#chat?.drafts.forget();
     this.#chat?.agents.forget();
+    this.#chat?.news.forget();
     history.replaceState(null, "", "/");
     this.#signedOut();
     // The server may be out of reach: the cookie then stays, and is worth nothing to this page.

@@ -11,9 +11,13 @@ import { Agents } from "./agents";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { Drafts } from "./drafts";
+import { News } from "./news";
 import { addressOf, threadInAddress } from "./place";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
+import { ThreadActions } from "./thread_actions";
 import { ThreadList } from "./thread_list";
+import { ThreadSearch } from "./thread_search";
+import { Toasts } from "./toasts";
 
 export interface Notice {
   readonly code: string;
@@ -38,6 +42,12 @@ const RELOAD_DELAY_MS = 1000;
 export class Chat {
   readonly me: Me;
   readonly list: ThreadList;
+  /** Threads that were put away; read when they are wanted. */
+  readonly archive: ThreadList;
+  readonly search: ThreadSearch;
+  readonly actions: ThreadActions;
+  readonly toasts: Toasts;
+  readonly news: News;
   readonly delivery: Delivery;
   readonly drafts: Drafts;
   readonly agents: Agents;
@@ -80,7 +90,22 @@ export class Chat {
         outboxChanged: (outbox) => this.drafts.writeOutbox(outbox),
       },
     });
-    this.list = new ThreadList(parts.fetch, (version) => this.delivery.update((state) => listLoaded(state, version)));
+    this.list = new ThreadList(parts.fetch, (version, threads) => {
+      const ids = threads.map((thread) => thread.id);
+      this.delivery.update((state) => listLoaded(state, version, ids));
+      this.news.listed(ids);
+    });
+    this.archive = new ThreadList(parts.fetch, () => {}, true);
+    this.search = new ThreadSearch(parts.fetch, parts.clock);
+    this.toasts = new Toasts(parts.clock);
+    this.news = new News(String(parts.me.id));
+    this.actions = new ThreadActions({
+      fetch: parts.fetch,
+      lists: [this.list, this.archive],
+      toasts: this.toasts,
+      isOpen: (id) => this.#conversation.value.threadId.value === id,
+      open: (id) => this.open(id),
+    });
     this.#conversation = signal(this.#conversationOf(threadInAddress(location.pathname)));
     this.conversation = this.#conversation;
     this.agent = computed(() => {
@@ -95,7 +120,9 @@ export class Chat {
     this.waitingThreads = computed(() => threadsWith((status) => status === "awaiting_approval"));
     this.title = computed(() => {
       const { threadId, title } = this.conversation.value;
-      const listed = this.list.threads.value.find((thread) => thread.id === threadId.value);
+      const id = threadId.value;
+      const lists = [this.list, this.archive];
+      const listed = id === null ? undefined : lists.flatMap((list) => list.threads.value.find((thread) => thread.id === id) ?? [])[0];
       return (listed?.title ?? title.value) || null;
     });
   }
@@ -118,6 +145,8 @@ export class Chat {
     this.#live = false;
     this.delivery.stop();
     this.list.close();
+    this.archive.close();
+    this.toasts.dismiss();
     this.#conversation.value.close();
   }
 
@@ -165,6 +194,15 @@ export class Chat {
     this.delivery.retry(messageId, newMessageId());
   }
 
+  /** Look at what is busy and what the person sees: a tab that is hidden shows nobody anything. */
+  lookForNews(hidden: boolean): void {
+    const { deletedThreads, threadsVersion } = this.delivery.state.value;
+    const busy = this.busyThreads.value;
+    const seen = hidden ? null : this.#conversation.value.threadId.value;
+    // Before the first connection nobody knows what is busy.
+    if (threadsVersion !== null) this.news.look({ busy, seen, deleted: (id) => id in deletedThreads });
+  }
+
   /** The page was woken, or the network came back. */
   check(): void {
     this.delivery.check();
@@ -203,6 +241,9 @@ export class Chat {
 
   #noticed(notice: ThreadNotice): void {
     this.list.apply(notice);
+    this.archive.apply(notice);
+    this.search.apply(notice);
+    if (notice.type !== "thread_deleted") this.actions.retitled(notice.thread);
     const { threadId, title } = this.#conversation.value;
     if (notice.thread.id !== threadId.value) return;
     if (notice.type !== "thread_deleted") {

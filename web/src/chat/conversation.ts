@@ -1,5 +1,6 @@
 // The open thread: what REST has shown of it, joined with what the connection brings.
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { threadShown } from "../protocol/fold";
 import { isOpen } from "../protocol/frames";
 import type { RestError } from "../session/rest";
 import type { Delivery, RestRunName } from "./delivery";
@@ -109,9 +110,11 @@ export class Conversation {
   async #read(): Promise<void> {
     const id = this.#threadId.value;
     if (id === null || !this.#live) return;
+    const wasDeleted = id in this.#delivery.current.deletedThreads;
     try {
       const page = await untilLoaded(() => loadMessages(this.#fetch, id, null), () => this.#live);
       if (!page || !this.#live) return;
+      if (wasDeleted) this.#delivery.update((state) => threadShown(state, id));
       this.history.value = refreshed(this.history.value, page);
       this.failure.value = null;
       this.loaded.value = true;

@@ -39,9 +39,16 @@ export interface RestApproval {
   readonly arguments: unknown;
 }
 
+/** The newest message of a thread that says what was searched for: the part of it around that. */
+export interface ThreadMatch {
+  readonly thread_id: string;
+  readonly text: string;
+}
+
 export interface ThreadsPage {
   readonly threads_version: number;
   readonly threads: readonly ThreadSummary[];
+  readonly matches: readonly ThreadMatch[];
   readonly next: string | null;
 }
 
@@ -57,9 +64,56 @@ export async function loadMe(fetch: Fetch): Promise<Me> {
   return (await fetch({ method: "GET", path: "/api/me" })) as Me;
 }
 
-export async function loadThreads(fetch: Fetch, cursor: string | null): Promise<ThreadsPage> {
-  const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === null ? {} : { cursor }) });
-  return (await fetch({ method: "GET", path: `/api/threads?${query.toString()}` })) as ThreadsPage;
+export interface ThreadsWanted {
+  readonly archived: boolean;
+  readonly cursor: string | null;
+  readonly search?: string;
+  readonly limit?: number;
+  readonly signal?: AbortSignal;
+}
+
+export async function loadThreads(fetch: Fetch, { archived, cursor, search, limit = PAGE, signal }: ThreadsWanted): Promise<ThreadsPage> {
+  const query = new URLSearchParams({
+    limit: String(limit),
+    archived: String(archived),
+    ...(search === undefined ? {} : { search }),
+    ...(cursor === null ? {} : { cursor }),
+  });
+  return (await fetch({ method: "GET", path: `/api/threads?${query.toString()}`, ...(signal ? { signal } : {}) })) as ThreadsPage;
+}
+
+/** A thread, and the entity tag of what a person can change of it. */
+export interface SeenThread {
+  readonly thread: ThreadSummary;
+  readonly etag: string;
+}
+
+async function seen(fetch: Fetch, wanted: Parameters<Fetch>[0]): Promise<SeenThread> {
+  let etag = "";
+  const thread = (await fetch({ ...wanted, heard: (headers) => (etag = headers.get("ETag") ?? "") })) as ThreadSummary;
+  return { thread, etag };
+}
+
+export function seeThread(fetch: Fetch, threadId: string): Promise<SeenThread> {
+  return seen(fetch, { method: "GET", path: `/api/threads/${threadId}` });
+}
+
+export interface ThreadChange {
+  readonly title?: string;
+  readonly archived?: boolean;
+}
+
+/** Rejects with PRECONDITION_FAILED when it is not any more what was seen under `etag`. */
+export function changeThread(fetch: Fetch, threadId: string, change: ThreadChange, etag?: string): Promise<SeenThread> {
+  return seen(fetch, { method: "PATCH", path: `/api/threads/${threadId}`, body: change, ...(etag ? { ifMatch: etag } : {}) });
+}
+
+export async function deleteThread(fetch: Fetch, threadId: string): Promise<void> {
+  await fetch({ method: "DELETE", path: `/api/threads/${threadId}` });
+}
+
+export async function restoreThread(fetch: Fetch, threadId: string): Promise<ThreadSummary> {
+  return (await fetch({ method: "POST", path: `/api/threads/${threadId}/restore` })) as ThreadSummary;
 }
 
 export async function loadMessages(fetch: Fetch, threadId: string, before: string | null): Promise<MessagesPage> {

@@ -105,6 +105,12 @@ export function listLoaded(before: ClientState, version: number, found: readonly
   return { ...state, threadsVersion: Math.max(version, state.threadsVersion ?? 0), stale: { ...state.stale, list } };
 }
 
+/** REST shows a thread that was deleted when it was asked for: it is back. */
+export function threadShown(state: ClientState, id: string): ClientState {
+  const deletedAt = state.deletedThreads[id];
+  return deletedAt === undefined ? state : threadExists(state, id, deletedAt + 1);
+}
+
 /** What was shown of the threads has been loaded again. */
 export function threadsLoaded(state: ClientState): ClientState {
   return { ...state, stale: { ...FRESH, list: state.stale.list } };

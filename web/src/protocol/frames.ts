@@ -101,6 +101,7 @@ export interface ThreadSummary {
   readonly title: string;
   readonly created_at: string;
   readonly updated_at: string;
+  readonly archived?: boolean;
   readonly open_runs?: number;
 }
 

@@ -20,6 +20,12 @@ export interface RestRequest {
   readonly path: string;
   readonly body?: unknown;
   readonly token?: string;
+  /** The entity tags under which the caller has seen what it changes. */
+  readonly ifMatch?: string;
+  /** Ends the request: it rejects with ABORTED. */
+  readonly signal?: AbortSignal;
+  /** Is told the headers of the answer. */
+  readonly heard?: (headers: Headers) => void;
 }
 
 const LONGEST_REQUEST_MS = 20_000;
@@ -27,21 +33,25 @@ const LONGEST_REQUEST_MS = 20_000;
 /** Send it and read the JSON of the answer; undefined when it has none. Rejects with RestError. */
 export async function request(wanted: RestRequest): Promise<unknown> {
   const answer = await sent(wanted);
+  wanted.heard?.(answer.headers);
   const text = await answer.text().catch(() => "");
   const body = parsed(text);
   if (answer.ok) return body;
   throw refusal(answer, body);
 }
 
-async function sent({ method, path, body, token }: RestRequest): Promise<Response> {
+async function sent({ method, path, body, token, ifMatch, signal: given }: RestRequest): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json", "X-Requested-With": "netra" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
+  if (ifMatch !== undefined) headers["If-Match"] = ifMatch;
   const content = body === undefined ? null : JSON.stringify(body);
   try {
-    const signal = AbortSignal.timeout(LONGEST_REQUEST_MS);
+    const limit = AbortSignal.timeout(LONGEST_REQUEST_MS);
+    const signal = given ? AbortSignal.any([given, limit]) : limit;
     return await fetch(path, { method, headers, body: content, credentials: "same-origin", cache: "no-store", signal });
   } catch {
+    if (given?.aborted) throw new RestError("ABORTED", "Nobody waits for the answer any more", -1);
     throw new RestError("UNREACHABLE", "The server cannot be reached", 0);
   }
 }

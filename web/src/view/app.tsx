@@ -1,14 +1,17 @@
 import { useSignalEffect } from "@preact/signals";
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Application } from "../application";
 import type { Chat } from "../chat/chat";
+import { useShortcut } from "../keys/shortcuts";
 import { words } from "../words/words";
 import { Announcer } from "./announcer";
 import { ConversationView } from "./conversation";
 import { Icon } from "./icons";
+import { ShortcutSheet } from "./shortcut_sheet";
 import { Sidebar } from "./sidebar";
 import { SignIn } from "./sign_in";
+import { ToastRegion } from "./toast";
 
 export function App({ application }: { readonly application: Application }): VNode {
   const screen = application.screen.value;
@@ -23,35 +26,129 @@ export function App({ application }: { readonly application: Application }): VNo
 }
 
 function ChatScreen({ application, chat }: { readonly application: Application; readonly chat: Chat }): VNode {
-  const [drawer, setDrawer] = useState(false);
-  const close = (): void => setDrawer(false);
-  useEffect(() => {
-    const escape = (event: KeyboardEvent): void => {
-      if (event.key === "Escape") setDrawer(false);
-    };
-    addEventListener("keydown", escape);
-    return () => removeEventListener("keydown", escape);
-  }, []);
-  useSignalEffect(() => {
-    document.title = words.app.title(chat.title.value ?? words.app.untitled);
-  });
+  const main = useRef<HTMLElement>(null);
+  const small = useMedia("(max-width: 48rem)");
+  const { drawer, open, close } = useDrawer(small);
+  const show = (threadId: string | null): void => {
+    chat.open(threadId);
+    if (drawer === "open") {
+      close();
+      main.current?.focus({ preventScroll: true });
+    }
+  };
+  useTabTitle(chat);
+  useShortcuts(chat);
+  const title = chat.title.value ?? words.app.untitled;
   return (
     <div class="frame">
-      <Sidebar application={application} chat={chat} open={drawer} close={close} />
-      {drawer ? <div class="scrim" onClick={close} /> : null}
-      <main class="conversation">
+      <a class="skip" href="#conversation" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+        {words.app.skip}
+      </a>
+      <Sidebar application={application} chat={chat} drawer={drawer} close={close} show={show} reveal={open} />
+      {drawer === "open" ? <div class="scrim" onClick={close} /> : null}
+      <main class="conversation" id="conversation" ref={main} tabIndex={-1} inert={drawer === "open"}>
         <header class="top-bar">
-          <button type="button" class="round" aria-label={words.sidebar.open} aria-expanded={drawer} aria-controls="sidebar" onClick={() => setDrawer(true)}>
+          <button type="button" class="round drawer-only" data-testid="open-drawer" aria-label={words.sidebar.open} aria-expanded={drawer === "open"} aria-controls="sidebar" onClick={open}>
             <Icon name="menu" />
           </button>
-          <h1>{chat.title.value ?? words.app.untitled}</h1>
-          <button type="button" class="round" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
+          <h1>{title}</h1>
+          <button type="button" class="round drawer-only" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
             <Icon name="plus" />
           </button>
         </header>
         <ConversationView chat={chat} />
       </main>
+      <ToastRegion chat={chat} />
       <Announcer />
+      <ShortcutSheet />
     </div>
   );
+}
+
+function useMedia(query: string): boolean {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const list = matchMedia(query);
+    const look = (): void => setMatches(list.matches);
+    list.addEventListener("change", look);
+    return () => list.removeEventListener("change", look);
+  }, [query]);
+  return matches;
+}
+
+interface Drawer {
+  readonly drawer: "none" | "open" | "closed";
+  readonly open: () => void;
+  readonly close: () => void;
+}
+
+/** On a small screen the sidebar lies over the page. While it does, it has the focus, and nothing else can get it. */
+function useDrawer(small: boolean): Drawer {
+  const [wanted, want] = useState(false);
+  const opener = useRef<HTMLElement | null>(null);
+  const drawer = !small ? "none" : wanted ? "open" : "closed";
+  useLayoutEffect(() => {
+    if (drawer !== "open") return;
+    document.querySelector<HTMLElement>("#sidebar .drawer-only")?.focus();
+    const escape = (event: KeyboardEvent): void => {
+      if (event.key !== "Escape" || event.defaultPrevented) return;
+      event.preventDefault();
+      close();
+    };
+    document.addEventListener("keydown", escape);
+    return () => document.removeEventListener("keydown", escape);
+  }, [drawer]);
+  const open = (): void => {
+    opener.current = document.activeElement as HTMLElement | null;
+    want(true);
+  };
+  const close = (): void => {
+    want(false);
+    // It can have the focus again when the page is no longer inert.
+    requestAnimationFrame(() => {
+      if (document.activeElement === document.body || document.activeElement?.closest("#sidebar")) opener.current?.focus();
+    });
+  };
+  return { drawer, open, close };
+}
+
+/** What the tab says: how many conversations have an answer that nobody has seen. */
+function useTabTitle(chat: Chat): void {
+  const [hidden, setHidden] = useState(document.hidden);
+  useEffect(() => {
+    const look = (): void => setHidden(document.hidden);
+    const stored = (event: StorageEvent): void => chat.news.stored(event, document.hidden ? null : chat.conversation.value.threadId.value);
+    document.addEventListener("visibilitychange", look);
+    addEventListener("storage", stored);
+    return () => {
+      document.removeEventListener("visibilitychange", look);
+      removeEventListener("storage", stored);
+    };
+  }, [chat]);
+  useSignalEffect(() => {
+    chat.lookForNews(document.hidden);
+  });
+  useEffect(() => chat.lookForNews(hidden), [chat, hidden]);
+  useSignalEffect(() => {
+    document.title = words.app.title(chat.title.value ?? words.app.untitled, chat.news.threads.value.size);
+  });
+}
+
+/** Actions of the page as a whole. Those of a part are offered where it is shown. */
+function useShortcuts(chat: Chat): void {
+  useShortcut("compose", () => {
+    const field = composer();
+    if (!field || field === document.activeElement) return false;
+    field.focus();
+    return true;
+  });
+  useShortcut("stop", () => {
+    const [runId] = chat.conversation.value.openRunIds.value;
+    if (runId !== undefined) chat.delivery.stopRun(runId);
+    return runId !== undefined;
+  });
+}
+
+function composer(): HTMLElement | null {
+  return document.querySelector<HTMLElement>(".composer textarea");
 }

@@ -157,7 +157,9 @@ function Denial({ deny, back }: { readonly deny: (reason: string) => void; reado
         value={reason}
         onInput={(event) => setReason(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Escape") back();
+          if (event.key !== "Escape") return;
+          event.preventDefault();
+          back();
         }}
       />
       <button type="submit" data-testid="deny">

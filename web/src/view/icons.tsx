@@ -14,6 +14,17 @@ const PATHS = {
   thought: "M9 17h6M10 20h4M12 4a6 6 0 0 0-3.5 10.9c.4.3.5.7.5 1.1h6c0-.4.1-.8.5-1.1A6 6 0 0 0 12 4z",
   hand: "M7 12.5V6.8a1.4 1.4 0 0 1 2.8 0V11M9.8 10.5V5.2a1.4 1.4 0 0 1 2.8 0v5.3M12.6 10.5V6.2a1.4 1.4 0 0 1 2.8 0v5.3M15.4 11.5V8.6a1.4 1.4 0 0 1 2.8 0v5.9a6 6 0 0 1-6 6c-2.5 0-3.9-1-5.2-3l-2.7-3.8a1.3 1.3 0 0 1 2.2-1.4L7 13",
   people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3.5 19a5.5 5.5 0 0 1 11 0M16 5.3a3 3 0 0 1 0 5.4M17.5 13.8a5.5 5.5 0 0 1 3 5.2",
+  search: "M11 17.5a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM16 16l4 4",
+  more: "M6 12v.01M12 12v.01M18 12v.01",
+  pencil: "M5 19l1-4L16 5l3 3L9 18zM14 7l3 3",
+  archive: "M4 5h16v4H4zM6 9v10h12V9M10 13h4",
+  unarchive: "M4 5h16v4H4zM6 9v10h12V9M12 17v-4M10 15l2-2 2 2",
+  bin: "M5 7h14M10 4h4M7 7l1 12.5h8L17 7M10.5 11v5M13.5 11v5",
+  back: "M19 12H5M11 6l-6 6 6 6",
+  sun: "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 3v1.5M12 19.5V21M3 12h1.5M19.5 12H21M5.6 5.6l1.1 1.1M17.3 17.3l1.1 1.1M5.6 18.4l1.1-1.1M17.3 6.7l1.1-1.1",
+  moon: "M19.5 14.5A8 8 0 0 1 9.5 4.5a8 8 0 1 0 10 10z",
+  screen: "M4 5h16v11H4zM9 20h6M12 16v4",
+  keys: "M3 6h18v12H3zM7 10v.01M11 10v.01M15 10v.01M18 10v.01M8 14h8",
 } as const;
 
 export type IconName = keyof typeof PATHS;
@@ -38,7 +49,7 @@ export function StopIcon(): VNode {
 export function Mark(): VNode {
   return (
     <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
-      <path d="M3 16c3.2-5.6 7.7-8.5 13-8.5S25.8 10.4 29 16c-3.2 5.6-7.7 8.5-13 8.5S6.200 21.600 3 16z" />
+      <path d="M3 16c3.2-5.6 7.7-8.5 13-8.5S25.8 10.4 29 16c-3.2 5.6-7.7 8.5-13 8.5S6.2 21.6 3 16z" />
       <circle class="filled" cx="16" cy="16" r="4.2" />
     </svg>
   );

@@ -19,8 +19,8 @@ export interface Formats {
   /** Minutes and seconds as on a clock. */
   readonly countdown: (seconds: number) => string;
   readonly bytes: (bytes: number) => string;
-  /** "November 2026" */
-  readonly month: (date: Date) => string;
+  /** "November"; "November 2025" of another year than that of `now`. */
+  readonly month: (date: Date, now: Date) => string;
   /** A moment in short, as near as it is to `now`: the time of today, the weekday of this week, the date before. */
   readonly moment: (date: Date, now: Date) => string;
   /** A moment in full. */
@@ -46,6 +46,8 @@ export function formats(locale: string): Formats {
   const weekday = date({ weekday: "short" });
   const day = date({ day: "numeric", month: "short" });
   const dayOfYear = date({ day: "numeric", month: "short", year: "numeric" });
+  const month = date({ month: "long" });
+  const monthOfYear = date({ month: "long", year: "numeric" });
   const kilobytes = unit("kilobyte", "short", { maximumFractionDigits: 0 });
   const megabytes = unit("megabyte", "short", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   return {
@@ -57,7 +59,7 @@ export function formats(locale: string): Formats {
     duration: durations(unit),
     countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
     bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
-    month: date({ month: "long", year: "numeric" }),
+    month: (value, now) => (value.getFullYear() === now.getFullYear() ? month(value) : monthOfYear(value)),
     moment: (value, now) => {
       const days = daysBetween(value, now);
       if (days <= 0) return time(value);

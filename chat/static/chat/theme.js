@@ -1,0 +1,1 @@
+"use strict";(()=>{var t="netra";function s(e){try{return e()}catch{return null}}function o(e){return s(()=>localStorage.getItem(e))??""}var l=["system","light","dark"],p=`${t}.theme`;function r(){let e=o(p);return l.find(m=>m===e)??"system"}function n(e){e==="system"?delete document.documentElement.dataset.theme:document.documentElement.dataset.theme=e}n(r());})();

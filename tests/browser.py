@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.clients import PASSWORD, Account
-from tests.processes import HOST
+from tests.processes import HOST, REPOSITORY
 
 T = TypeVar("T")
 
@@ -22,6 +22,11 @@ ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+AXE = REPOSITORY / "web/node_modules/axe-core/axe.min.js"
+STILL = """() => {
+    const ending = document.getAnimations().filter((each) => each.effect.getTiming().iterations !== Infinity);
+    return Promise.allSettled(ending.map((each) => each.finished));
+}"""
 COMPLETED = '[data-testid="message"][data-role="assistant"][data-status="completed"]'
 
 
@@ -88,9 +93,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def profile(browser: Browser) -> Iterator[BrowserContext]:
+def profile(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
     """A browser profile of its own. Any error on the console fails the test: a violation of the policy is one."""
-    context = browser.new_context(viewport={"width": 1100, "height": 760})
+    context = browser.new_context(**{"viewport": {"width": 1100, "height": 760}, **options})
     problems: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -130,6 +135,14 @@ def answers(page: Page) -> Locator:
 def shown(page: Page, number: int = 0) -> str:
     """The letters and digits of an answer on the page."""
     return re.sub(r"\W", "", page.get_by_test_id("answer").nth(number).inner_text())
+
+
+def assert_accessible(page: Page) -> None:
+    """Axe finds nothing to complain about in what is shown now, once it stands still."""
+    page.evaluate(STILL)
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("async () => (await axe.run()).violations")
+    assert found == [], [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]
 
 
 def plain(markdown: str) -> str:

@@ -363,7 +363,7 @@ def test_a_thread_that_the_list_does_not_show_has_its_title(page: Page, server: 
     ]
     page.goto(f"{server.url}/t/{made[0]}")
     expect(page).to_have_title(titled("Thread 0"))
-    expect(page.get_by_test_id("thread")).to_have_count(50)
+    expect(page.get_by_test_id("thread").first).to_be_visible()
     assert page.locator(f'[data-thread-id="{made[0]}"]').count() == 0
     renamed = server.http("PATCH", f"/api/threads/{made[0]}", token=account.token(), body={"title": "The first"})
     assert renamed.status == 200

@@ -31,10 +31,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
   const { drawer, open, close } = useDrawer(small);
   const show = (threadId: string | null): void => {
     chat.open(threadId);
-    if (drawer === "open") {
-      close();
-      main.current?.focus({ preventScroll: true });
-    }
+    if (drawer === "open") close(main.current);
   };
   useTabTitle(chat);
   useShortcuts(chat);
@@ -44,8 +41,8 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
       <a class="skip" href="#conversation" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
         {words.app.skip}
       </a>
-      <Sidebar application={application} chat={chat} drawer={drawer} close={close} show={show} reveal={open} />
-      {drawer === "open" ? <div class="scrim" onClick={close} /> : null}
+      <Sidebar application={application} chat={chat} drawer={drawer} close={() => close()} show={show} reveal={open} />
+      {drawer === "open" ? <div class="scrim" onClick={() => close()} /> : null}
       <main class="conversation" id="conversation" ref={main} tabIndex={-1} inert={drawer === "open"}>
         <header class="top-bar">
           <button type="button" class="round drawer-only" data-testid="open-drawer" aria-label={words.sidebar.open} aria-expanded={drawer === "open"} aria-controls="sidebar" onClick={open}>
@@ -79,16 +76,23 @@ function useMedia(query: string): boolean {
 interface Drawer {
   readonly drawer: "none" | "open" | "closed";
   readonly open: () => void;
-  readonly close: () => void;
+  /** `to` gets the focus; what had it before is the default. */
+  readonly close: (to?: HTMLElement | null) => void;
 }
 
 /** On a small screen the sidebar lies over the page. While it does, it has the focus, and nothing else can get it. */
 function useDrawer(small: boolean): Drawer {
   const [wanted, want] = useState(false);
-  const opener = useRef<HTMLElement | null>(null);
+  const before = useRef<HTMLElement | null>(null);
+  const next = useRef<HTMLElement | null>(null);
   const drawer = !small ? "none" : wanted ? "open" : "closed";
   useLayoutEffect(() => {
-    if (drawer !== "open") return;
+    if (drawer !== "open") {
+      // The page is no longer inert.
+      next.current?.focus({ preventScroll: true });
+      next.current = null;
+      return;
+    }
     document.querySelector<HTMLElement>("#sidebar .drawer-only")?.focus();
     const escape = (event: KeyboardEvent): void => {
       if (event.key !== "Escape" || event.defaultPrevented) return;
@@ -99,15 +103,12 @@ function useDrawer(small: boolean): Drawer {
     return () => document.removeEventListener("keydown", escape);
   }, [drawer]);
   const open = (): void => {
-    opener.current = document.activeElement as HTMLElement | null;
+    before.current = document.activeElement as HTMLElement | null;
     want(true);
   };
-  const close = (): void => {
+  const close = (to: HTMLElement | null = before.current): void => {
+    next.current = to;
     want(false);
-    // It can have the focus again when the page is no longer inert.
-    requestAnimationFrame(() => {
-      if (document.activeElement === document.body || document.activeElement?.closest("#sidebar")) opener.current?.focus();
-    });
   };
   return { drawer, open, close };
 }
@@ -140,7 +141,8 @@ function useShortcuts(chat: Chat): void {
     const field = composer();
     if (!field || field === document.activeElement) return false;
     field.focus();
-    return true;
+    // While a drawer is open it cannot have the focus.
+    return field === document.activeElement;
   });
   useShortcut("stop", () => {
     const [runId] = chat.conversation.value.openRunIds.value;

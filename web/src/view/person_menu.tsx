@@ -32,9 +32,7 @@ export function PersonMenu({ application, chat }: { readonly application: Applic
   ];
   return (
     <Menu class="person" testId="person" label={words.sidebar.person(chat.me.username)} groups={groups}>
-      <span class="person-initial" aria-hidden="true">
-        {[...chat.me.username][0]?.toUpperCase()}
-      </span>
+      <span class="person-initial" data-initial={[...chat.me.username][0]?.toUpperCase()} />
       <span class="person-name" data-testid="user">
         {chat.me.username}
       </span>

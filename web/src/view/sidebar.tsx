@@ -149,7 +149,7 @@ function Listed({ chat, list, show, leave, empty }: ListedProps): VNode {
   return <ThreadRows chat={chat} groups={groups} show={show} more={more} leave={leave} foot={foot} />;
 }
 
-const FETCH_AHEAD = 40;
+const FETCH_AHEAD = 20;
 
 function Archive({ chat, show, back, leave }: PartProps & { readonly back: () => void }): VNode {
   const button = useRef<HTMLButtonElement>(null);

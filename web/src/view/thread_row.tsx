@@ -149,6 +149,8 @@ function Rename({ chat, renaming, done }: RenameProps): VNode {
     else chat.actions.cancelRenaming();
   };
   const left = (): void => {
+    // A field that is taken away loses the focus, too.
+    if (chat.actions.renaming.peek() !== renaming) return;
     finished.current = false;
     // A name that another tab has changed is not overwritten by going elsewhere.
     if (renaming.theirs !== null) chat.actions.cancelRenaming();

@@ -12,7 +12,7 @@ interface ThreadRowsProps {
   /** What was searched for, and how messages say it. */
   readonly search?: { readonly words: string; readonly texts: Readonly<Record<string, string>> };
   readonly show: (threadId: string) => void;
-  /** The end comes near, of so many rows. */
+  /** The person has come so far, counted in rows. */
   readonly more: (count: number) => void;
   /** The focus has nowhere to go in the list. */
   readonly leave: () => void;
@@ -23,7 +23,8 @@ const TITLE_REM = 2;
 const ROW_REM = { mouse: 2.25, finger: 2.75 };
 /** A text, or a word on the title, below the title. */
 const TEXT_REM = 2.25;
-const AHEAD_ROWS = 30;
+/** Whether more is wanted is looked at every so many rows. */
+const ROWS_A_LOOK = 8;
 const BEYOND_PX = 300;
 
 export function ThreadRows({ chat, groups, search, show, more, leave, foot }: ThreadRowsProps): VNode {
@@ -46,10 +47,8 @@ export function ThreadRows({ chat, groups, search, show, more, leave, foot }: Th
     chat.actions.restored.value = null;
     focus.to(id);
   }, [chat.actions.restored.value, layout]);
-  const last = layout.height - view.top - view.height;
-  useEffect(() => {
-    more(Math.ceil((view.top + view.height) / (ROW_REM.mouse * rem)));
-  }, [layout, last < AHEAD_ROWS * rem * ROW_REM.mouse, Math.round(view.top / 1000)]);
+  const inView = Math.ceil((view.top + view.height) / (ROW_REM.mouse * rem));
+  useEffect(() => more(inView), [layout, Math.round(inView / ROWS_A_LOOK)]);
   const stateOf = (id: string): ThreadState =>
     chat.waitingThreads.value.has(id) ? "waiting" : chat.busyThreads.value.has(id) ? "busy" : chat.news.threads.value.has(id) ? "news" : "quiet";
   const away = (thread: ThreadSummary): void => {

@@ -138,12 +138,6 @@ def test_the_sheet_shows_the_shortcuts_that_work(page: Page) -> None:
     page.get_by_label("Single keys").check()
 
 
-def test_stop_ends_the_answer_by_keyboard(page: Page, server: LiveServer, account: Account) -> None:
-    ask(page, "/wait 30")
-    page.keyboard.press("Control+.")
-    expect(page.locator('[data-testid="stop"]')).to_have_count(0)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_in_either_theme(browser: Browser, server: LiveServer, account: Account, theme: str) -> None:
     with profile(browser, color_scheme=theme) as context:

@@ -200,6 +200,13 @@ def test_a_deletion_stops_what_is_being_written_and_the_undo_keeps_what_was_said
     expect(page.get_by_test_id("thread")).to_have_attribute("data-state", "quiet")
 
 
+def test_the_answer_is_stopped_by_keyboard(page: Page) -> None:
+    ask(page, "help")
+    expect(page.get_by_test_id("answer")).to_contain_text("offline")
+    page.keyboard.press("Control+.")
+    expect(page.locator('[data-testid="message"][data-role="assistant"][data-status="cancelled"]')).to_have_count(1)
+
+
 def test_a_deletion_holds_when_the_tab_is_closed_at_once(
     page: Page, context: BrowserContext, server: LiveServer, account: Account
 ) -> None:

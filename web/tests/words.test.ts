@@ -16,9 +16,8 @@ test("dates, numbers, sizes and costs are written as the locale writes them", ()
   const american = formats("en-US");
   const date = new Date(2026, 10, 3, 17, 5);
   assert.deepEqual([date, new Date(2025, 0, 1)].map((each) => american.month(each, date)), ["November", "January 2025"]);
-  assert.deepEqual([british, american].map((each) => each.moment(date, date).replace(/\s/g, " ")), ["17:05", "5:05 PM"]);
-  assert.deepEqual([1, 6, 7].map((days) => british.moment(date, new Date(2026, 10, 3 + days))), ["Tue", "Tue", "3 Nov"]);
-  assert.equal(american.moment(date, new Date(2027, 0, 30)), "Nov 3, 2026");
+  assert.match(british.dateTime(date), /^Tuesday,? 3 November 2026.* 17:05$/);
+  assert.match(american.dateTime(date), /^Tuesday, November 3, 2026.* 5:05.PM$/);
   assert.equal(formats("de").number(1234567.5), "1.234.567,5");
   assert.deepEqual([12.4, 1310, 42_000, 125_000, 119_900].map(american.duration), ["12ms", "1.3s", "42s", "2m 5s", "2m 0s"]);
   assert.deepEqual([0.0000001, 0.00213, 0.5, 12.345].map(american.cost), ["< $0.0001", "$0.0021", "$0.50", "$12.35"]);

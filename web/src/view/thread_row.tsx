@@ -90,6 +90,7 @@ const ThreadLink = memo(({ thread, title, current, tabIndex, state, search, text
       data-thread-id={thread.id}
       data-busy={state === "busy" || state === "waiting"}
       data-state={state}
+      title={format.dateTime(new Date(thread.updated_at))}
       aria-current={current ? "page" : undefined}
       onClick={follow}
     >
@@ -98,16 +99,21 @@ const ThreadLink = memo(({ thread, title, current, tabIndex, state, search, text
           <Marked text={title} search={search} />
         </span>
         <StateMark state={state} />
-        {search === "" ? null : <span class="thread-when">{format.moment(new Date(thread.updated_at), new Date())}</span>}
       </span>
       {text === undefined ? null : (
         <span class="thread-text" data-testid="thread-match">
-          <Marked text={text.replace(/\s+/g, " ").trim()} search={search} />
+          <Marked text={plain(text, search)} search={search} />
         </span>
       )}
     </a>
   );
 });
+
+/** In one line, and without the commonest signs of Markdown, unless they are looked for. */
+function plain(text: string, search: string): string {
+  const line = text.replace(/\s+/g, " ").trim();
+  return /[*`]/.test(search) ? line : line.replace(/\*\*|`+/g, "");
+}
 
 function StateMark({ state }: { readonly state: ThreadState }): VNode | null {
   if (state === "quiet") return null;

@@ -21,8 +21,6 @@ export interface Formats {
   readonly bytes: (bytes: number) => string;
   /** "November"; "November 2025" of another year than that of `now`. */
   readonly month: (date: Date, now: Date) => string;
-  /** A moment in short, as near as it is to `now`: the time of today, the weekday of this week, the date before. */
-  readonly moment: (date: Date, now: Date) => string;
   /** A moment in full. */
   readonly dateTime: (date: Date) => string;
 }
@@ -42,10 +40,6 @@ export function formats(locale: string): Formats {
   const rules = new Intl.PluralRules(locale);
   const small = dollars({ maximumSignificantDigits: 2 });
   const cents = dollars({});
-  const time = date({ hour: "numeric", minute: "2-digit" });
-  const weekday = date({ weekday: "short" });
-  const day = date({ day: "numeric", month: "short" });
-  const dayOfYear = date({ day: "numeric", month: "short", year: "numeric" });
   const month = date({ month: "long" });
   const monthOfYear = date({ month: "long", year: "numeric" });
   const kilobytes = unit("kilobyte", "short", { maximumFractionDigits: 0 });
@@ -60,12 +54,6 @@ export function formats(locale: string): Formats {
     countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
     bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
     month: (value, now) => (value.getFullYear() === now.getFullYear() ? month(value) : monthOfYear(value)),
-    moment: (value, now) => {
-      const days = daysBetween(value, now);
-      if (days <= 0) return time(value);
-      if (days < 7) return weekday(value);
-      return value.getFullYear() === now.getFullYear() ? day(value) : dayOfYear(value);
-    },
     dateTime: date({ dateStyle: "full", timeStyle: "short" }),
   };
 }

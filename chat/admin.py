@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth import get_user_model
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -16,13 +19,18 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from chat.models import McpServer, Message, MessageFeedback, ModelRequest, Run, RunEvent, Thread
+from chat import removal
+from chat.apps import ChatConfig
+from chat.models import McpServer, Message, MessageFeedback, ModelRequest, Run, RunEvent, Thread, UserCounters
+from chat.publisher import Publisher
 
 if TYPE_CHECKING:
+    DjangoUserAdmin = auth_admin.UserAdmin[Any]
     ModelAdmin = admin.ModelAdmin[Any]
 else:
     # The stubs know a type parameter that the class itself does not take.
     ModelAdmin = admin.ModelAdmin
+    DjangoUserAdmin = auth_admin.UserAdmin
 
 MAX_SHOWN = 500
 MAX_DATA_CHARACTERS = 2000
@@ -33,10 +41,46 @@ admin.site.index_title = "Administration"
 
 # Their pages show refresh tokens, with which whoever reads them can act as another person.
 admin.site.unregister([BlacklistedToken, OutstandingToken])
+# Netra has its own, below.
+admin.site.unregister(get_user_model())
+
+
+def _of_deleted_people() -> QuerySet[Any]:
+    return UserCounters.objects.filter(deleted_at__isnull=False).values("user")
+
+
+@admin.register(get_user_model())
+class UserAdmin(DjangoUserAdmin):
+    """Django's own; but an account is deleted as its person does it: out of reach at once, and removed in steps."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).exclude(pk__in=_of_deleted_people())
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ARG002
+        """What goes with them is not listed: it may be millions of rows."""
+        named = [str(user) for user in objs]
+        return named, {"accounts, with all that is in them": len(named)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:  # noqa: ARG002
+        removal.delete_account(obj.pk, _publisher())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:  # noqa: ARG002
+        for pk in list(queryset.values_list("pk", flat=True)):
+            removal.delete_account(pk, _publisher())
+
+
+def _publisher() -> Publisher:
+    return cast("ChatConfig", apps.get_app_config("chat")).event_log.publisher
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Shows; the chat itself writes."""
+    """Shows; the chat itself writes. What deleted people have left is not shown."""
+
+    owner = "user"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        shown: QuerySet[Any] = super().get_queryset(request)
+        return shown.exclude(**{f"{self.owner}__in": _of_deleted_people()}) if self.owner else shown
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
@@ -202,6 +246,7 @@ class ModelRequestAdmin(ReadOnlyAdmin):
 
 @admin.register(McpServer)
 class McpServerAdmin(ReadOnlyAdmin):
+    owner = ""
     list_display = ("name", "state", "tool_count", "error", "changed", "seen")
     list_filter = ("state",)
     ordering = ("name",)
@@ -228,6 +273,7 @@ class McpServerAdmin(ReadOnlyAdmin):
 
 @admin.register(MessageFeedback)
 class MessageFeedbackAdmin(ReadOnlyAdmin):
+    owner = "message__user"
     list_display = ("rating", "text", "answer", "updated")
     list_filter = ("rating", "updated_at")
     list_select_related = ("message",)

@@ -9,6 +9,7 @@ from django.core import checks
 if TYPE_CHECKING:
     from agents.apps import AgentsConfig
     from chat.account import Account
+    from chat.attempt_limit import AttemptLimit
     from chat.connections import Connections
     from chat.event_log import EventLog
     from chat.limits import MessageLimit
@@ -26,15 +27,21 @@ class ChatConfig(AppConfig):
     mcp_status: McpStatus
     connections: Connections
     message_limit: MessageLimit
+    attempt_limit: AttemptLimit
 
     def ready(self) -> None:
+        from django.contrib.auth import get_user_model
+        from django.db.models.signals import post_save
+
         from chat.account import Account
+        from chat.attempt_limit import AttemptLimit
         from chat.connections import Connections
         from chat.event_log import EventLog
         from chat.limits import MessageLimit
         from chat.mcp_status import McpStatus
         from chat.pool import DatabasePool
         from chat.publisher import Publisher
+        from chat.registration import claim_name
 
         config = settings.NETRA
         pool = DatabasePool()
@@ -47,6 +54,8 @@ class ChatConfig(AppConfig):
             max_per_user=config.max_connections,
             check_seconds=config.ws_position_check_seconds,
         )
+        self.attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
+        post_save.connect(claim_name, sender=get_user_model(), dispatch_uid="claim name")
         self.message_limit = MessageLimit(config.user_messages_per_minute)
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")

@@ -1,6 +1,6 @@
 """Tokens and users. docs/protocol.md, section 1.
 
-HTTP requests are authenticated by simplejwt's own class; both accept the same tokens of the same users.
+HTTP requests are authenticated by `chat.api.authentication`; both accept the same tokens of the same users.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ import datetime
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.handshake import Authentication, check_origin, find_token
 from chat.pool import on_any_thread
+from chat.sessions import credential_of, user_of
 
 MAX_TOKEN_LENGTH = 8192
 
@@ -27,22 +26,15 @@ def authenticate(token: str) -> Authentication:
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
     try:
         access = AccessToken(token)  # type: ignore[arg-type]  # annotated as a Token, takes the encoded form
-        user = JWTAuthentication().get_user(access)
+        user = user_of(access)
         expires_at = datetime.datetime.fromtimestamp(access["exp"], datetime.UTC)
     except ExpiredTokenError:
         raise ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
-    except AuthenticationFailed as error:
-        if error_code(error) == "user_inactive":
-            raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive") from None
-        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
     except (TokenError, ValueError, TypeError, OverflowError, OSError):
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
-    return Authentication(user_id=user.pk, username=user.get_username(), expires_at=expires_at)
-
-
-def error_code(error: AuthenticationFailed) -> str | None:
-    detail = error.detail
-    return str(detail.get("code")) if isinstance(detail, dict) else None
+    return Authentication(
+        user_id=user.pk, username=user.get_username(), expires_at=expires_at, credential=credential_of(user)
+    )
 
 
 class JWTAuthMiddleware:

@@ -16,11 +16,13 @@ from typing import Any
 import structlog
 
 from chat.backoff import delays
+from chat.credential import Credential
 from chat.delivery import Delivery, Frame, LogRead, PositionCheck, RunPosition
 from chat.errors import CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.event_log import EventLog
 from chat.pool import UNREACHABLE
 from chat.protocol import Ack, ErrorMessage, ServerDraining, ServerFrame, SnapshotRequired, error_frame
+from chat.sessions import SESSIONS_ENDED, session_ended
 
 logger = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class Connection:
         self,
         *,
         user_id: Any,
+        credential: Credential,
         delivery: Delivery,
         event_log: EventLog,
         threads_version: int,
@@ -57,6 +60,7 @@ class Connection:
         close: Callable[[CloseCode, str | None], Awaitable[None]],
     ) -> None:
         self.user_id = user_id
+        self.credential = credential
         self.delivery = delivery
         self.threads_version = threads_version
         self._event_log = event_log
@@ -77,6 +81,9 @@ class Connection:
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """What `chat.publisher` told the user's group."""
+        if message["type"] == SESSIONS_ENDED:
+            self._check_positions()
+            return
         if message["type"] == "thread.notice":
             self.notice(message["frame"], threads_version=message["threads_version"])
             return
@@ -98,6 +105,10 @@ class Connection:
         self.threads_version = max(self.threads_version, threads_version)
         self.delivery.positions(check, found)
         self._continue()
+
+    def end_session(self) -> None:
+        """The credential of the connection does not count any more."""
+        self._close_for(session_ended())
 
     def reply(self, frame: ServerFrame) -> None:
         """Answer a command. A client that reads nothing and still asks is cut off."""

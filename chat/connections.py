@@ -1,7 +1,7 @@
 """The open connections of this process: how many a user has, where their runs stand, and the end of all of them.
 
 The position check (docs/protocol.md, section 5.4) asks the log every few seconds, in one query for the whole process,
-for what no wake-up announced. It runs only while there are connections.
+for what no wake-up announced, and whether sessions have ended. It runs only while there are connections.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import structlog
 from chat.connection import Connection
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.event_log import EventLog
+from chat.log_reader import Standing
 from chat.pool import UNREACHABLE
 from chat.protocol import ServerDraining
 
@@ -114,17 +115,21 @@ class Connections:
 
     async def check_positions(self) -> None:
         """Ask once for all connections, and tell each what concerns it."""
-        checks = [(connection, connection.delivery.check()) for connection in self._open]
+        checks = [(connection, connection.delivery.check(), connection.credential) for connection in self._open]
         if not checks:
             return
         above: dict[Any, int] = {}
-        for connection, check in checks:
+        for connection, check, _ in checks:
             above[connection.user_id] = min(above.get(connection.user_id, check.above), check.above)
         standing = await self._event_log.standing(
-            run_ids={run_id for _, check in checks for run_id in check.run_ids}, above=above
+            run_ids={run_id for _, check, _ in checks for run_id in check.run_ids}, above=above
         )
-        for connection, check in checks:
-            version, positions = standing.get(connection.user_id, (0, []))
+        for connection, check, credential in checks:
+            at = standing.get(connection.user_id) or Standing()
+            # One that was refreshed since the database was asked is for the next check to judge.
+            if at.credential != credential == connection.credential:
+                connection.end_session()
+                continue
             named = set(check.run_ids)
-            found = [place for place in positions if place.run_id in named or place.run_number > check.above]
-            connection.positions(check, found, version)
+            found = [place for place in at.runs if place.run_id in named or place.run_number > check.above]
+            connection.positions(check, found, at.threads_version)

@@ -93,7 +93,7 @@ class ChatConsumer(AsyncConsumer):
     async def handle(self, message: dict[str, Any]) -> None:
         """By type; what comes over the channel layer and is not ours is left alone."""
         match message["type"]:
-            case "run.events" | "thread.notice":
+            case "run.events" | "thread.notice" | "sessions.ended":
                 if self.connection is not None:
                     self.connection.hear(message)
             case "websocket.receive":
@@ -163,6 +163,7 @@ class ChatConsumer(AsyncConsumer):
         snapshot, worker_ready = await on_any_thread(lambda: (threads.snapshot(self.user_id), health.worker_alive()))
         self.connection = Connection(
             user_id=authentication.user_id,
+            credential=authentication.credential,
             delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=settings.NETRA.ws_window_bytes),
             event_log=self.services.event_log,
             threads_version=snapshot.threads_version,
@@ -324,6 +325,8 @@ class ChatConsumer(AsyncConsumer):
         if authentication.user_id != self.user_id:
             raise ChatError(ErrorCode.INVALID_TOKEN, "The token is another user's")
         self.authentication = authentication
+        if self.connection is not None:
+            self.connection.credential = authentication.credential
         self.token_clock.start(authentication.expires_at)
         self.log.info("token_refreshed")
         return protocol.TokenRefreshed(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http.request import validate_host
 
+from chat.credential import Credential
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.own_threads import UserSnapshot
 from chat.protocol import SUBPROTOCOLS, ConnectionEstablished, timestamp
@@ -23,11 +24,12 @@ CREDENTIAL_PREFIX = "jwt."
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """An authenticated user, and how long the credential is valid."""
+    """An authenticated user, and how long the token is valid. It was issued on `credential`."""
 
     user_id: Any
     username: str
     expires_at: datetime.datetime
+    credential: Credential
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str | None:

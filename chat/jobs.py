@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 from collections.abc import Iterator
 from typing import Any, LiteralString
 
@@ -17,6 +18,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 RUN_QUEUE = "runs"
 RUN_TASK = "chat.tasks.execute_run"
 TITLE_TASK = "chat.tasks.make_title"
+RESET_TASK = "chat.tasks.send_reset_mail"
 # People wait for answers.
 TITLE_PRIORITY = -1
 
@@ -37,6 +39,12 @@ def defer_title(run_id: Any, *, repeated: bool) -> int:
     with connection.wrap_database_errors, _database_errors():
         task = app.configure_task(TITLE_TASK, queue=RUN_QUEUE, priority=TITLE_PRIORITY)
         return task.defer(run_id=str(run_id), repeated=repeated)
+
+
+def defer_reset_mail(request_id: int) -> int:
+    """Inside a Django transaction: send the mail that somebody asked for. The job knows no address."""
+    with connection.wrap_database_errors, _database_errors():
+        return app.configure_task(RESET_TASK, queue=RUN_QUEUE).defer(request_id=request_id)
 
 
 async def defer_title_on(async_connection: Any, run_id: Any) -> int:
@@ -90,6 +98,23 @@ _STATUS: LiteralString = (
     + """ THEN 'lost' ELSE j.status::text END
     FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id WHERE j.id = %(job)s"""
 )
+
+
+_LOST_JOBS: LiteralString = (
+    """
+    SELECT j.id, j.args
+    FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+    WHERE j.status = 'doing' AND j.task_name = %(task)s AND """
+    + LOST
+)
+
+
+def lost(task: str, *, stalled: float) -> list[tuple[int, dict[str, Any]]]:
+    """The jobs of a task that lost workers have still, with their arguments; to be looked at again by `bury_lost`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOST_JOBS, {"task": task, "stalled": stalled})
+        rows: list[tuple[int, Any]] = cursor.fetchall()
+    return [(job_id, json.loads(arguments) if isinstance(arguments, str) else arguments) for job_id, arguments in rows]
 
 
 def bury_lost(job_id: int | None, *, stalled: float) -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
+from chat.credential import Credential
 from chat.delivery import Frame, RunPosition
 from chat.pool import DatabasePool
 from chat.run_event import Event, event_frame
@@ -29,6 +31,15 @@ _PAGE: LiteralString = """
     SELECT p.seq, p.type, p.agent, p.data, p.created_at, r.run_number, r.thread_id
     FROM page p JOIN chat_run r ON r.id = %(run)s ORDER BY p.seq
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a user stands: the version of the thread list, runs, and on what tokens are issued; None: on nothing."""
+
+    threads_version: int = 0
+    credential: Credential | None = None
+    runs: list[RunPosition] = field(default_factory=list)
 
 
 class LogReader:
@@ -74,17 +85,18 @@ class LogReader:
             (limit,),
         )
 
-    async def standing(
-        self, *, run_ids: Collection[str], above: Mapping[Any, int]
-    ) -> dict[Any, tuple[int, list[RunPosition]]]:
-        """For the position check, in one snapshot: of each user in `above` the version of the thread list, the runs
-        above that number, and those of `run_ids`.
+    async def standing(self, *, run_ids: Collection[str], above: Mapping[Any, int]) -> dict[Any, Standing]:
+        """For the position check, in one snapshot: of each user in `above` the version of the thread list, the
+        credential, the runs above that number, and those of `run_ids`.
         """
         users = list(above)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                """SELECT u.user_id AS asked, c.threads_version, p.*
+                """SELECT u.user_id AS asked, COALESCE(c.threads_version, 0) AS threads_version,
+                          COALESCE(c.sessions_epoch, 0) AS epoch,
+                          CASE WHEN a.is_active THEN upper(md5(a.password)) END AS password, p.*
                    FROM unnest(%s, %s::bigint[]) AS u(user_id, above)
+                   LEFT JOIN auth_user a ON a.id = u.user_id
                    LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
                    LEFT JOIN LATERAL ("""
                 + _POSITIONS
@@ -94,11 +106,15 @@ class LogReader:
                 (users, list(above.values()), list(run_ids)),
             )
             rows = await cursor.fetchall()
-        standing: dict[Any, tuple[int, list[RunPosition]]] = {}
+        standing: dict[Any, Standing] = {}
         for row in rows:
-            _, positions = standing.setdefault(row.pop("asked"), (row.pop("threads_version") or 0, []))
+            user_id, version, epoch, password = (
+                row.pop(name) for name in ("asked", "threads_version", "epoch", "password")
+            )
+            credential = Credential(epoch, password) if password is not None else None
+            found = standing.setdefault(user_id, Standing(version, credential))
             if row["run_id"] is not None:
-                positions.append(RunPosition(**row))
+                found.runs.append(RunPosition(**row))
         return standing
 
     async def _positions(

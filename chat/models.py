@@ -58,12 +58,40 @@ class UserCounters(models.Model):
     )
     last_run_number = models.PositiveBigIntegerField(default=0)
     threads_version = models.PositiveBigIntegerField(default=0)
+    sessions_epoch = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Tokens of an earlier one are refused: counts how often all sessions ended."
+    )
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, help_text="The account is deleted: the sweep removes what is left of it."
+    )
 
     class Meta:
         verbose_name_plural = "user counters"
+        indexes = [models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="user_deleted")]
 
     def __str__(self) -> str:
         return f"run {self.last_run_number}, threads version {self.threads_version}"
+
+
+class ClaimedName(models.Model):
+    """The user names that are the same name as a user's (`chat.names`): who has it first keeps it."""
+
+    name = models.CharField(max_length=600, primary_key=True)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="claimed_name")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ResetRequest(models.Model):
+    """Somebody forgot a password, and the mail is not sent yet: whether there is such a person is asked then."""
+
+    email = models.EmailField()
+    created_at = models.DateTimeField()
+    tried_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"reset request {self.pk}"
 
 
 _BY_ACTIVITY = (F("user"), F("updated_at").desc(), F("id").desc())

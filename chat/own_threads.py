@@ -181,7 +181,10 @@ class OwnThreads:
     def name_thread(self, user_id: Any, thread_id: uuid.UUID, title: str) -> bool:
         """Name a thread after its first exchange. False when it was named, or deleted, meanwhile."""
         with transaction.atomic():
-            counters = lock_counters(user_id)
+            try:
+                counters = lock_counters(user_id)
+            except ChatError:  # the account is deleted
+                return False
             unnamed = Thread.objects.filter(
                 id=thread_id, user_id=user_id, deleted_at=None, title_origin=TitleOrigin.QUESTION
             )
@@ -253,15 +256,22 @@ class OwnThreads:
 
 
 def lock_counters(user_id: Any) -> UserCounters:
-    """The row under whose lock a user's numbers are given out. It is made, locked and read in one statement."""
+    """The row under whose lock a user's numbers are given out. It is made, locked and read in one statement.
+
+    Raises ChatError with USER_INACTIVE for an account that is deleted: nothing is written in it any more.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            """INSERT INTO chat_usercounters (user_id, last_run_number, threads_version) VALUES (%s, 0, 0)
+            """INSERT INTO chat_usercounters (user_id, last_run_number, threads_version)
+               SELECT id, 0, 0 FROM auth_user WHERE id = %s
                ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id
-               RETURNING last_run_number, threads_version""",
+               RETURNING last_run_number, threads_version, deleted_at""",
             [user_id],
         )
-        last_run_number, threads_version = cursor.fetchone()
+        row = cursor.fetchone()
+    if row is None or row[2] is not None:
+        raise ChatError(ErrorCode.USER_INACTIVE, "The account is deleted")
+    last_run_number, threads_version, _ = row
     counters = UserCounters(user_id=user_id, last_run_number=last_run_number, threads_version=threads_version)
     counters._state.adding = False
     return counters

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import jobs, own_threads, runs, titles
+from chat import jobs, own_threads, passwords, removal, runs, sessions, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.run_event import now
@@ -30,6 +30,7 @@ KEEP_ENDED_JOBS = datetime.timedelta(hours=24)
 TIDY_SECONDS = 1.0
 PURGE_BATCH = 5
 JOBS_BATCH = 500
+TOKENS_BATCH = 500
 PRUNE_RUNS_BATCH = 200
 PRUNE_EVENTS_BATCH = 2000
 
@@ -115,12 +116,15 @@ def sweep_runs() -> None:
             if jobs.bury_lost(job_id, stalled=stalled) == "lost":
                 logger.warning("job_buried", job_id=job_id)
     titles.take_up_lost(stalled=stalled)
+    passwords.take_up_unsent(stalled=stalled)
 
 
 def tidy_up() -> None:
     """Remove what is not needed any more: all there is, or as much as TIDY_SECONDS allow; of each kind a batch."""
     until = time.monotonic() + TIDY_SECONDS
     _repeat(lambda: own_threads.purge_deleted(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH), until)
+    _repeat(removal.remove_deleted, until)
+    _repeat(lambda: sessions.forget_expired(limit=TOKENS_BATCH), until)
     _repeat(lambda: jobs.remove_ended(older_than=KEEP_ENDED_JOBS, limit=JOBS_BATCH), until)
     if retention := settings.NETRA.event_retention:
         pruned = _repeat(lambda: prune_events(older_than=datetime.timedelta(days=retention)), until)

@@ -19,11 +19,12 @@ from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, AgentPaused, AgentStarted, event_data
 from agents.request import Resumption, RunRequest, RunUser, Turn
-from chat import jobs, titles
+from chat import jobs, passwords, titles
 from chat.claiming import HeldRun
 from chat.errors import ErrorCode
 from chat.event_log import Ending, EventLog, RunFenced
 from chat.models import RunStatus
+from chat.pool import on_any_thread
 from chat.run_event import bounded_event
 from chat.run_services import RunServicesOfUser
 from chat.run_writer import RunWriter
@@ -92,6 +93,12 @@ async def make_title(context: JobContext, run_id: str, *, repeated: bool) -> Non
         if context.abort_reason() is AbortReason.USER_REQUEST:
             raise JobAborted from None
         raise
+
+
+@app.task(name=jobs.RESET_TASK, queue=jobs.RUN_QUEUE, pass_context=True, retry=HandBack())
+async def send_reset_mail(context: JobContext, request_id: int) -> None:  # noqa: ARG001 - a task's signature
+    """Send the mail that somebody who forgot a password asked for. While it cannot be sent, the sweep asks again."""
+    await on_any_thread(lambda: passwords.send_reset_mail(request_id))
 
 
 async def _hand_back(log: EventLog, run: HeldRun) -> RunStatus | None:

@@ -7,12 +7,12 @@ write itself: a person's own title is never overwritten.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from channels.db import database_sync_to_async
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import transaction
 
 from agents.pydantic_agent import PydanticAgent
 from agents.request import RunUser
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from agents.apps import AgentsConfig
 
 logger = structlog.get_logger(__name__)
-
-_LOST_JOBS: LiteralString = (
-    """
-    SELECT j.id, j.args->>'run_id', (j.args->>'repeated')::boolean
-    FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
-    WHERE j.status = 'doing' AND j.task_name = %(task)s AND """
-    + jobs.LOST
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +87,8 @@ def _exchange(run_id: str) -> Exchange | None:
 
 def take_up_lost(*, stalled: float) -> None:
     """End the jobs that lost workers have still; each is tried once more. `stalled`: seconds of a worker's silence."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOST_JOBS, {"task": jobs.TITLE_TASK, "stalled": stalled})
-        lost: list[tuple[int, str, bool]] = cursor.fetchall()
-    for job_id, run_id, repeated in lost:
+    for job_id, arguments in jobs.lost(jobs.TITLE_TASK, stalled=stalled):
+        run_id, repeated = arguments["run_id"], arguments["repeated"]
         with transaction.atomic():
             if jobs.bury_lost(job_id, stalled=stalled) != "lost":
                 continue

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.errors import AgentsUnusable
 from agents.mcp import config as mcp_config
-from netra import redis_url
+from netra import email_url, redis_url
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SECRET_LENGTH = 32
@@ -98,8 +98,8 @@ class Config(BaseSettings):
     )
     trusted_proxy: bool = Field(
         default=False,
-        description="Whether every request comes through a proxy that sets `X-Forwarded-Proto`, whatever the client "
-        "said in it. Only then is it believed that a request was HTTPS.",
+        description="Whether every request comes through a proxy that sets `X-Forwarded-Proto` and `X-Forwarded-For`, "
+        "whatever the client said in them. Only then is it believed that a request was HTTPS, and where it came from.",
     )
     database_start_timeout: float = Field(
         default=30.0, gt=0, le=600, description="Seconds to wait at start-up for a database that does not answer."
@@ -127,6 +127,26 @@ class Config(BaseSettings):
 
     access_token_minutes: float = Field(default=10.0, gt=0, le=60, description="How long an access token is valid.")
     refresh_token_days: float = Field(default=14.0, gt=0, le=365, description="How long a refresh token is valid.")
+    registration: Literal["closed", "open"] = Field(
+        default="closed",
+        description="Whether people may register by themselves; otherwise an administrator makes them "
+        "([more](accounts.md)).",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="The address of the page, as `https://chat.example.org`, for links in mails. Required with "
+        "`NETRA_EMAIL_URL`.",
+    )
+    email_url: SecretStr | None = Field(
+        default=None,
+        description="The server that takes mails: `smtp://user:password@host:25`, `smtps://` for TLS from the "
+        "beginning, `smtp+starttls://` for TLS after it; `console:` prints them, in development only. Without it "
+        "nobody can reset a password.",
+    )
+    email_from: str | None = Field(
+        default=None,
+        description="The sender of mails, as `Netra <netra@example.org>`. Required with `NETRA_EMAIL_URL`.",
+    )
 
     ws_reject: Literal["frame", "handshake"] = Field(
         default="frame",
@@ -286,6 +306,30 @@ class Config(BaseSettings):
             raise ValueError(str(error).removeprefix(f"{mcp_config.VARIABLE}: ").removesuffix(".")) from None
         return value
 
+    @field_validator("email_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            email_url.settings_of(value.get_secret_value())
+        return value
+
+    @field_validator("email_from")
+    @classmethod
+    def _one_sender(cls, value: str | None) -> str | None:
+        if value is not None and not email_url.is_sender(value):
+            raise ValueError("must look like netra@example.org or Netra <netra@example.org>")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _page_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("must be the address of the page, as https://chat.example.org")
+        return f"{parts.scheme}://{parts.netloc}"
+
     @field_validator("redis_url")
     @classmethod
     def _redis_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -317,8 +361,12 @@ class Config(BaseSettings):
             raise ValueError(f"NETRA_SECRET_KEY must have at least {MINIMUM_SECRET_LENGTH} characters")
         if self.worker_stalled_seconds <= 2 * self.worker_heartbeat_seconds:
             raise ValueError("NETRA_WORKER_STALLED_SECONDS must be more than twice NETRA_WORKER_HEARTBEAT_SECONDS")
+        if self.email_url is not None and not (self.email_from and self.public_url):
+            raise ValueError("NETRA_EMAIL_FROM and NETRA_PUBLIC_URL are required with NETRA_EMAIL_URL")
         if self.environment == "development":
             return self
+        if self.email_url is not None and self.email_url.get_secret_value().startswith("console:"):
+            raise ValueError(f"NETRA_EMAIL_URL must name a server when NETRA_ENVIRONMENT is {self.environment}")
         if not secret:
             raise ValueError(f"NETRA_SECRET_KEY is required when NETRA_ENVIRONMENT is {self.environment}")
         if self.debug:

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from chat.postgres_connection import BoundedConnection
-from netra import config, telemetry
+from netra import config, email_url, telemetry
 from netra.own_apps import check_own_apps
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
@@ -114,13 +114,14 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+REDIS_HOSTS = [channels_host(url) for url in NETRA.redis_url]
 # Every layer is treated as lossy: what it drops, delivery reads from the log. Capacity makes that rare.
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "chat.redis_layer.RedisLayer",
-        "CONFIG": {"hosts": [channels_host(url) for url in NETRA.redis_url]},
+        "CONFIG": {"hosts": REDIS_HOSTS},
     }
-    if NETRA.redis_url
+    if REDIS_HOSTS
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
 }
 
@@ -141,7 +142,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["chat.api.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "chat.api.errors.exception_response",
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "chat.api.documented.Schema",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Netra",
@@ -164,6 +165,13 @@ SIMPLE_JWT = {
     "CHECK_REVOKE_TOKEN": True,
     "UPDATE_LAST_LOGIN": True,
 }
+
+PASSWORD_RESET_TIMEOUT = 3600
+EMAIL = email_url.settings_of(NETRA.email_url.get_secret_value()) if NETRA.email_url else email_url.NONE
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = EMAIL.backend, EMAIL.host, EMAIL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL.user, EMAIL.password
+EMAIL_USE_SSL, EMAIL_USE_TLS, EMAIL_TIMEOUT = EMAIL.tls, EMAIL.starttls, 10
+DEFAULT_FROM_EMAIL = NETRA.email_from or "netra@localhost"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -4,9 +4,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.apps import apps
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 
@@ -95,6 +97,15 @@ def conforming_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     monkeypatch.setattr(Client, "request", request_checked)
+
+
+@pytest.fixture(autouse=True)
+def fresh_attempt_limit() -> None:
+    """What other tests attempted does not count."""
+    from chat.apps import ChatConfig
+    from chat.attempt_limit import AttemptLimit
+
+    cast("ChatConfig", apps.get_app_config("chat")).attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from chat.auth import MAX_TOKEN_LENGTH, error_code
+from chat.auth import MAX_TOKEN_LENGTH
 from chat.errors import ChatError, ErrorCode
+from chat.sessions import user_of
 
 
 class BearerAuthentication(JWTAuthentication):
-    """Raises ChatError with TOKEN_EXPIRED or USER_INACTIVE, and simplejwt's InvalidToken for anything else."""
+    """Raises ChatError with TOKEN_EXPIRED, USER_INACTIVE or INVALID_TOKEN, and simplejwt's InvalidToken."""
 
     def get_validated_token(self, raw_token: bytes) -> AccessToken:
         if len(raw_token) > MAX_TOKEN_LENGTH:
@@ -27,9 +27,4 @@ class BearerAuthentication(JWTAuthentication):
             raise InvalidToken("The token is not valid") from None
 
     def get_user(self, validated_token: Any) -> Any:
-        try:
-            return super().get_user(validated_token)
-        except AuthenticationFailed as error:
-            if error_code(error) == "user_inactive":
-                raise ChatError(ErrorCode.USER_INACTIVE, "The user is inactive") from None
-            raise
+        return user_of(validated_token)

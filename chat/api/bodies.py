@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -31,6 +33,19 @@ Username = Annotated[
 Content = Annotated[Text, Field(min_length=1, json_schema_extra={"pattern": r"\S"})]
 
 
+def _is_address(text: str) -> str:
+    try:
+        validate_email(text)
+    except ValidationError:
+        raise ValueError("must be an e-mail address") from None
+    return text
+
+
+Email = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_is_address)]
+Password = Annotated[Text, Field(min_length=1, max_length=4096, repr=False)]
+SessionKind = Literal["cookie"] | None
+
+
 class Body(BaseModel):
     """What a request may carry. Unknown fields are ignored."""
 
@@ -41,9 +56,50 @@ class SignInBody(Body):
     """A name, a password, and where the refresh token is to be kept."""
 
     username: Username
-    password: Annotated[Text, Field(min_length=1, repr=False)]
-    session: Literal["cookie"] | None = None
+    password: Password
+    session: SessionKind = None
     """`cookie`: the refresh token comes as a cookie that scripts cannot read, and not in the answer."""
+
+
+class RegisterBody(Body):
+    """Who somebody wants to be."""
+
+    username: Username
+    """At most 150 letters, digits and `@.+-_`."""
+    email: Email
+    password: Password
+    """As `password_rules` of `GET /api/auth/options` say."""
+    session: SessionKind = None
+    """As for a sign-in."""
+
+
+class ResetBody(Body):
+    """Who has forgotten the password."""
+
+    email: Email
+
+
+class ResetConfirmationBody(Body):
+    """What the link of the mail has, `/reset/<uid>/<token>`, and the new password."""
+
+    uid: Annotated[StrictStr, StringConstraints(max_length=200), AfterValidator(storable)]
+    token: Annotated[StrictStr, StringConstraints(max_length=200), AfterValidator(storable)]
+    password: Password
+
+
+class PasswordChangeBody(Body):
+    """The password that is, and the one that is to be."""
+
+    old_password: Password
+    new_password: Password
+    session: SessionKind = None
+    """As for a sign-in."""
+
+
+class PasswordBody(Body):
+    """The password of who is signed in, asked for once more."""
+
+    password: Password
 
 
 class RefreshBody(Body):

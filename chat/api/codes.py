@@ -10,10 +10,17 @@ from chat.errors import ErrorCode
 MEANINGS: dict[ErrorCode, str] = {
     **ERRORS,
     ErrorCode.NO_TOKEN: "The request has no token.",
-    ErrorCode.INVALID_TOKEN: "The token is not one of this server's.",
+    ErrorCode.INVALID_TOKEN: "The token is not one of this server's, or its session has ended.",
     ErrorCode.TOKEN_EXPIRED: "The access token has expired: get a newer one.",
     ErrorCode.USER_INACTIVE: "The user may not sign in any more.",
     ErrorCode.INVALID_CREDENTIALS: "The user name or the password is wrong.",
+    ErrorCode.WRONG_PASSWORD: "The password is not that of the account.",
+    ErrorCode.PASSWORD_TOO_WEAK: "The new password is not accepted: `details.problems` say why.",
+    ErrorCode.NAME_TAKEN: "Somebody has this name, or one that looks the same.",
+    ErrorCode.REGISTRATION_CLOSED: "People cannot register by themselves here.",
+    ErrorCode.RESET_NOT_OFFERED: "This server sends no mails, so it cannot reset passwords: ask who runs it.",
+    ErrorCode.INVALID_RESET_LINK: "The link is not valid, was used, or has expired: ask for another one.",
+    ErrorCode.NOTE_NOT_FOUND: "The person has no such note.",
     ErrorCode.ORIGIN_NOT_ALLOWED: "Pages of this origin may not sign in here.",
     ErrorCode.FORBIDDEN: "Only staff may ask for this.",
     ErrorCode.INVALID_JSON: "The body is no JSON.",
@@ -26,13 +33,14 @@ MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.PRECONDITION_FAILED: "It has changed since: read it again.",
     ErrorCode.EVENTS_PRUNED: "These events are not kept any more: read the messages instead.",
     ErrorCode.RUN_COMPLETED: "The run has its answer: regenerate it to have another.",
-    ErrorCode.RATE_LIMITED: "Too many messages: go on after as many seconds as `Retry-After` says.",
+    ErrorCode.RATE_LIMITED: "Too many messages or attempts: go on after as many seconds as `Retry-After` says.",
     ErrorCode.INTERNAL_ERROR: "A fault of the server: `correlation_id` is in its log.",
 }
 
 # What `details` have, by example. Those of other codes are empty.
 DETAILS: dict[ErrorCode, dict[str, Any]] = {
     ErrorCode.INVALID_MESSAGE: {"problems": [{"field": "title", "problem": "input should be a valid string"}]},
+    ErrorCode.PASSWORD_TOO_WEAK: {"problems": [{"field": "password", "problem": "this password is too common."}]},
     ErrorCode.SERVICE_UNAVAILABLE: {"missing": ["database"]},
     ErrorCode.AGENT_NOT_FOUND: {"agents": ["assistant", "triage", "data", "optimization"]},
     ErrorCode.APPROVAL_NOT_FOUND: {"approved": True, "by": "user"},

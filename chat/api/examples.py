@@ -115,6 +115,20 @@ SUMS_JSON: dict[str, Any] = {
 
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     bodies.SignInBody: {"username": "ann", "password": "correct horse battery staple"},
+    bodies.RegisterBody: {
+        "username": "ann",
+        "email": "ann@example.org",
+        "password": "correct horse battery staple",
+        "session": "cookie",
+    },
+    bodies.ResetBody: {"email": "ann@example.org"},
+    bodies.ResetConfirmationBody: {
+        "uid": "Nw",
+        "token": "cxv4wa-2c1e6a5b9f0d3c8e7a41f2b6d5093e8c",
+        "password": "correct horse battery staple",
+    },
+    bodies.PasswordChangeBody: {"old_password": "a word", "new_password": "correct horse battery staple"},
+    bodies.PasswordBody: {"password": "correct horse battery staple"},
     bodies.RefreshBody: {"refresh": "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"},
     bodies.ThreadBody: {"title": "Plans"},
     bodies.ThreadChangeBody: {"title": "Plans for May", "archived": False},
@@ -135,6 +149,12 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "refresh": "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl",
     },
     schemas.Person: {"id": "7", "username": "ann", "is_staff": False},
+    schemas.AccountOptions: {
+        "registration": True,
+        "password_reset": True,
+        "password_rules": ["Your password must contain at least 8 characters."],
+    },
+    schemas.NotePage: {"notes": [{"id": 12, "content": "I live in Lisbon", "created_at": NOW_TEXT}], "next": None},
     schemas.Thread: THREAD_JSON,
     schemas.ThreadPage: {"threads_version": 97, "threads": [THREAD_JSON], "matches": [], "next": None},
     schemas.Message: ANSWER_JSON,

@@ -44,12 +44,14 @@ log. A path without the method that was used answers 405 `METHOD_NOT_ALLOWED`, w
 Fields without a value are null. A later version may add fields and codes, which clients leave alone."""
 
 TAGS = {
-    "sessions": "Signing in and out, and who is signed in.",
+    "sessions": "Signing in and out.",
+    "accounts": "Who is signed in; registering, passwords, all sessions, all that is kept, and the end of it.",
     "threads": "The person's conversations.",
     "messages": "What was said in a thread, in branches; saying more; what the person thinks of an answer.",
     "runs": "Each question is a run of an agent: its state, its events, its end.",
     "approvals": "Tool calls that wait for the person.",
     "agents": "Who can be asked, with which tools, and asking.",
+    "notes": "What agents remember for the person.",
     "usage": "What requests to models have cost.",
     "documents": "This document, and the one of the socket and the streams.",
 }
@@ -95,6 +97,7 @@ PARAMETERS: dict[str, Json] = {
     "thread_id": {"description": "One of the person's threads."},
     "message_id": {"description": "A message in one of the person's threads."},
     "run_id": {"description": "One of the person's runs."},
+    "note_id": {"description": "One of the person's notes.", "schema": {"type": "integer", "minimum": 0}},
     "seq": {
         "description": "The `seq` of the event whose `result` is truncated.",
         "schema": {"type": "integer", "minimum": 1},
@@ -109,6 +112,7 @@ PARAMETERS: dict[str, Json] = {
 # What an answer names, and some of what can be done with it next.
 _BEGUN = ({"run_id": "/run_id"}, ["get_run", "list_run_events", "list_run_approvals", "cancel_run"])
 LINKS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "list_notes": ({"note_id": "/notes/0/id"}, ["forget_note"]),
     "create_thread": (
         {"thread_id": "/id"},
         [

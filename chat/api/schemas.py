@@ -60,6 +60,33 @@ class Tokens(BaseModel):
     """For `POST /api/auth/token/refresh`."""
 
 
+class AccountOptions(Shape):
+    """What people can do here by themselves."""
+
+    registration: bool
+    """Whether they may register."""
+    password_reset: bool
+    """Whether they can choose a new password by mail."""
+    password_rules: list[str]
+    """What a password must be like, for people."""
+
+
+class Note(Shape):
+    """What a person asked agents to remember."""
+
+    id: int
+    content: str
+    created_at: Time
+
+
+class NotePage(Shape):
+    """Some of the person's notes."""
+
+    notes: list[Note]
+    next: str | None
+    """The `cursor` of the next page."""
+
+
 class Thread(Shape):
     """A conversation."""
 

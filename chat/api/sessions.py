@@ -19,15 +19,20 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from chat.api import bodies, schemas
+from chat.api.addresses import client_address
 from chat.api.documented import documented
+from chat.api.serving import chat_config
+from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
+from chat.names import same_name
 from chat.protocol import body_of
+from chat.registration import username_of
+from chat.sessions import issue, user_of
 
 logger = structlog.get_logger(__name__)
 
@@ -65,35 +70,23 @@ class SignIn(SessionView):
         "Sign in with a name and a password.",
         body=bodies.SignInBody,
         answer=schemas.Tokens,
-        errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.ORIGIN_NOT_ALLOWED],
+        errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.RATE_LIMITED, ErrorCode.ORIGIN_NOT_ALLOWED],
         headers=["Set-Cookie"],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
         given = body_of(bodies.SignInBody, request.data)
+        name, address, limit = same_name(given.username), client_address(request), chat_config().attempt_limit
+        limit.spend(Guarded.SIGN_IN, name, address)
         # Django's hasher works as long for a name that nobody has as for a wrong password.
-        username = get_user_model().normalize_username(given.username)
+        username = username_of(get_user_model().normalize_username(given.username))
         user = authenticate(request._request, username=username, password=given.password)
         if user is None:
             raise ChatError(ErrorCode.INVALID_CREDENTIALS, "The user name or the password is wrong")
-        update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
+        limit.succeeded(Guarded.SIGN_IN, name, address)
         logger.info("signed_in", user_id=str(user.pk))
-        refresh = RefreshToken.for_user(user)
-        body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
-        if given.session is None:
-            return Response({**body, "refresh": str(refresh)})
-        response = Response(body)
-        response.set_cookie(
-            COOKIE,
-            str(refresh),
-            max_age=int(settings.NETRA.refresh_token_days * 86_400),
-            path=COOKIE_PATH,
-            secure=not settings.DEVELOPMENT,
-            httponly=True,
-            samesite="Strict",
-        )
-        return response
+        return signed_in(user, session=given.session)
 
 
 class Refresh(SessionView):
@@ -110,12 +103,13 @@ class Refresh(SessionView):
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
-        given = body_of(bodies.RefreshBody, request.data)
+        token = _refresh_token(request, body_of(bodies.RefreshBody, request.data))
         try:
-            refresh = RefreshToken(_refresh_token(request, given))  # type: ignore[arg-type]  # takes the encoded form
-            # The same questions as of an access token: is there such a user, active, with the password of then?
-            JWTAuthentication().get_user(refresh)
-        except (exceptions.AuthenticationFailed, TokenError):
+            refresh = RefreshToken(token)  # type: ignore[arg-type]  # takes the encoded form
+            # The same questions as of an access token: is there such a user, active, whose sessions have not ended?
+            # What ends them while this is under way ends the new token, too: it has the epoch of this one.
+            user_of(refresh)
+        except (ChatError, TokenError):
             raise ChatError(ErrorCode.INVALID_TOKEN, "The refresh token is not valid, or has expired") from None
         return Response({"access": str(refresh.access_token), "expires_in": _expires_in()})
 
@@ -137,18 +131,32 @@ class SignOut(SessionView):
         given = body_of(bodies.RefreshBody, request.data)
         with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
             RefreshToken(_refresh_token(request, given)).blacklist()  # type: ignore[arg-type]
-        response = Response(status=status.HTTP_204_NO_CONTENT)
-        response.delete_cookie(COOKIE, path=COOKIE_PATH, samesite="Strict")
-        return response
+        return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
 
-class Me(APIView):
-    """`GET /api/me` → {id, username, is_staff}."""
+def signed_in(user: Any, *, session: str | None, code: int = status.HTTP_200_OK) -> Response:
+    """The tokens of a new session, the refresh token as a cookie where `session` says so."""
+    update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
+    refresh = issue(user)
+    body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
+    if session is None:
+        return Response({**body, "refresh": str(refresh)}, status=code)
+    response = Response(body, status=code)
+    response.set_cookie(
+        COOKIE,
+        str(refresh),
+        max_age=int(settings.NETRA.refresh_token_days * 86_400),
+        path=COOKIE_PATH,
+        secure=not settings.DEVELOPMENT,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
 
-    @documented("get_me", "Who is signed in.", answer=schemas.Person, tag="sessions")
-    def get(self, request: Request) -> Response:
-        user = request.user
-        return Response({"id": str(user.pk), "username": user.get_username(), "is_staff": bool(user.is_staff)})
+
+def forget_cookie(response: Response) -> Response:
+    response.delete_cookie(COOKIE, path=COOKIE_PATH, samesite="Strict")
+    return response
 
 
 def _refresh_token(request: Request, given: bodies.RefreshBody) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 
-from chat.models import Message, MessageFeedback, Role, Run
+from chat.models import Message, MessageFeedback, Note, Role, Run
 from chat.protocol import MessageAccepted, timestamp
 
 
@@ -37,6 +37,10 @@ def feedback_of(message: Message) -> MessageFeedback | None:
 
 def feedback_json(feedback: MessageFeedback) -> dict[str, Any]:
     return {"rating": feedback.rating, "text": feedback.text}
+
+
+def note_json(note: Note) -> dict[str, Any]:
+    return {"id": note.pk, "content": note.content, "created_at": timestamp(note.created_at)}
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from chat.errors import CloseCode, ErrorCode
 # Of `error_message`: other codes are REST's.
 ERRORS: dict[ErrorCode, str] = {
     ErrorCode.NO_TOKEN: "The handshake brought no access token.",
-    ErrorCode.INVALID_TOKEN: "The access token is not one of this server's, or not of this connection's user.",
+    ErrorCode.INVALID_TOKEN: "The access token is not one of this server's, or not of this connection's user, or its "
+    "session has ended.",
     ErrorCode.TOKEN_EXPIRED: "The access token has expired.",
     ErrorCode.USER_INACTIVE: "The user may not sign in any more.",
     ErrorCode.ORIGIN_NOT_ALLOWED: "Pages of this origin may not connect.",
@@ -58,7 +59,9 @@ CLOSES = (
     Close(1009, "A frame was larger than the server software takes.", "Do not send it again."),
     Close(1012, "uvicorn ends that was not started by `manage.py serve`.", "Reconnect with backoff, resume."),
     Close(
-        CloseCode.UNAUTHENTICATED, "No credential, or an invalid or expired one.", "Get a new token, then reconnect."
+        CloseCode.UNAUTHENTICATED,
+        "No credential, or an invalid or expired one, or the session has ended.",
+        "Get a new token, then reconnect.",
     ),
     Close(CloseCode.FORBIDDEN, "The origin is not allowed, or the user inactive.", "Stop."),
     Close(CloseCode.WINDOW_FULL, "Nothing was acknowledged for too long.", "Reconnect and resume."),

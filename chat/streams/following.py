@@ -74,6 +74,7 @@ class Follower:
         delivery = Delivery(baseline=baseline, window_bytes=settings.NETRA.ws_window_bytes)
         self.connection = Connection(
             user_id=self.user_id,
+            credential=self._authentication.credential,
             delivery=delivery,
             event_log=self.chat.event_log,
             threads_version=threads_version,

@@ -371,22 +371,22 @@ async def test_standing_answers_all_connections_of_a_process_in_one_query(
     asked = {first.run_id, third.run_id, str(uuid.uuid4())}
     standing = await service.event_log.standing(run_ids=asked, above={ann.pk: 1, bob.pk: 1, 10**9: 0})
     places = {
-        user: (version, sorted(place.run_number for place in found)) for user, (version, found) in standing.items()
+        user: (at.threads_version, sorted(place.run_number for place in at.runs)) for user, at in standing.items()
     }
     assert places == {ann.pk: (2, [1, 2]), bob.pk: (1, [1]), 10**9: (0, [])}
-    assert {place.run_id for place in standing[ann.pk][1]} == {first.run_id, second.run_id}
+    assert {place.run_id for place in standing[ann.pk].runs} == {first.run_id, second.run_id}
 
 
 async def test_standing_names_a_run_once_that_is_asked_for_twice(service: ThreadService, ann: Any) -> None:
     accepted = await posted(service, ann)
     standing = await service.event_log.standing(run_ids=[accepted.run_id], above={ann.pk: 0})
-    assert len(standing[ann.pk][1]) == 1
+    assert len(standing[ann.pk].runs) == 1
 
 
 async def test_nobody_is_told_where_other_peoples_runs_stand(service: ThreadService, ann: Any, bob: Any) -> None:
     theirs = await posted(service, bob)
     standing = await service.event_log.standing(run_ids=[theirs.run_id], above={ann.pk: 0})
-    assert standing == {ann.pk: (0, [])}
+    assert (standing.keys(), standing[ann.pk].threads_version, standing[ann.pk].runs) == ({ann.pk}, 0, [])
 
 
 # Plans

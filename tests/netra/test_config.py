@@ -90,6 +90,10 @@ READ: list[tuple[str, str, Any]] = [
     ("database_timeout", "30", 30.0),
     ("access_token_minutes", "5", 5.0),
     ("refresh_token_days", "0.5", 0.5),
+    ("registration", "open", "open"),
+    ("public_url", "https://chat.example.org/", "https://chat.example.org"),
+    ("public_url", "http://localhost:8000", "http://localhost:8000"),
+    ("email_from", "Netra <netra@example.org>", "Netra <netra@example.org>"),
     ("ws_reject", "handshake", "handshake"),
     ("ws_connect_timeout", "0.2", 0.2),
     ("ws_window_bytes", "4096", 4096),
@@ -135,7 +139,7 @@ def test_a_setting_is_read_and_typed(monkeypatch: pytest.MonkeyPatch, name: str,
 
 
 def test_every_setting_is_read_somewhere_above() -> None:
-    elsewhere = {"secret_key", "model_by_agent"}
+    elsewhere = {"secret_key", "model_by_agent", "email_url"}
     assert {name for name, _, _ in READ} | elsewhere == set(Config.model_fields)
 
 
@@ -167,6 +171,21 @@ def test_a_deployment_that_is_complete_is_accepted(monkeypatch: pytest.MonkeyPat
     found = read(monkeypatch, **STAGING)
     assert found.effective_secret_key == SECRET
     assert SECRET not in repr(found)
+
+
+MAIL = {"NETRA_EMAIL_URL": "console:", "NETRA_EMAIL_FROM": "n@example.org", "NETRA_PUBLIC_URL": "https://c.example"}
+
+
+def test_a_mail_server_needs_a_sender_and_the_address_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, **MAIL).email_url == SecretStr("console:")
+    for name in ("NETRA_EMAIL_FROM", "NETRA_PUBLIC_URL"):
+        sentence = refusal(monkeypatch, **MAIL | {name: ""})
+        assert "NETRA_EMAIL_FROM and NETRA_PUBLIC_URL" in sentence
+
+
+def test_mails_are_not_printed_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "NETRA_EMAIL_URL" in refusal(monkeypatch, **STAGING | MAIL)
+    assert read(monkeypatch, **STAGING | MAIL | {"NETRA_EMAIL_URL": "smtps://u:hunter2@mail"}).email_url
 
 
 def test_settings_do_not_change_while_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +238,18 @@ REFUSED = [
     ("access_token_minutes", "61"),
     ("access_token_minutes", "ten"),
     ("refresh_token_days", "366"),
+    ("registration", "maybe"),
+    ("public_url", "chat.example.org"),
+    ("public_url", "https://chat.example.org/netra"),
+    ("public_url", "ftp://chat.example.org"),
+    ("email_from", "netra"),
+    ("email_from", "a@example.org, b@example.org"),
+    ("email_from", "Netra\r\nBcc: b@example.org"),
+    ("email_url", "http://u:hunter2@mail"),
+    ("email_url", "smtp://u:hunter2@"),
+    ("email_url", "smtp://u:hunter2@mail:port"),
+    ("email_url", "smtp://u:hunter2/x@mail"),
+    ("email_url", "console"),
     ("ws_reject", "silently"),
     ("ws_connect_timeout", "11"),
     ("ws_window_bytes", "4095"),

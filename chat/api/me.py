@@ -1,0 +1,149 @@
+"""`/api/me`: who is signed in, what that person has here, and the end of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.http import StreamingHttpResponse
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat import passwords, removal, sessions
+from chat.api import bodies, schemas
+from chat.api.addresses import client_address
+from chat.api.documented import documented
+from chat.api.exports import OneForm
+from chat.api.own_data import files_of
+from chat.api.serving import chat_config
+from chat.api.sessions import forget_cookie, signed_in
+from chat.archive import zipped
+from chat.attempt_limit import Guarded
+from chat.credential import Credential
+from chat.errors import ErrorCode
+from chat.pool import database_is_away, on_any_thread
+from chat.protocol import body_of
+from chat.run_event import now
+
+logger = structlog.get_logger(__name__)
+
+
+class Me(APIView):
+    """`GET /api/me` → {id, username, is_staff}. `DELETE /api/me` {password}: the account and all that is in it."""
+
+    @documented("get_me", "Who is signed in.", answer=schemas.Person, tag="accounts")
+    def get(self, request: Request) -> Response:
+        user = request.user
+        return Response({"id": str(user.pk), "username": user.get_username(), "is_staff": bool(user.is_staff)})
+
+    @documented(
+        "delete_account",
+        "Delete the account, and everything in it.",
+        description="At once nothing of it can be reached, and all sessions end; it is removed soon after. Nothing "
+        "stays.",
+        body=bodies.PasswordBody,
+        code=204,
+        errors=[ErrorCode.WRONG_PASSWORD, ErrorCode.RATE_LIMITED],
+        tag="accounts",
+    )
+    def delete(self, request: Request) -> Response:
+        given = body_of(bodies.PasswordBody, request.data)
+        _confirming(request, lambda: passwords.confirm(request.user, given.password))
+        removal.delete_account(request.user.pk, chat_config().event_log.publisher)
+        return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
+
+
+class Password(APIView):
+    """`POST /api/me/password` {old_password, new_password, session?} → {access, expires_in, refresh?}."""
+
+    @documented(
+        "change_password",
+        "Change the password.",
+        description="All sessions end; the answer is a new one, for who has changed it.",
+        body=bodies.PasswordChangeBody,
+        answer=schemas.Tokens,
+        errors=[ErrorCode.WRONG_PASSWORD, ErrorCode.PASSWORD_TOO_WEAK, ErrorCode.RATE_LIMITED],
+        headers=["Set-Cookie"],
+        tag="accounts",
+    )
+    def post(self, request: Request) -> Response:
+        given = body_of(bodies.PasswordChangeBody, request.data)
+        publisher = chat_config().event_log.publisher
+        _confirming(request, lambda: passwords.change(request.user, given.old_password, given.new_password, publisher))
+        logger.info("password_changed", user_id=str(request.user.pk))
+        return signed_in(request.user, session=given.session)
+
+
+def _confirming(request: Request, work: Any) -> None:
+    """Whoever holds a token of the person may guess the password only so often."""
+    name, address, limit = str(request.user.pk), client_address(request), chat_config().attempt_limit
+    limit.spend(Guarded.PASSWORD, name, address)
+    work()
+    limit.succeeded(Guarded.PASSWORD, name, address)
+
+
+class SessionsEnd(APIView):
+    """`POST /api/me/sessions/end`: signed out everywhere, here, too."""
+
+    @documented(
+        "sign_out_everywhere",
+        "Sign out everywhere.",
+        description="All sessions of the person end, this one, too: no token counts any more, and open sockets and "
+        "streams are closed. Runs go on. Who wants to stay signed in here changes the password.",
+        code=204,
+        tag="accounts",
+    )
+    def post(self, request: Request) -> Response:
+        with transaction.atomic():
+            sessions.end_all(request.user.pk, chat_config().event_log.publisher)
+        logger.info("signed_out_everywhere", user_id=str(request.user.pk))
+        return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
+
+
+class Export(APIView):
+    """`GET /api/me/export`: everything as one zip archive."""
+
+    content_negotiation_class = OneForm
+
+    @documented(
+        "export_me",
+        "Everything that is kept about the person, as a zip archive of JSON files.",
+        description="It is made while it is sent. When it cannot be finished, because the session ends or the database "
+        "is lost, it breaks off, and no program takes it for an archive.",
+        answer="application/zip",
+        given="`profile.json`, `sessions.json`, `threads.json` (each thread with all branches, runs, events, "
+        "approvals), `notes.json`, `model_requests.json`.",
+        errors=[ErrorCode.RATE_LIMITED],
+        headers=["Content-Disposition"],
+        negotiated=False,
+        tag="accounts",
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        user_id = request.user.pk
+        chat_config().attempt_limit.spend(Guarded.EXPORT, str(user_id), client_address(request))
+        pieces = _pieces(user_id, sessions.credential_of(request.user))
+        headers = {"Content-Disposition": 'attachment; filename="netra.zip"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)
+
+
+async def _pieces(user_id: Any, credential: Credential) -> AsyncIterator[bytes]:
+    """The archive, as long as the session lasts. A thread is held only while a piece is made."""
+    archive = zipped(files_of(user_id), at=now())
+
+    def following() -> bytes | None:
+        return next(archive, None) if sessions.counts(user_id, credential) else None
+
+    try:
+        while (piece := await on_any_thread(following)) is not None:
+            if piece:
+                yield piece
+    except Exception as error:
+        # The head is sent: what remains is to break off.
+        if database_is_away(error):
+            logger.warning("export_broke_off", user_id=str(user_id))
+        else:
+            logger.exception("export_broke_off", user_id=str(user_id))

@@ -1,0 +1,214 @@
+"""Everything that Netra keeps about a person, as files of JSON.
+
+What is read at once is bounded in rows and in bytes, and no query is open between two parts: a file takes as long as
+its reader does, and what is written meanwhile may be in it or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pydantic_core
+from django.contrib.auth import get_user_model
+from django.db.models import BooleanField, ExpressionWrapper, F, Func, IntegerField, Q, QuerySet
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from chat import branches
+from chat.api.runs import approval_json
+from chat.api.shapes import message_json, note_json, run_json
+from chat.models import Approval, Message, ModelRequest, Note, Run, RunEvent, Thread
+from chat.own_threads import thread_json
+from chat.protocol import timestamp
+
+PAGE = 100
+LARGE_PAGE = 20
+PAGE_BYTES = 512 * 1024
+
+Parts = Iterator[bytes]
+
+
+def files_of(user_id: Any) -> Iterator[tuple[str, Parts]]:
+    """Name and content of each file; a content is read before the next one is asked for."""
+    for name, parts in FILES:
+        yield name, parts(user_id)
+
+
+def _profile(user_id: Any) -> Parts:
+    user = get_user_model().objects.get(pk=user_id)
+    yield _json(
+        {
+            "id": str(user.pk),
+            "username": user.get_username(),
+            "email": user.email,
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+            "is_staff": user.is_staff,
+            "is_superuser": user.is_superuser,
+            "created_at": timestamp(user.date_joined),
+            "last_sign_in": timestamp(user.last_login) if user.last_login else None,
+        }
+    )
+
+
+def _sessions(user_id: Any) -> Parts:
+    """Without the tokens, with which one could sign in."""
+    rows = OutstandingToken.objects.filter(user_id=user_id).select_related("blacklistedtoken")
+    return _array(
+        {
+            "began_at": timestamp(row.created_at) if row.created_at else None,
+            "ends_at": timestamp(row.expires_at),
+            "ended": hasattr(row, "blacklistedtoken"),
+        }
+        for row in _by_key(rows, "pk")
+    )
+
+
+def _threads(user_id: Any) -> Parts:
+    threads = _by_key(Thread.objects.filter(user_id=user_id), "id")
+    return _list(_thread(thread) for thread in threads)
+
+
+def _thread(thread: Thread) -> Parts:
+    about = thread_json(thread, open_runs=0)
+    del about["open_runs"]
+    about["deleted_at"] = timestamp(thread.deleted_at) if thread.deleted_at else None
+    yield b'{"thread":' + _json(about) + b',"messages":'
+    yield from _array(_messages(thread))
+    yield b',"runs":'
+    yield from _list(_run(run) for run in _runs(thread))
+    yield b',"approvals":'
+    approvals = _by_key(Approval.objects.filter(run__thread=thread), "pk", page=LARGE_PAGE)
+    yield from _array(approval_json(approval) | {"run_id": str(approval.run_id)} for approval in approvals)
+    yield b"}"
+
+
+def _messages(thread: Thread) -> Iterator[dict[str, Any]]:
+    place = (-1, -1)
+    size = Func(F("content"), function="octet_length", output_field=IntegerField())
+    while True:
+        later = Q(run_number=place[0], id__gt=place[1]) | Q(run_number__gt=place[0])
+        rows = Message.objects.filter(later, thread=thread).order_by("run_number", "id")
+        # How large a text is, is known without reading it.
+        page = _within(list(rows.values_list("run_number", "id", size)[:PAGE]))
+        if not page:
+            return
+        runs = dict(
+            Run.objects.filter(thread=thread, run_number__in={number for number, *_ in page}).values_list(
+                "run_number", "id"
+            )
+        )
+        found = rows.filter(id__in=[pk for _, pk, _ in page]).select_related("parent", "feedback")
+        for message in found.defer("parent__content"):
+            shown = message_json(message, siblings=[], run_id=runs.get(message.run_number))
+            del shown["siblings"]  # its `parent_id` says where it stands
+            yield shown
+        place = page[-1][:2]
+
+
+def _within(rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The first ones, the last of which is the one that reaches PAGE_BYTES."""
+    total = 0
+    for number, (_, _, size) in enumerate(rows, 1):
+        total += size
+        if total >= PAGE_BYTES:
+            return rows[:number]
+    return rows
+
+
+def _runs(thread: Thread) -> Iterator[Run]:
+    return _by_key(branches.without_content(Run.objects.filter(thread=thread)), "run_number")
+
+
+def _run(run: Run) -> Parts:
+    yield _json(run_json(run))[:-1] + b',"events":'
+    yield from _array(_events(run))
+    yield b"}"
+
+
+def _events(run: Run) -> Iterator[dict[str, Any]]:
+    is_whole = ExpressionWrapper(Q(whole_result__isnull=True), output_field=BooleanField())
+    rows = RunEvent.objects.filter(run=run).defer("whole_result").annotate(is_whole=is_whole)
+    for event in _by_key(rows, "seq", page=LARGE_PAGE):
+        shown = {
+            "seq": event.seq,
+            "type": event.type,
+            "agent": event.agent,
+            "timestamp": timestamp(event.created_at),
+            "data": event.data,
+        }
+        if not event.is_whole:
+            own = RunEvent.objects.filter(run=run, seq=event.seq)
+            shown["whole_result"] = own.values_list("whole_result", flat=True).first()
+        yield shown
+
+
+def _notes(user_id: Any) -> Parts:
+    return _array(note_json(note) for note in _by_key(Note.objects.filter(user_id=user_id), "pk"))
+
+
+def _model_requests(user_id: Any) -> Parts:
+    return _array(_request_json(request) for request in _requests(user_id))
+
+
+def _requests(user_id: Any) -> Iterator[ModelRequest]:
+    rows = ModelRequest.objects.filter(user_id=user_id).order_by("started_at", "id")
+    page = list(rows[:PAGE])
+    while page:
+        yield from page
+        last = page[-1]
+        later = Q(started_at=last.started_at, id__gt=last.id) | Q(started_at__gt=last.started_at)
+        page = list(rows.filter(later, started_at__gte=last.started_at)[:PAGE])
+
+
+_SHOWN = (
+    *("agent", "model", "provider", "outcome", "error", "input_tokens", "output_tokens", "cache_read_tokens"),
+    *("cache_write_tokens", "estimated", "first_token_ms", "duration_ms"),
+)
+
+
+def _request_json(request: ModelRequest) -> dict[str, Any]:
+    return {
+        "id": str(request.id),
+        "thread_id": str(request.thread_id) if request.thread_id else None,
+        "run_id": str(request.run_id) if request.run_id else None,
+        "started_at": timestamp(request.started_at),
+        **{name: getattr(request, name) for name in _SHOWN},
+        "cost_usd": f"{request.cost_usd:f}" if request.cost_usd is not None else None,
+    }
+
+
+# Who keeps more about a person adds it here.
+FILES: tuple[tuple[str, Callable[[Any], Parts]], ...] = (
+    ("profile.json", _profile),
+    ("sessions.json", _sessions),
+    ("threads.json", _threads),
+    ("notes.json", _notes),
+    ("model_requests.json", _model_requests),
+)
+
+
+def _by_key(rows: QuerySet[Any], key: str, *, page: int = PAGE) -> Iterator[Any]:
+    """All rows in the order of a key that each has for itself, a page in a query."""
+    found = list(rows.order_by(key)[:page])
+    while found:
+        yield from found
+        found = list(rows.filter(**{f"{key}__gt": getattr(found[-1], key)}).order_by(key)[:page])
+
+
+def _array(values: Iterable[Any]) -> Parts:
+    return _list([_json(value)] for value in values)
+
+
+def _list(values: Iterable[Iterable[bytes]]) -> Parts:
+    """A JSON array of values, each of which comes in parts."""
+    separator = b"["
+    for parts in values:
+        yield separator
+        yield from parts
+        separator = b",\n"
+    yield b"]" if separator != b"[" else b"[]"
+
+
+def _json(value: Any) -> bytes:
+    return pydantic_core.to_json(value)

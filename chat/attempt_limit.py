@@ -1,0 +1,182 @@
+"""How often a secret may be guessed: a password, or whether there is somebody of a name.
+
+Each attempt counts before it is looked at, so that many at once are no way around it, and for names that nobody has as
+for others. It counts three times, under ever wider limits: for the name from this address; for this address whatever
+the name; and for the name from wherever. Several windows make the waits longer the longer it goes on.
+
+Who got in from an address is known there for a month: the limit of the name alone, which anybody can use up for
+anybody, is not for them.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from django.utils.crypto import salted_hmac
+from limits import RateLimitItem, RateLimitItemPerDay, parse_many
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from chat.errors import ChatError, ErrorCode
+from chat.reachability import Reachability
+
+REDIS_SECONDS = 1.0
+# How long a Redis that was away is not asked again.
+PAUSE_SECONDS = 5.0
+_KNOWN = RateLimitItemPerDay(1, 30, namespace="known")
+
+
+class Guarded(enum.StrEnum):
+    """What is attempted."""
+
+    SIGN_IN = "sign_in"
+    REGISTER = "register"
+    RESET = "reset"
+    CONFIRM = "confirm"
+    PASSWORD = "password"  # noqa: S105 - the old password of somebody who is signed in
+    EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In the notation of the library: for a name from an address, for an address, for a name."""
+
+    together: str
+    address: str
+    name: str
+
+
+LIMITS: Mapping[Guarded, Limits] = {
+    Guarded.SIGN_IN: Limits(
+        together="5/minute; 10 per 10 minutes; 20/hour; 50/day",
+        address="60/minute; 300/hour; 1000/day",
+        name="20/minute; 60/hour; 200/day",
+    ),
+    Guarded.REGISTER: Limits(together="10/minute; 20/hour", address="20/minute; 60/hour; 200/day", name="20/hour"),
+    Guarded.RESET: Limits(together="3/minute; 6/hour", address="10/minute; 30/hour; 100/day", name="10/hour; 20/day"),
+    Guarded.CONFIRM: Limits(together="10/minute; 30/hour", address="30/minute; 100/hour", name="60/hour"),
+    Guarded.PASSWORD: Limits(together="5/minute; 10 per 10 minutes; 20/hour", address="60/minute", name="30/hour"),
+    Guarded.EXPORT: Limits(together="3/minute; 10/hour", address="30/minute", name="20/hour"),
+}
+
+
+class AttemptLimit:
+    """Counted in Redis where there is one, so that it holds for all processes; while it is away, and else, here.
+
+    `hosts` are as `netra.redis_url` makes them; the first one counts.
+    """
+
+    def __init__(self, hosts: Sequence[Mapping[str, Any]], *, limits: Mapping[Guarded, Limits] = LIMITS) -> None:
+        self._limits = limits
+        self._here = MovingWindowRateLimiter(MemoryStorage())
+        self._shared = MovingWindowRateLimiter(_redis_storage(hosts[0])) if hosts else None
+        self._redis = Reachability("attempt_limit_redis")
+        self._ask_again_at = 0.0
+
+    def spend(self, guarded: Guarded, name: str, address: str) -> None:
+        """Count an attempt. Raises ChatError with RATE_LIMITED, and when to try again."""
+        wait = self._on(lambda limiter: self._spend(limiter, guarded, _hidden(name), _network(address)))
+        if wait:
+            raise ChatError(
+                ErrorCode.RATE_LIMITED, f"Too many attempts: try again in {_in_words(wait)}", retry_after=wait
+            )
+
+    def succeeded(self, guarded: Guarded, name: str, address: str) -> None:
+        """Who knows the secret was here: what was counted for the name from this address is forgotten."""
+        hidden, network = _hidden(name), _network(address)
+
+        def forget(limiter: MovingWindowRateLimiter) -> None:
+            for item in parse_many(self._limits[guarded].together):
+                limiter.clear(item, guarded, "together", hidden, network)
+            limiter.hit(_KNOWN, hidden, network)
+
+        self._on(forget)
+
+    def _spend(self, limiter: MovingWindowRateLimiter, guarded: Guarded, name: str, network: str) -> float:
+        """Seconds to wait; 0 when the attempt was counted. One that is refused is not."""
+        is_known = not limiter.test(_KNOWN, name, network)
+        counted = list(_counted(self._limits[guarded], name, network, with_name=not is_known))
+        waits = [_wait(limiter, item, guarded, key) for item, key in counted if not limiter.test(item, guarded, *key)]
+        # Of many at once that found room, as many get through as there was room for.
+        if not waits:
+            waits = [
+                _wait(limiter, item, guarded, key) for item, key in counted if not limiter.hit(item, guarded, *key)
+            ]
+        return max(waits, default=0.0)
+
+    def _on(self, work: Any) -> Any:
+        if self._shared is not None and time.monotonic() >= self._ask_again_at:
+            try:
+                with self._redis.watching():
+                    return work(self._shared)
+            except (redis.RedisError, OSError):
+                self._ask_again_at = time.monotonic() + PAUSE_SECONDS
+        return work(self._here)
+
+
+def _counted(
+    limits: Limits, name: str, network: str, *, with_name: bool
+) -> Iterator[tuple[RateLimitItem, tuple[str, ...]]]:
+    for item in parse_many(limits.together):
+        yield item, ("together", name, network)
+    for item in parse_many(limits.address):
+        yield item, ("address", network)
+    for item in parse_many(limits.name) if with_name else ():
+        yield item, ("name", name)
+
+
+def _wait(limiter: MovingWindowRateLimiter, item: RateLimitItem, guarded: Guarded, key: Sequence[str]) -> float:
+    """At its end there is room: whole seconds, of which the last one has begun. Redis tells times to a tenth of a
+    millisecond.
+    """
+    left = limiter.get_window_stats(item, guarded, *key).reset_time - time.time()
+    return max(1.0, 1.0 + math.floor(left + 0.001))
+
+
+def _hidden(name: str) -> str:
+    """People type passwords into the field for the name: nothing of it is kept."""
+    return salted_hmac("netra.attempt_limit", name, algorithm="sha256").hexdigest()[:32]
+
+
+def _network(address: str) -> str:
+    """Of IPv6 a whole network is one person's."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+    return str(parsed)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{math.ceil(seconds / 60)} minutes" if seconds < 7200 else f"{math.ceil(seconds / 3600)} hours"
+
+
+def _redis_storage(host: Mapping[str, Any]) -> RedisStorage:
+    """Opens no connection yet."""
+    bounds = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS, "retry": Retry(NoBackoff(), 0)}
+    given = {**host, **bounds}
+    pool: redis.ConnectionPool
+    if (sentinels := given.pop("sentinels", None)) is not None:
+        asked = {**given.pop("sentinel_kwargs"), "retry": Retry(NoBackoff(), 0)}
+        master = given.pop("master_name")
+        known = Sentinel(sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+        pool = SentinelConnectionPool(master, known, **given)  # type: ignore[no-untyped-call]
+    else:
+        pool = redis.ConnectionPool.from_url(given.pop("address"), **given)
+    return RedisStorage("redis://", connection_pool=pool, key_prefix="netra.attempts")

@@ -20,14 +20,16 @@ logger = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 2.0
 
+# Of somebody who is gone meanwhile, there is no account.
 _INSERT: LiteralString = """
     INSERT INTO chat_modelrequest
         (id, user_id, thread_id, run_id, agent, model, provider, outcome, error, input_tokens, output_tokens,
          cache_read_tokens, cache_write_tokens, estimated, cost_usd, first_token_ms, duration_ms, started_at)
-    SELECT %(id)s, %(user)s, (SELECT id FROM chat_thread WHERE id = %(thread)s),
+    SELECT %(id)s, u.id, (SELECT id FROM chat_thread WHERE id = %(thread)s),
            (SELECT id FROM chat_run WHERE id = %(run)s), %(agent)s, %(model)s, %(provider)s, %(outcome)s, %(error)s,
            %(input_tokens)s, %(output_tokens)s, %(cache_read_tokens)s, %(cache_write_tokens)s, %(estimated)s,
            %(cost_usd)s, %(first_token_ms)s, %(duration_ms)s, %(started_at)s
+    FROM auth_user u WHERE u.id = %(user)s FOR KEY SHARE
     ON CONFLICT (id) DO NOTHING
 """
 # What makes a group, and what it is called. A name is looked up once for each group that is shown.

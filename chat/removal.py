@@ -112,7 +112,7 @@ def _remove() -> int:
     for step in STEPS:
         if removed := step(user_id):
             return removed
-    # Whoever writes in the name of the user waits for this lock, or is waited for.
+    # What somebody has committed by then in the name of the user goes with it; who commits later finds no user.
     user = get_user_model().objects.select_for_update().get(pk=user_id)
     user.delete()
     logger.info("account_removed", user_id=str(user_id))

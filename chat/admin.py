@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -20,8 +22,12 @@ from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from chat import removal
+from chat.addresses import client_address
 from chat.apps import ChatConfig
+from chat.attempt_limit import Guarded
+from chat.errors import ChatError
 from chat.models import McpServer, Message, MessageFeedback, ModelRequest, Run, RunEvent, Thread, UserCounters
+from chat.names import same_name
 from chat.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -43,6 +49,25 @@ admin.site.index_title = "Administration"
 admin.site.unregister([BlacklistedToken, OutstandingToken])
 # Netra has its own, below.
 admin.site.unregister(get_user_model())
+
+
+class SignInForm(AdminAuthenticationForm):
+    """The sign-in of the administration, where a password is guessed no more often than over REST."""
+
+    def clean(self) -> dict[str, Any]:
+        assert self.request is not None  # noqa: S101 - the view gives it
+        name, address = same_name(self.cleaned_data.get("username") or ""), client_address(self.request)
+        limit = cast("ChatConfig", apps.get_app_config("chat")).attempt_limit
+        try:
+            limit.spend(Guarded.SIGN_IN, name, address)
+        except ChatError as error:
+            raise ValidationError(error.message) from None
+        cleaned: dict[str, Any] = super().clean()
+        limit.succeeded(Guarded.SIGN_IN, name, address)
+        return cleaned
+
+
+admin.site.login_form = SignInForm
 
 
 def _of_deleted_people() -> QuerySet[Any]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from django.utils.crypto import salted_hmac
@@ -60,10 +61,10 @@ LIMITS: Mapping[Guarded, Limits] = {
     Guarded.SIGN_IN: Limits(
         together="5/minute; 10 per 10 minutes; 20/hour; 50/day",
         address="60/minute; 300/hour; 1000/day",
-        name="20/minute; 60/hour; 200/day",
+        name="20/minute; 60/hour",
     ),
     Guarded.REGISTER: Limits(together="10/minute; 20/hour", address="20/minute; 60/hour; 200/day", name="20/hour"),
-    Guarded.RESET: Limits(together="3/minute; 6/hour", address="10/minute; 30/hour; 100/day", name="10/hour; 20/day"),
+    Guarded.RESET: Limits(together="3/minute; 6/hour", address="10/minute; 30/hour; 100/day", name="10/hour"),
     Guarded.CONFIRM: Limits(together="10/minute; 30/hour", address="30/minute; 100/hour", name="60/hour"),
     Guarded.PASSWORD: Limits(together="5/minute; 10 per 10 minutes; 20/hour", address="60/minute", name="30/hour"),
     Guarded.EXPORT: Limits(together="3/minute; 10/hour", address="30/minute", name="20/hour"),
@@ -149,11 +150,14 @@ def _hidden(name: str) -> str:
 
 
 def _network(address: str) -> str:
-    """Of IPv6 a whole network is one person's."""
+    """Of IPv6 a whole network is one person's. Some proxies tell the port, too."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "unknown"
+        try:
+            parsed = ipaddress.ip_address(urlsplit(f"//{address}").hostname or "")
+        except ValueError:
+            return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)

@@ -13,6 +13,7 @@ handler500 = "chat.api.errors.server_error"
 urlpatterns = [
     path("", pages.chat_page),
     path("t/<uuid:thread_id>", pages.chat_page),
+    path("reset/<str:uid>/<str:token>", pages.chat_page),
     path("health", health.health),
     path("health/", health.health),
     path("health/ready", health.ready),

@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import passwords, registration
+from chat.addresses import client_address
 from chat.api import bodies, schemas
-from chat.api.addresses import client_address
 from chat.api.documented import documented
 from chat.api.serving import chat_config
 from chat.api.sessions import SessionView, signed_in

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import passwords, removal, sessions
+from chat.addresses import client_address
 from chat.api import bodies, schemas
-from chat.api.addresses import client_address
 from chat.api.documented import documented
 from chat.api.exports import OneForm
 from chat.api.own_data import files_of

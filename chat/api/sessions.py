@@ -22,8 +22,8 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from chat.addresses import client_address
 from chat.api import bodies, schemas
-from chat.api.addresses import client_address
 from chat.api.documented import documented
 from chat.api.serving import chat_config
 from chat.attempt_limit import Guarded

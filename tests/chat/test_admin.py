@@ -374,3 +374,27 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(root: Client, threads
     fill(30)
     assert [queries(ask) for ask in asks] == few
     assert max(few) <= 12, few
+
+
+# Signing in
+
+
+def test_the_administration_lets_nobody_guess_more_often(client: Client) -> None:
+    get_user_model().objects.create_superuser("root", password="correct horse battery")
+    path = "/admin/login/"
+    guesses = [client.post(path, {"username": "root", "password": "no"}).content.decode() for _ in range(6)]
+    assert all("Too many attempts" not in guess for guess in guesses[:5])
+    assert "Too many attempts: try again in" in guesses[5]
+    right = {"username": "root", "password": "correct horse battery", "next": "/admin/"}
+    assert client.post(path, right).status_code == 200, "over REST it would be the same"
+    answer = client.post("/api/auth/token", right, content_type="application/json")
+    assert answer.json()["error_code"] == "RATE_LIMITED"
+
+
+def test_who_signs_in_to_the_administration_is_in(client: Client) -> None:
+    get_user_model().objects.create_superuser("root", password="correct horse battery")
+    right = {"username": "root", "password": "correct horse battery", "next": "/admin/"}
+    for _ in range(8):
+        answer = client.post("/admin/login/", right)
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+        client.logout()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.db import connection, connections
 from django.test import Client
@@ -297,6 +297,29 @@ def test_guesses_are_slowed_down_alike_for_names_that_there_are_and_that_there_a
         assert name not in str(body)
 
 
+def test_a_guess_takes_the_same_work_whoever_there_is(
+    client: Client, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_user_model().objects.create_user("carl", password=OLD, is_active=False)
+    get_user_model().objects.create_user("dora")  # who has no password at all
+    hashings: list[str] = []
+    encode = MD5PasswordHasher.encode
+
+    def counted(*arguments: Any) -> str:
+        hashings.append("once more")
+        return encode(*arguments)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", counted)
+    work = []
+    for name in ("ann", "ANN", "nobody", "carl", "dora"):
+        hashings.clear()
+        with CaptureQueriesContext(connection) as queries:
+            refused(sign_in(client, name, "no"), 401, "INVALID_CREDENTIALS")
+        work.append((len(queries), len(hashings)))
+    assert len(set(work)) == 1, work
+    assert work[0] == (2, 1)
+
+
 @pytest.mark.parametrize("is_trusted", [True, False])
 def test_where_a_guess_comes_from_is_said_by_a_trusted_proxy_only(
     client: Client, ann: Any, change_settings: Callable[..., None], is_trusted: bool
@@ -363,6 +386,8 @@ def test_without_a_mail_server_reset_is_off_and_says_so(client: Client, ann: Any
 def test_the_link_of_the_mail_gives_a_new_password_once(client: Client, ann: Any, mail_server: SmtpServer) -> None:
     tokens = sign_in(client).json()
     uid, token = link_for(client, mail_server)
+    page = client.get(f"/reset/{uid}/{token}")
+    assert (page.status_code, page["Referrer-Policy"]) == (200, "same-origin"), "no other site learns of the link"
     weak = post(client, CONFIRM, {"uid": uid, "token": token, "password": "short"})
     refused(weak, 400, "PASSWORD_TOO_WEAK")
     assert post(client, CONFIRM, {"uid": uid, "token": token, "password": NEW}).status_code == 204

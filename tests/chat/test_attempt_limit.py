@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from chat.attempt_limit import LIMITS, AttemptLimit, Guarded, Limits
+from chat.attempt_limit import LIMITS, AttemptLimit, Guarded, Limits, _redis_storage
 from chat.errors import ChatError, ErrorCode
 from netra.redis_url import channels_host
 from tests.processes import LiveRedis
@@ -154,7 +154,10 @@ def test_while_redis_is_away_the_process_counts(caplog: pytest.LogCaptureFixture
         ("2001:db8::1", "2001:db8:0:1::1", False),
         ("::ffff:192.0.2.1", "192.0.2.1", True),
         ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1:5678", "192.0.2.1", True),
+        ("[2001:db8::1]:443", "2001:db8::2", True),
         ("", "nonsense", True),
+        ("[::1", "nonsense", True),
     ],
 )
 def test_a_network_of_ipv6_is_one_person(one: str, other: str, is_same: bool) -> None:
@@ -169,6 +172,24 @@ def test_nothing_that_was_typed_is_kept(redis_url: str) -> None:
         keys: Any = client.keys("*")
         assert keys
         assert not [key for key in keys if "hunter2" in key]
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("redis://u:p@r:6380/3", {"host": "r", "port": 6380, "username": "u", "password": "p", "db": 3}),
+        ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
+        ("redis+sentinel://u:p@a:1,b/master/3?sentinel_password=s", {"username": "u", "password": "p", "db": 3}),
+    ],
+)
+def test_every_form_of_address_is_understood(url: str, known: dict[str, object]) -> None:
+    pool = _redis_storage(channels_host(url)).storage.connection_pool
+    assert known.items() <= pool.connection_kwargs.items()
+    assert pool.connection_kwargs["socket_timeout"] == 1.0
+    if "sentinel" in url:
+        assert pool.service_name == "master"
+        asked = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
+        assert [(each["host"], each["port"], each["password"]) for each in asked] == [("a", 1, "s"), ("b", 26379, "s")]
 
 
 def test_everything_that_is_guarded_has_its_limits() -> None:

@@ -29,6 +29,8 @@ from tests.live import LiveServer
 
 Json = dict[str, Any]
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
+# What takes away what others need: asked only where it is named.
+ENDING = ("sign_out_everywhere", "change_password", "delete_account", "forget_notes")
 STREAMS = ("execute", "ask_agent", "run_agent_for_ag_ui", "list_run_events", "follow_events")
 ACCEPTED = ["2xx", "401", "403", "404", "409", "429"]
 # What no schema says: a request as described may be refused with one of these, and with no other word.
@@ -41,6 +43,12 @@ RULES = (
     "user: only together with everyone",
     "must not be after until",
     "of the years from 2000 to 2199",
+    "password: this password",
+    "new_password: this password",
+    "password: the password is too similar",
+    "username: Enter a valid username",
+    "must be an e-mail address",
+    "The link is not valid any more",
 )
 
 
@@ -143,6 +151,7 @@ async def person_on(server: LiveServer, *, conversations: int) -> Person:
             if number % 2 == 0:
                 await client.request(type="stop_run", run_id=begun["run_id"])
         agents = client.established["agents"]
+    notes = _notes(server, account, conversations)
     messages = [_judged(server, account, begun["thread_id"]) for begun in answered]
     return Person(
         account,
@@ -153,13 +162,23 @@ async def person_on(server: LiveServer, *, conversations: int) -> Person:
             "path.seq": sorted({seq for begun in answered for seq in begun["seqs"]}),
             "path.tool_call_id": sorted({begun["tool_call_id"] for begun in waiting}),
             "path.name": agents,
+            "path.note_id": notes,
             "body.type": agents,
             "body.username": [account.username],
             "body.password": [account.password],
+            "body.old_password": [account.password],
+            "body.new_password": ["correct horse battery staple"],
             "body.refresh": [account.token(token_type="refresh", exp=int(time.time()) + 3600) for _ in range(20)],
         },
         [begun["run_id"] for begun in waiting],
     )
+
+
+def _notes(server: LiveServer, account: Account, number: int) -> list[int]:
+    query = "INSERT INTO chat_note (user_id, content, created_at) VALUES (%s, %s, now()) RETURNING id"
+    with server.database() as database:
+        rows = [database.execute(query, (account.id, f"note {at}")).fetchone() for at in range(number)]
+    return [row[0] for row in rows if row is not None]
 
 
 def _judged(server: LiveServer, account: Account, thread_id: str) -> str:
@@ -239,6 +258,7 @@ def _configuration(server: LiveServer, person: Person, asking: Asking) -> Schema
             "checks": _accepting(*asking.accepted)
             | {name: {"enabled": not asking.operations} for name in ("allow_header_conformance", "unsupported_method")},
             "operations": [
+                *({"include-operation-id": name, "enabled": False} for name in ENDING if name not in asking.operations),
                 {
                     "include-operation-id": ["change_thread", "delete_thread"],
                     "checks": _accepting("412", *asking.accepted),

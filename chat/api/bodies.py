@@ -41,7 +41,12 @@ def _is_address(text: str) -> str:
     return text
 
 
-Email = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_is_address)]
+Email = Annotated[
+    StrictStr,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_is_address),
+    Field(json_schema_extra={"format": "email"}),
+]
 Password = Annotated[Text, Field(min_length=1, max_length=4096, repr=False)]
 SessionKind = Literal["cookie"] | None
 

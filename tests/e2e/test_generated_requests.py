@@ -14,14 +14,23 @@ import pytest
 from tests.answers import operations, strict_document
 from tests.clients import Answer, request
 from tests.e2e.conftest import new_data_dir
-from tests.generated_requests import STREAMS, Asking, Person, asked_of, person_on
+from tests.generated_requests import ENDING, STREAMS, Asking, Person, asked_of, person_on
 from tests.live import LiveServer
 
 # So that limits are rarely met, and a token lasts as long as the test.
 UNLIMITED: dict[str, Any] = {"user_messages_per_minute": 1_000_000, "max_open_runs": 100_000, "max_connections": 1000}
+# Nobody takes mails there.
+ACCOUNTS: dict[str, Any] = {
+    "registration": "open",
+    "email_url": "smtp://127.0.0.1:9",
+    "email_from": "netra@example.org",
+    "public_url": "https://chat.example",
+}
 EVENTS = {"Accept": "text/event-stream"}
 # What a run must be in a certain state for, and what every signing out spoils.
 SELDOM = ("retry_run", "resolve_approval", "refresh_access")
+# Whose link is in a mail that nobody gets.
+NEVER = ("reset_password",)
 NAMES = {operation["operationId"] for _, _, operation in operations(strict_document())}
 
 
@@ -36,7 +45,7 @@ def of_streams() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     for data_dir in new_data_dir():
-        with LiveServer(data_dir, access_token_minutes=60, **UNLIMITED) as server:
+        with LiveServer(data_dir, access_token_minutes=60, **UNLIMITED, **ACCOUNTS) as server:
             yield server
         assert not server.traceback(), server.traceback()
 
@@ -56,7 +65,17 @@ def test_every_answer_is_as_the_document_says(server: LiveServer, person: Person
     report = asked_of(server, strict_document(), person, Asking(seed=1, examples=3))
     assert not report.problems, report.text()
     assert report.requests > 800
-    assert report.answered() >= NAMES - {"follow_events", "run_agent_for_ag_ui"} - set(SELDOM)
+    assert report.answered() >= NAMES - {"follow_events", "run_agent_for_ag_ui"} - {*SELDOM, *NEVER, *ENDING}
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_what_takes_something_away_is_answered_as_the_document_says(server: LiveServer, name: str) -> None:
+    person = asyncio.run(person_on(server, conversations=1))
+    # Of other phases, guesses at the password would use up the limit.
+    asking = Asking(seed=1, examples=9, operations=[name], phases=["fuzzing"])
+    report = asked_of(server, strict_document(), person, asking)
+    assert not report.problems, report.text()
+    assert report.answered() == {name}
 
 
 def test_what_needs_one_of_few_ids_is_answered_as_the_document_says(server: LiveServer, person: Person) -> None:

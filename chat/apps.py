@@ -26,8 +26,11 @@ class ChatConfig(AppConfig):
     mcp_status: McpStatus
     connections: Connections
     message_limit: MessageLimit
+    upload_limit: MessageLimit
 
     def ready(self) -> None:
+        # With it the files of rows that are deleted go, too.
+        from chat import attachments  # noqa: F401
         from chat.account import Account
         from chat.connections import Connections
         from chat.event_log import EventLog
@@ -48,6 +51,7 @@ class ChatConfig(AppConfig):
             check_seconds=config.ws_position_check_seconds,
         )
         self.message_limit = MessageLimit(config.user_messages_per_minute)
+        self.upload_limit = MessageLimit(config.user_messages_per_minute * config.max_attachments, "files")
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
 
@@ -60,15 +64,23 @@ class ChatConfig(AppConfig):
 
     def build_thread_service(self) -> ThreadService | None:
         """The thread service for the agents that there are; None without a supervisor."""
+        from chat.attachments import AttachmentLimits
         from chat.threads import ThreadService
 
+        config = settings.NETRA
         supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
         if supervisor is None:
             return None
         return ThreadService(
             event_log=self.event_log,
             agents=supervisor.agent_names,
-            max_open_runs=settings.NETRA.max_open_runs,
+            max_open_runs=config.max_open_runs,
+            blind_agents=supervisor.blind_agents,
+            attachment_limits=AttachmentLimits(
+                file_bytes=config.max_attachment_bytes,
+                per_message=config.max_attachments,
+                person_bytes=config.max_person_attachment_bytes,
+            ),
         )
 
 

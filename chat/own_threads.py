@@ -19,7 +19,7 @@ from django.db.models.lookups import GreaterThan
 from chat import runs
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
-from chat.models import OPEN_STATUSES, CancelledBy, Run, Thread, TitleOrigin, UserCounters
+from chat.models import OPEN_STATUSES, Attachment, CancelledBy, Run, Thread, TitleOrigin, UserCounters
 from chat.protocol import OpenRun, ThreadCreated, ThreadDeleted, ThreadNotice, ThreadUpdated, timestamp
 from chat.run_event import now
 
@@ -164,12 +164,17 @@ class OwnThreads:
 
     @transaction.atomic
     def delete_thread(self, user_id: Any, thread_id: uuid.UUID, *, if_match: str | None = None) -> None:
-        """Hide the thread, cancel its runs; the sweep removes it later. `if_match` and errors: see `change_thread`."""
+        """Hide the thread, cancel its runs, remove its files; the sweep removes the rest later.
+
+        `if_match` and errors: see `change_thread`.
+        """
         counters = lock_counters(user_id)
         thread = self._lock_thread(user_id, thread_id)
         _check_unchanged(thread, if_match)
         for run in self._lock_open_runs(thread):
             runs.cancel(run, by=CancelledBy.DELETED, publisher=self.event_log.publisher)
+        # Its files go after the commit: `chat.attachments`.
+        Attachment.objects.filter(message__thread=thread).delete()
         Thread.objects.filter(id=thread.id).update(deleted_at=now())
         self._notice(ThreadDeleted, thread, counters, open_runs=0)
 

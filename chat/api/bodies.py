@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from chat.protocol.commands import AgentName, Reason, Text, WhenBusy, storable
+from chat.protocol.commands import AgentName, Attachments, Reason, Text, WhenBusy, storable
 
 # White space around it is not counted, and not kept.
 Title = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)]
@@ -84,6 +84,8 @@ class Asked(Body):
     """An earlier message of the person's beside which this one stands, in a branch of its own."""
     parent_id: UUID | None = None
     """The message that this one follows, instead of the newest. At most one of `edits` and `parent_id`."""
+    attachments: Attachments = Field(default_factory=list)
+    """Files of `POST /api/attachments` that no message has, or that the edited message has."""
 
 
 class MessageBody(Asked):

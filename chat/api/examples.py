@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from chat.api import bodies, schemas
-from chat.asyncapi.examples import ANSWER, NOW_TEXT, QUESTION, RUN, THEN_TEXT, THREAD
+from chat.asyncapi.examples import ANSWER, FILE, NOW_TEXT, QUESTION, RUN, THEN_TEXT, THREAD
 
 THREAD_JSON = {
     "id": THREAD,
@@ -25,6 +25,7 @@ QUESTION_JSON: dict[str, Any] = {
     "role": "user",
     "content": "What is 6 * 7?",
     "parent_id": None,
+    "attachments": [FILE],
     "siblings": [QUESTION],
     "feedback": None,
 }
@@ -34,6 +35,7 @@ ANSWER_JSON: dict[str, Any] = {
     "role": "assistant",
     "content": "6 * 7 = **42**",
     "parent_id": QUESTION,
+    "attachments": [],
     "siblings": [ANSWER],
     "feedback": {"rating": "up", "text": ""},
 }
@@ -137,6 +139,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     schemas.Person: {"id": "7", "username": "ann", "is_staff": False},
     schemas.Thread: THREAD_JSON,
     schemas.ThreadPage: {"threads_version": 97, "threads": [THREAD_JSON], "next": None},
+    schemas.Attachment: FILE,
     schemas.Message: ANSWER_JSON,
     schemas.MessagePage: {"messages": [QUESTION_JSON, ANSWER_JSON], "runs": [RUN_JSON], "previous": None},
     schemas.Run: RUN_JSON,

@@ -19,7 +19,7 @@ from tests.clients import Account, Answer, assert_whole, request
 from tests.live import Form, LiveServer
 from tests.processes import HOST, until
 
-LARGEST = 48 * 1024 * 1024
+LARGEST = 32 * 1024 * 1024
 # What the interpreter and the allocator take for anything, and pieces on their way; far from what the file takes.
 ALLOWED_GROWTH = 16 * 1024 * 1024
 PIECE = b"0123456789abcde\n" * 4096

@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import attachments
-from chat.api import schemas
-from chat.api.documented import UPLOAD, documented
+from chat.api import bodies, schemas
+from chat.api.documented import documented
 from chat.api.exports import OneForm
 from chat.api.parsers import FileParser, unreadable
 from chat.api.serving import chat_config, thread_service
@@ -45,7 +45,8 @@ class Attachments(APIView):
         "Send a file, for a message that names it.",
         description="Images (PNG, JPEG, GIF, WebP) and text in UTF-8, or in UTF-16 with a byte order mark. What it is "
         "its content says. A file that no message has after a day is removed.",
-        upload=UPLOAD,
+        body=bodies.UploadBody,
+        form=True,
         answer=schemas.Attachment,
         code=status.HTTP_201_CREATED,
         errors=[

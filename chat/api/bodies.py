@@ -13,6 +13,7 @@ from pydantic import (
     StrictBool,
     StrictStr,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -125,6 +126,12 @@ class AgUiBody(Body):
     """AG-UI's messages, the newest last."""
     resume: list[dict[str, Any]] | None = None
     """Answers to the interrupts of the run that waits: `{interruptId, status, payload?: {approved, reason?}}`."""
+
+
+class UploadBody(Body):
+    """One file. Of its name the last part is kept, to be shown."""
+
+    file: Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary", "minLength": 1})]
 
 
 class RegenerateBody(Body):

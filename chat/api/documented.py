@@ -23,12 +23,6 @@ from chat.errors import ErrorCode
 View = TypeVar("View", bound=Callable[..., Any])
 EVENT_STREAM = "text/event-stream"
 FORM = "multipart/form-data"
-UPLOAD = {
-    "type": "object",
-    "description": "One file. Of its name the last part is kept, to be shown.",
-    "properties": {"file": {"type": "string", "format": "binary"}},
-    "required": ["file"],
-}
 ERROR_CODES = "x-error-codes"
 BEGINS = """It is answered at once; the run goes on by itself, whoever is connected.
 
@@ -63,7 +57,7 @@ def documented(
     given: str = "",
     code: int = status.HTTP_200_OK,
     body: type[Body] | None = None,
-    upload: Mapping[str, Any] | None = None,
+    form: bool = False,
     errors: Iterable[ErrorCode] = (),
     parameters: Iterable[Any] = (),
     public: bool = False,
@@ -76,13 +70,14 @@ def documented(
     """The operation's part of the OpenAPI document.
 
     `answer` is a shape, a media type or several of files, or None for an empty answer, and `given` says what it is,
-    where the shape does not; `empty` has other answers without a body. `upload` describes a form instead of a `body`.
+    where the shape does not; `empty` has other answers without a body. `form`: the
+    body is one, and no JSON.
     `negotiated`: who accepts no JSON is refused. `streamed` says what comes with `Accept: text/event-stream`. `headers`
     are those of `chat.api.openapi.HEADERS` that the answer has.
     """
     raised = {*errors, *EVERYWHERE, *(() if public else WITH_A_TOKEN), *(OF_BODIES if body is not None else ())}
-    if upload is not None:
-        raised |= {ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE}
+    if form:
+        raised.remove(ErrorCode.INVALID_JSON)
     if negotiated:
         raised.add(ErrorCode.NOT_ACCEPTABLE)
     responses: dict[Any, Any] = {}
@@ -103,7 +98,7 @@ def documented(
         operation_id=operation,
         summary=summary,
         description=description,
-        request={"application/json": body} if body is not None else {FORM: upload} if upload is not None else None,
+        request={FORM if form else "application/json": body} if body is not None else None,
         responses=responses | {number: OpenApiResponse(description=text) for number, text in (empty or {}).items()},
         parameters=[*parameters, *(OpenApiParameter(name, location="header", response=[code]) for name in headers)],
         tags=[tag],

@@ -128,6 +128,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "runId": "c1c0e7f5-8d05-4c69-9a52-6f1d1d7b1f0a",
         "messages": [{"id": QUESTION, "role": "user", "content": "What is 6 * 7?"}],
     },
+    bodies.UploadBody: {"file": "first line\nsecond line\n"},
     bodies.RegenerateBody: {"agent": "assistant"},
     bodies.DecisionBody: {"approved": False, "reason": "Not that page"},
     bodies.FeedbackBody: {"rating": "up", "text": "Just what I asked for"},

@@ -39,12 +39,16 @@ OF_BEGINNING = (
     ErrorCode.RUN_ACTIVE,
     ErrorCode.RATE_LIMITED,
     ErrorCode.TOO_MANY_RUNS,
+    ErrorCode.IMAGES_NOT_SUPPORTED,
 )
 OF_ASKING = (
     *OF_BEGINNING,
     ErrorCode.THREAD_NOT_FOUND,
     ErrorCode.MESSAGE_NOT_FOUND,
     ErrorCode.MESSAGE_ID_CONFLICT,
+    ErrorCode.TOO_MANY_ATTACHMENTS,
+    ErrorCode.ATTACHMENT_NOT_FOUND,
+    ErrorCode.ATTACHMENT_SENT,
 )
 
 

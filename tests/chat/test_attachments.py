@@ -355,6 +355,20 @@ def test_rest_takes_files_with_a_message_and_with_execute(api: Client) -> None:
     assert [message.attachments.count() for message in Message.objects.all()] == [1, 1]
 
 
+def test_rest_says_why_a_file_is_not_taken_with_a_message(api: Client, configure: Configure) -> None:
+    configure(max_attachments=1)
+    gone, file = uuid.uuid4(), sent(api)
+
+    def ask(*files: uuid.UUID) -> Any:
+        body = {"type": "assistant", "message": "x", "attachments": [str(each) for each in files]}
+        return api.post("/api/agents/execute", body, content_type="application/json")
+
+    assert refused(ask(gone, file), 400, "TOO_MANY_ATTACHMENTS") == {"max_attachments": 1}
+    refused(ask(gone), 404, "ATTACHMENT_NOT_FOUND")
+    assert ask(file).status_code == 202
+    refused(ask(file), 409, "ATTACHMENT_SENT")
+
+
 def test_a_resend_with_the_same_files_gets_the_first_answer(api: Client, threads: ThreadService, ann: Any) -> None:
     files, message_id = [sent(api), sent(api)], uuid.uuid4()
     accepted = post(threads, ann, *files, message_id=message_id)

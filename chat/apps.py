@@ -54,6 +54,7 @@ class ChatConfig(AppConfig):
         self.upload_limit = MessageLimit(config.user_messages_per_minute * config.max_attachments, "files")
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
+        checks.register(check_attachment_storage, "netra")
 
     async def close(self) -> None:
         """End what runs have opened: sessions with MCP servers, connections to the database."""
@@ -92,6 +93,23 @@ def check_thread_service(app_configs: Any, **_kwargs: Any) -> list[checks.CheckM
                 "The thread service is missing.",
                 hint="ChatConfig.ready builds it on the agent supervisor: see the error of the application 'agents'.",
                 id="chat.E001",
+            )
+        ]
+    return []
+
+
+def check_attachment_storage(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """System check: the storage of attached files can be built. Nothing is asked of it."""
+    from chat.attachments import storage
+
+    try:
+        storage()
+    except Exception as error:  # noqa: BLE001 - storages fail in classes of their own
+        return [
+            checks.Error(
+                f"NETRA_ATTACHMENT_STORAGE: the storage cannot be built ({type(error).__name__}).",
+                hint="It names a class of a package that is installed, and the OPTIONS that the class takes.",
+                id="chat.E002",
             )
         ]
     return []

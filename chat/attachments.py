@@ -32,10 +32,12 @@ from django.db.models.functions import Greatest
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
+from agents.redaction import redact
 from chat import file_kinds
 from chat.errors import ChatError, ErrorCode, service_unavailable
 from chat.models import Attachment, Message
 from chat.own_threads import lock_counters
+from chat.reachability import first_line
 from chat.run_event import now
 
 STORAGE = "attachments"
@@ -76,9 +78,10 @@ def _storage_at_work(doing: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, ChatError):
         raise
-    except Exception as error:
-        logger.exception("file_storage_failed", doing=doing)
-        raise service_unavailable("file_storage") from error
+    except Exception as error:  # noqa: BLE001 - the boundary to any storage: recorded, and told with a code
+        cause, detail = type(error).__name__, redact(first_line(error))
+        logger.warning("file_storage_failed", doing=doing, cause=cause, detail=detail)
+        raise service_unavailable("file_storage") from None
 
 
 # Coming in
@@ -201,7 +204,7 @@ def opened(attachment: Attachment) -> IO[bytes]:
         with _storage_at_work("open"):
             return storage().open(attachment.storage_name)
     except FileNotFoundError:
-        logger.exception("attachment_without_file", attachment_id=str(attachment.id))
+        logger.warning("attachment_without_file", attachment_id=str(attachment.id))
         raise _not_found() from None
 
 
@@ -270,22 +273,18 @@ def remove_strays(shard: int, *, older_than: datetime.timedelta) -> int:
     Files of another kind, and younger ones, are left alone.
     """
     folder = f"{shard:02x}"
+    names = set[str]()
     with contextlib.suppress(FileNotFoundError, ChatError), _storage_at_work("list"):
         names = {f"{folder}/{name}" for name in storage().listdir(folder)[1]}
-        names = {name for name in names if _STORAGE_NAME.fullmatch(name)}
-        known = Attachment.objects.filter(storage_name__in=names).values_list("storage_name", flat=True)
-        strays = [name for name in sorted(names - set(known)) if _is_older(name, older_than)]
-        for name in strays:
-            storage().delete(name)
-        return len(strays)
-    return 0
-
-
-def _is_older(name: str, than: datetime.timedelta) -> bool:
-    try:
-        return storage().get_modified_time(name) < now() - than
-    except FileNotFoundError:
-        return False  # another sweep was faster
+    ours = {name for name in names if _STORAGE_NAME.fullmatch(name)}
+    known = Attachment.objects.filter(storage_name__in=ours).values_list("storage_name", flat=True)
+    removed = 0
+    for name in sorted(ours.difference(known)):
+        with contextlib.suppress(FileNotFoundError, ChatError), _storage_at_work("remove"):
+            if storage().get_modified_time(name) < now() - older_than:
+                storage().delete(name)
+                removed += 1
+    return removed
 
 
 def _not_found() -> ChatError:

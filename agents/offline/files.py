@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic_ai.messages import ModelMessage, TextContent, UserPromptPart
 
-from agents.attached import referred, shown_text
+from agents.attached import is_whole, referred, shown_text
 from agents.offline.usage_answer import escaped
 from agents.request import AttachedFile
 
@@ -32,9 +32,8 @@ def _told(file: AttachedFile, item: TextContent) -> str:
     if text is None:
         return f"**{escaped(file.name)}** is text of {file.bytes:,} bytes. I could not read it here."
     lines = text.splitlines()
-    whole = len(text.encode()) >= file.bytes
     number = f"{len(lines):,} {'line' if len(lines) == 1 else 'lines'}"
-    counted = number if whole else f"of which I read {number}"
+    counted = number if is_whole(item) else f"of which I read {number}"
     about = f"**{escaped(file.name)}** is text of {file.bytes:,} bytes, {counted}."
     beginning = "\n".join(lines[:FIRST_LINES])[:LONGEST_BEGINNING].replace("`", "'").rstrip()
     if not beginning:

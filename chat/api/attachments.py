@@ -30,8 +30,8 @@ INERT = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "private, max-age=86400",
-    "Vary": "Authorization",
+    # A file that was deleted is not shown from a cache.
+    "Cache-Control": "private, no-cache",
 }
 
 

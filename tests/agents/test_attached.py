@@ -151,6 +151,23 @@ async def test_a_file_that_cannot_be_read_is_told_as_such() -> None:
     assert told.content == '[Attached file "gone.txt", text of 5 bytes. It cannot be read at the moment.]'
 
 
+async def test_a_text_in_another_encoding_is_whole_whatever_its_length_is_then() -> None:
+    class Converting(MemoryServices):
+        reads = 0
+
+        async def read_attachment(self, attachment_id: str, limit: int) -> bytes:
+            self.reads += 1
+            return (await super().read_attachment(attachment_id, limit)).decode("utf-16").encode()
+
+    services, files = Converting(), AttachedFiles()
+    file = text_file(services, "größe".encode("utf-16"))
+    for _ in range(2):
+        found = await files.fill(conversation([file]), services, limit_tokens=LIMIT, takes_images=True)
+        assert (found.shortened, services.reads) == (0, 1)
+    events = await ask(ROSTER[0], "What does it say?", services=services, attachments=[file])
+    assert "is text of 12 bytes, 1 line. It begins:\n\n```text\ngröße\n```" in answer(events)
+
+
 # Images
 
 
@@ -168,6 +185,13 @@ async def test_earlier_images_are_sent_up_to_a_size_the_questions_own_always() -
     large = [image_file(services, 15_000_000) for _ in range(3)]
     turns = await filled(services, conversation(*([file] for file in large)))
     assert [any(isinstance(item, BinaryContent) for item in items) for items in turns] == [False, True, True]
+    # Of a question without files all others are earlier ones.
+    turns = await filled(services, conversation(*([file] for file in large[:2]), []))
+    assert [any(isinstance(item, BinaryContent) for item in items) for items in turns[:2]] == [False, True]
+    enormous = image_file(services, 25_000_000)
+    assert not any(
+        isinstance(item, BinaryContent) for item in (await filled(services, conversation([enormous], [])))[0]
+    )
 
 
 async def test_a_model_that_sees_none_is_told_that_there_is_one() -> None:

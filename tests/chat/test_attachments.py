@@ -21,7 +21,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import attachments, exports, own_threads, sweep
-from chat.apps import ChatConfig
+from chat.apps import ChatConfig, check_attachment_storage
 from chat.attachments import SHARDS, AttachmentLimits
 from chat.errors import ChatError
 from chat.models import Attachment, Message, Run, RunEvent, Thread
@@ -141,7 +141,7 @@ def test_headers_make_a_file_harmless(api: Client) -> None:
         assert response["X-Content-Type-Options"] == "nosniff"
         assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
         assert response["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert response["Cache-Control"] == "private, max-age=86400"
+        assert response["Cache-Control"] == "private, no-cache"
         assert int(response["Content-Length"]) == len(response.getvalue())
 
 
@@ -273,7 +273,7 @@ def test_who_has_a_file_already_is_told_so(api: Client) -> None:
     etag = api.get(href)["ETag"]
     again = api.get(href, headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
-    assert again["Cache-Control"] == "private, max-age=86400"
+    assert again["Cache-Control"] == "private, no-cache"
     assert api.get(href, headers={"If-None-Match": '"another"'}).status_code == 200
 
 
@@ -301,6 +301,15 @@ def test_a_storage_that_fails_is_a_service_that_is_not_there(api: Client, settin
     # What cannot be removed does not keep a person from deleting.
     assert api.delete(f"/api/attachments/{identity}").status_code == 204
     assert attachments.remove_strays(0, older_than=datetime.timedelta(0)) == 0
+
+
+def test_a_storage_that_cannot_be_built_is_an_error_of_the_start(settings: Any) -> None:
+    assert check_attachment_storage(None) == []
+    for broken in ({"BACKEND": "nowhere.Storage"}, {"BACKEND": f"{__name__}.Broken", "OPTIONS": {"secret": "hunter2"}}):
+        settings.STORAGES = settings.STORAGES | {"attachments": broken}
+        [error] = check_attachment_storage(None)
+        assert error.id == "chat.E002"
+        assert "hunter2" not in str(error)
 
 
 def test_a_text_is_read_as_utf_8_and_cut_between_characters(ann: Any) -> None:

@@ -28,6 +28,8 @@ RUN groupadd --gid 10001 netra \
 WORKDIR /srv/netra
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /srv/netra ./
+# A volume takes its owner from here.
+RUN install -d -o 10001 -g 10001 -m 0700 data data/attachments
 
 USER 10001:10001
 EXPOSE 8000

@@ -64,6 +64,7 @@ def build_models(config: Any) -> Models:
         limits=limits,
         tokens_per_second=config.offline_tokens_per_second,
         builders={"local": local_model},
+        text_only=config.text_only_models,
     )
 
 

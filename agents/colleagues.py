@@ -117,6 +117,7 @@ def ask_tool(colleague: Agent) -> Tool[ToolContext]:
             agent=colleague.name,
             prompt=question[:LONGEST_QUESTION],
             history=(),
+            attachments=(),
             resumption=None,
             delegation=request.delegation.deeper(),
         )

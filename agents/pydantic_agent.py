@@ -13,12 +13,14 @@ from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
 
+from agents.attached import prompt
 from agents.colleagues import Consultation, ask_tool, deferred
 from agents.definition import AgentDefinition
 from agents.delegation import Delegation
+from agents.errors import ModelError
 from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage
 from agents.fitting import FittingContext
-from agents.models.choice import ChosenModel
+from agents.models.choice import OFFLINE, ChosenModel
 from agents.models.errors import model_error
 from agents.pausing import Pause, Resumed
 from agents.plain import plain_object, plain_text
@@ -66,10 +68,15 @@ class PydanticAgent:
             output_type=[str, DeferredToolRequests],
             instructions=definition.instructions,
             toolsets=[toolset],
-            capabilities=[FittingContext(chosen.context_tokens)],
+            capabilities=[FittingContext(chosen.context_tokens, chosen.takes_images)],
             # The limit of model requests bounds repeated tool mistakes; none of them ends the run by itself.
             retries={"tools": self._limits.model_requests, "output": 2},
         )
+
+    @property
+    def refuses_images(self) -> bool:
+        """Whether a question with an image fails. The offline model answers, and says that it sees none."""
+        return not self.chosen.takes_images and self.model_name != OFFLINE
 
     def introduce(self, colleagues: AgentRegistry) -> None:
         """Make the other agents known: those of the definition's `delegates` can be asked from now on.
@@ -81,6 +88,8 @@ class PydanticAgent:
             self._tools.add_tool(ask_tool(colleagues.get(name)))
 
     async def run(self, request: RunRequest) -> AsyncIterator[AgentEvent]:
+        if self.refuses_images and any(file.is_image for file in request.attachments):
+            raise ModelError(f"The model {self.model_name} cannot read images.", retryable=False)
         resumed = Resumed(request.resumption) if request.resumption else None
         if resumed is not None and request.delegation.depth == 0:
             request = dataclasses.replace(request, delegation=Delegation(shared=resumed.shared()))
@@ -105,7 +114,7 @@ class PydanticAgent:
                 return
         try:
             async with self._agent.run_stream_events(
-                None if resumed else request.prompt,
+                None if resumed else prompt(request.prompt, request.attachments),
                 message_history=[*message_history(request.history), *(resumed.messages if resumed else ())],
                 deferred_tool_results=resumed.results if resumed else None,
                 deps=context,
@@ -119,7 +128,7 @@ class PydanticAgent:
                         for translated in translation.translate(event):
                             yield translated
         except AgentRunError as error:
-            if (failure := model_error(error, self.model_name)) is None:
+            if (failure := model_error(error, self.model_name, images=context.files.images_sent)) is None:
                 raise
             raise failure from error
 

@@ -12,11 +12,30 @@ from agents.delegation import Delegation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AttachedFile:
+    """A file that the person sent with a message: an image, or text. `name` is theirs, one line of text."""
+
+    id: str
+    name: str
+    media_type: str
+    bytes: int
+
+    @property
+    def is_image(self) -> bool:
+        return self.media_type.startswith("image/")
+
+
+class AttachmentUnreadable(Exception):
+    """A file is not there, or cannot be read at the moment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """An earlier message of the conversation."""
+    """An earlier message of the conversation, and the files with it."""
 
     role: Literal["user", "assistant"]
     content: str
+    attachments: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +71,10 @@ class RunServices(Protocol):
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
         """The user's own messages that match, best first, at most `limit`."""
+        ...
+
+    async def read_attachment(self, attachment_id: str, limit: int) -> bytes:
+        """The first `limit` bytes of one of the user's files; a text as UTF-8. Raises AttachmentUnreadable."""
         ...
 
     async def begin_unrepeatable(self, tool: str) -> None:
@@ -100,7 +123,10 @@ class Resumption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """One pick-up of a run: what to answer, for whom, and with what. An agent that another asks gets one, too."""
+    """One pick-up of a run: what to answer, for whom, and with what. An agent that another asks gets one, too.
+
+    `attachments` are the files of the question; one that another agent asks gets none.
+    """
 
     run_id: str
     attempt: int
@@ -110,5 +136,6 @@ class RunRequest:
     user: RunUser
     services: RunServices
     history: tuple[Turn, ...] = ()
+    attachments: tuple[AttachedFile, ...] = ()
     resumption: Resumption | None = None
     delegation: Delegation = field(default_factory=Delegation)

@@ -83,6 +83,11 @@ class AgentSupervisor:
         """The agents' names; the first is the default agent's."""
         return self.registry.names
 
+    @property
+    def blind_agents(self) -> frozenset[str]:
+        """The names of the agents that fail when a question has an image."""
+        return frozenset(agent.name for agent in self.registry if getattr(agent, "refuses_images", False))
+
     def status(self) -> SupervisorStatus:
         """A snapshot; touches nothing but memory."""
         return SupervisorStatus(

@@ -18,7 +18,18 @@ from agents.definition import AgentDefinition
 from agents.events import AgentEvent, AgentPaused, AgentResponseChunk
 from agents.models.choice import Models
 from agents.registry import Agent
-from agents.request import Decision, FoundMessage, Note, Resumption, RunRequest, RunServices, RunUser, Turn
+from agents.request import (
+    AttachedFile,
+    AttachmentUnreadable,
+    Decision,
+    FoundMessage,
+    Note,
+    Resumption,
+    RunRequest,
+    RunServices,
+    RunUser,
+    Turn,
+)
 from agents.roster import build_registry
 from agents.supervisor import AgentSupervisor
 from agents.tools.context import utc_now
@@ -36,6 +47,12 @@ class MemoryServices:
         self.recorded: list[ModelRequestRecord] = []
         self.rows: list[UsageRow] = []
         self.notes: list[Note] = []
+        self.files: dict[str, bytes] = {}
+
+    async def read_attachment(self, attachment_id: str, limit: int) -> bytes:
+        if attachment_id not in self.files:
+            raise AttachmentUnreadable
+        return self.files[attachment_id][:limit]
 
     async def begin_unrepeatable(self, tool: str) -> None:
         self.unrepeatable.append(tool)
@@ -71,6 +88,7 @@ async def ask(
     model: Model | None = None,
     colleagues: Sequence[AgentDefinition | Agent] = (),
     history: Sequence[Turn] = (),
+    attachments: Sequence[AttachedFile] = (),
     services: RunServices | None = None,
     approve: bool | None = None,
 ) -> list[AgentEvent]:
@@ -92,6 +110,7 @@ async def ask(
         message_id="tested",
         prompt=question,
         history=tuple(history),
+        attachments=tuple(attachments),
         user=RunUser(id="1", username="tester"),
         services=services or MemoryServices(),
     )

@@ -27,6 +27,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from agents.attached import prompt
 from agents.delegation import SharedRun
 from agents.events import (
     AgentEvent,
@@ -237,7 +238,7 @@ def message_history(history: Sequence[Turn]) -> list[ModelMessage]:
     messages: list[ModelMessage] = []
     for turn in history:
         if turn.role == "user":
-            messages.append(ModelRequest(parts=[UserPromptPart(content=turn.content)]))
+            messages.append(ModelRequest(parts=[UserPromptPart(content=prompt(turn.content, turn.attachments))]))
         elif turn.content.strip():
             messages.append(ModelResponse(parts=[TextPart(content=turn.content)]))
     return messages

@@ -28,11 +28,14 @@ class ChatConfig(AppConfig):
     connections: Connections
     message_limit: MessageLimit
     attempt_limit: AttemptLimit
+    upload_limit: MessageLimit
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
         from django.db.models.signals import post_save
 
+        # With it the files of rows that are deleted go, too.
+        from chat import attachments  # noqa: F401
         from chat.account import Account
         from chat.attempt_limit import AttemptLimit
         from chat.connections import Connections
@@ -57,8 +60,10 @@ class ChatConfig(AppConfig):
         self.attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
         post_save.connect(claim_name, sender=get_user_model(), dispatch_uid="claim name")
         self.message_limit = MessageLimit(config.user_messages_per_minute)
+        self.upload_limit = MessageLimit(config.user_messages_per_minute * config.max_attachments, "files")
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
+        checks.register(check_attachment_storage, "netra")
 
     async def close(self) -> None:
         """End what runs have opened: sessions with MCP servers, connections to the database."""
@@ -69,15 +74,23 @@ class ChatConfig(AppConfig):
 
     def build_thread_service(self) -> ThreadService | None:
         """The thread service for the agents that there are; None without a supervisor."""
+        from chat.attachments import AttachmentLimits
         from chat.threads import ThreadService
 
+        config = settings.NETRA
         supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
         if supervisor is None:
             return None
         return ThreadService(
             event_log=self.event_log,
             agents=supervisor.agent_names,
-            max_open_runs=settings.NETRA.max_open_runs,
+            max_open_runs=config.max_open_runs,
+            blind_agents=supervisor.blind_agents,
+            attachment_limits=AttachmentLimits(
+                file_bytes=config.max_attachment_bytes,
+                per_message=config.max_attachments,
+                person_bytes=config.max_person_attachment_bytes,
+            ),
         )
 
 
@@ -89,6 +102,23 @@ def check_thread_service(app_configs: Any, **_kwargs: Any) -> list[checks.CheckM
                 "The thread service is missing.",
                 hint="ChatConfig.ready builds it on the agent supervisor: see the error of the application 'agents'.",
                 id="chat.E001",
+            )
+        ]
+    return []
+
+
+def check_attachment_storage(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """System check: the storage of attached files can be built. Nothing is asked of it."""
+    from chat.attachments import storage
+
+    try:
+        storage()
+    except Exception as error:  # noqa: BLE001 - storages fail in classes of their own
+        return [
+            checks.Error(
+                f"NETRA_ATTACHMENT_STORAGE: the storage cannot be built ({type(error).__name__}).",
+                hint="It names a class of a package that is installed, and the OPTIONS that the class takes.",
+                id="chat.E002",
             )
         ]
     return []

@@ -79,8 +79,14 @@ def way_to(leaf: Message, *, limit: int) -> list[Message]:
     with connection.cursor() as cursor:
         cursor.execute(_WAY, {"leaf": leaf.pk, "thread": leaf.thread_id, "limit": limit})
         ids = [row[0] for row in cursor.fetchall()]
-    found = Message.objects.select_related("parent", "feedback").defer("parent__content").in_bulk(ids)
+    read = Message.objects.select_related("parent", "feedback").defer("parent__content")
+    found = with_attachments(read).in_bulk(ids)
     return [found[pk] for pk in ids]
+
+
+def with_attachments(messages: QuerySet[Message]) -> QuerySet[Message]:
+    """With the files of each, all read at once."""
+    return messages.prefetch_related("attachments")
 
 
 def siblings_of(messages: Collection[Message]) -> dict[Any, list[UUID]]:

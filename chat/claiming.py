@@ -71,7 +71,11 @@ _HISTORY: LiteralString = """
         UNION ALL
         SELECT p.id, p.parent_id, p.role, p.content, depth + 1, bytes + octet_length(p.content)
         FROM chain c JOIN chat_message p ON p.id = c.parent_id WHERE depth < %(limit)s AND bytes < %(bytes)s
-    ) SELECT role, content FROM chain ORDER BY depth DESC
+    ) SELECT role, content, (
+        SELECT json_agg(json_build_object('id', a.id, 'name', a.name, 'media_type', a.media_type, 'bytes', a.bytes)
+                        ORDER BY a.position)
+        FROM chat_attachment a WHERE a.message_id = chain.id) AS attachments
+    FROM chain ORDER BY depth DESC
 """
 _DECISIONS: LiteralString = """
     SELECT tool_call_id, approved, reason FROM chat_approval WHERE run_id = %(run)s AND approved IS NOT NULL
@@ -90,8 +94,9 @@ _REPLAY: LiteralString = """
 async def claim(connection: Connection, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
     """Inside a transaction. None when the run is not queued (any more), or not its thread's turn.
 
-    Returns the run and its conversation: rows of `role` and `content`, oldest first, the question last; of a very
-    long one the latest part. Raises psycopg.errors.UniqueViolation when another run of the thread is claimed meanwhile.
+    Returns the run and its conversation: rows of `role`, `content` and `attachments`, oldest first, the question
+    last; of a very long one the latest part. Raises psycopg.errors.UniqueViolation when another run of the thread is
+    claimed meanwhile.
     """
     cursor = await connection.execute(_CLAIM, {"run": run_id, "now": now()})
     row = await cursor.fetchone()

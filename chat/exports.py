@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from chat import branches
-from chat.models import Approval, Message, Role, Run, RunEvent, Thread
+from chat.attachments import in_order
+from chat.models import Approval, Attachment, Message, Role, Run, RunEvent, Thread
 
 MAX_MESSAGES = 20_000
 MAX_SHOWN_RESULT = 2000
@@ -53,6 +54,13 @@ def _document(
         for event in tools.get(run.id, []) if run is not None else []:
             yield from _tool(event)
         yield message.content.rstrip() + "\n\n"
+        if files := in_order(message):
+            yield "".join(map(_file, files)) + "\n"
+
+
+def _file(file: Attachment) -> str:
+    name = _HEADLINE.sub(" ", file.name).replace("`", "")
+    return f"- attached: `{name}` ({file.media_type}, {file.bytes} bytes)\n"
 
 
 def _tool(event: RunEvent) -> Iterator[str]:
@@ -83,7 +91,8 @@ def everything(thread: Thread) -> dict[str, Any]:
 
     `truncated`: there is more of some of them, later than what is here.
     """
-    said = Message.objects.filter(thread=thread).select_related("parent", "feedback").defer("parent__content")
+    of_thread = branches.with_attachments(Message.objects.filter(thread=thread))
+    said = of_thread.select_related("parent", "feedback").defer("parent__content")
     messages = said.order_by("run_number", "id")
     runs = branches.without_content(Run.objects.filter(thread=thread)).order_by("run_number")
     approvals = Approval.objects.filter(run__thread=thread).order_by("run__run_number", "id")

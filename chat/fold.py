@@ -18,7 +18,7 @@ the web chat's reducer, which replays tests/traces/*.json. `ClientState.to_json(
         "agent": "data" | null,
         "status": "queued" | "running" | "awaiting_approval" | "completed" | "failed" | "cancelled",
         "attempt": 1,
-        "question": {"id", "content", "parent_id"?} | null,
+        "question": {"id", "content", "parent_id"?, "attachments"?} | null,
         "model": "…" | null,
         "text": "…",                          the chunks since the last restart
         "steps": [                            in the order in which they began

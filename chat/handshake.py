@@ -136,5 +136,7 @@ def connection_established(
             "max_open_runs": config.max_open_runs,
             "max_connections": config.max_connections,
             "window_bytes": config.ws_window_bytes,
+            "max_attachments": config.max_attachments,
+            "max_attachment_bytes": config.max_attachment_bytes,
         },
     )

@@ -15,9 +15,10 @@ WARNINGS_BEFORE_CLOSE = 50
 
 
 class MessageLimit:
-    """How many messages a user may send a minute, over all of the user's connections to this process."""
+    """How many messages a user may send a minute, or `what` else, over all connections to this process."""
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, what: str = "messages") -> None:
+        self._what = what
         self._limit = RateLimitItemPerMinute(per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -28,7 +29,7 @@ class MessageLimit:
         stats = self._limiter.get_window_stats(self._limit, "user_message", str(user_id))
         raise ChatError(
             ErrorCode.RATE_LIMITED,
-            f"At most {self._limit.amount} messages a minute",
+            f"At most {self._limit.amount} {self._what} a minute",
             retry_after=max(0.1, round(stats.reset_time - time.time(), 1)),
         )
 

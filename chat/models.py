@@ -161,6 +161,38 @@ class Message(models.Model):
         return f"{self.role}: {self.content[:60]}"
 
 
+class Attachment(models.Model):
+    """A file of a person: of a message, or waiting to be sent with one. It lies in the storage as `storage_name`.
+
+    `position` is its place in the message. A branch that keeps the files of the question that it edits has rows of its
+    own, which share the file; `sent_as` is the id under which the file was named then. What shares a file is of one
+    thread. `name` is what the person called it, and means nothing to any storage.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="attachments")
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, null=True, blank=True, related_name="attachments", db_index=False
+    )
+    position = models.PositiveSmallIntegerField(default=0)
+    sent_as = models.UUIDField(null=True, blank=True)
+    name = models.CharField(max_length=200)
+    media_type = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the content.")
+    storage_name = models.CharField(max_length=200, db_index=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["message", "position"], name="attachment_has_its_place"),
+        ]
+        indexes = [models.Index(fields=["created_at"], condition=Q(message=None), name="attachment_unsent")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class MessageFeedback(models.Model):
     """What a person thinks of an answer that they were given."""
 

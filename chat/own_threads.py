@@ -198,7 +198,7 @@ class OwnThreads:
 
     @transaction.atomic
     def delete_thread(self, user_id: Any, thread_id: uuid.UUID, *, if_match: str | None = None) -> None:
-        """Hide the thread, cancel its runs; the sweep removes it later, and until then it can be restored.
+        """Hide the thread, cancel its runs; until the sweep removes it with its files it can be restored.
 
         `if_match` and errors: see `change_thread`.
         """

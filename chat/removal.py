@@ -1,8 +1,8 @@
 """The end of an account: out of reach at once, in one transaction, and then removed in steps.
 
 What is left of it is in the database (`UserCounters.deleted_at`), so whichever sweep comes next goes on, whoever began.
-Each step is a transaction of its own, bounded whatever the person has, under a lock that other sweeps skip. Nothing
-stays: sums over all people's requests do not have theirs any more.
+Each step is a transaction of its own, bounded whatever the person has, under a lock that other sweeps skip. Files go
+with their rows (`chat.attachments`). Nothing stays: sums over all people's requests do not have theirs any more.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from chat import runs
 from chat.errors import ChatError
 from chat.models import (
     OPEN_STATUSES,
+    Attachment,
     CancelledBy,
     ClaimedName,
     Message,
@@ -157,6 +158,7 @@ def _told_of(user_id: Any) -> QuerySet[LogEntry]:
 # In this order: what a row refers to is there as long as the row. Further kinds of a person's rows go before the runs
 # when they refer to them.
 STEPS: tuple[Callable[[Any], int], ...] = (
+    _some(lambda user_id: Attachment.objects.filter(user_id=user_id)),
     _some(lambda user_id: ModelRequest.objects.filter(user_id=user_id)),
     _remove_runs,
     _some(lambda user_id: Message.objects.filter(user_id=user_id)),

@@ -5,6 +5,7 @@ What asks the database waits while it is away, as the run does; each tool's own 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,9 +14,11 @@ from django.contrib.auth import get_user_model
 
 from agents.account import ModelRequestRecord, UsageQuery, UsageRow
 from agents.errors import ToolError
-from agents.request import FoundMessage, Note
-from chat import account, models, notes
+from agents.request import AttachmentUnreadable, FoundMessage, Note
+from chat import account, attachments, models, notes
 from chat.claiming import HeldRun
+from chat.errors import ChatError
+from chat.pool import on_any_thread
 from chat.threads import ThreadService
 
 T = TypeVar("T")
@@ -31,6 +34,18 @@ class RunServicesOfUser:
 
     async def begin_unrepeatable(self, tool: str) -> None:
         await self._thread_service.event_log.begin_unrepeatable(self._run, tool)
+
+    async def read_attachment(self, attachment_id: str, limit: int) -> bytes:
+        """On a thread of its own: a storage may be slow."""
+        identity, user_id = uuid.UUID(attachment_id), self._run.user_id
+
+        async def reading() -> bytes:
+            return await on_any_thread(lambda: attachments.read(user_id, identity, limit))
+
+        try:
+            return await self._thread_service.event_log.pool.until_reached(reading)
+        except ChatError:
+            raise AttachmentUnreadable from None
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
         found = await self._ask(lambda: self._thread_service.search_messages(self._run.user_id, query, limit=limit))

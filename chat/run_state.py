@@ -90,7 +90,7 @@ def fold_event(run: RunState, event: Mapping[str, Any]) -> None:
             _fold_step(run["steps"], event)
 
 
-_QUESTION = ("id", "content", "parent_id")
+_QUESTION = ("id", "content", "parent_id", "attachments")
 _ERROR = ("error_code", "error_message", "retryable", "correlation_id")
 _OUTCOME = ("result", "truncated", "error", "duration_ms")
 _ASKED = ("tool", "arguments", "truncated", "expires_in")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -68,6 +69,7 @@ def _store_event(run: Run, event: Event, publisher: Publisher) -> None:
 def begin(
     message: Message,
     *,
+    files: Sequence[dict[str, Any]] = (),
     run_number: int,
     agent: str,
     at: datetime.datetime,
@@ -93,6 +95,7 @@ def begin(
         "role": Role.USER.value,
         "content": message.content,
         **({"parent_id": str(parent.message_id)} if parent else {}),
+        **({"attachments": list(files)} if files else {}),
     }
     _store_event(run, Event("message_created", agent, {"message": data}, at), publisher)
     return run

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import jobs, own_threads, passwords, removal, runs, sessions, titles
+from chat import attachments, jobs, own_threads, passwords, removal, runs, sessions, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.run_event import now
@@ -31,6 +31,7 @@ TIDY_SECONDS = 1.0
 PURGE_BATCH = 5
 JOBS_BATCH = 500
 TOKENS_BATCH = 500
+UNSENT_BATCH = 100
 PRUNE_RUNS_BATCH = 200
 PRUNE_EVENTS_BATCH = 2000
 
@@ -125,6 +126,11 @@ def tidy_up() -> None:
     _repeat(lambda: own_threads.purge_deleted(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH), until)
     _repeat(removal.remove_deleted, until)
     _repeat(lambda: sessions.forget_expired(limit=TOKENS_BATCH), until)
+    _repeat(lambda: attachments.remove_old_unsent(older_than=attachments.UNSENT_FOR, limit=UNSENT_BATCH), until)
+    # One folder of the storage each time, so that all of them are looked at in turn.
+    shard = int(time.time() / settings.NETRA.sweep_seconds) % attachments.SHARDS
+    if strays := attachments.remove_strays(shard, older_than=attachments.STRAY_AFTER):
+        logger.warning("stray_files_removed", files=strays)
     _repeat(lambda: jobs.remove_ended(older_than=KEEP_ENDED_JOBS, limit=JOBS_BATCH), until)
     if retention := settings.NETRA.event_retention:
         pruned = _repeat(lambda: prune_events(older_than=datetime.timedelta(days=retention)), until)

@@ -18,7 +18,7 @@ from procrastinate.jobs import Job
 from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, AgentPaused, AgentStarted, event_data
-from agents.request import Resumption, RunRequest, RunUser, Turn
+from agents.request import AttachedFile, Resumption, RunRequest, RunUser, Turn
 from chat import jobs, passwords, titles
 from chat.claiming import HeldRun
 from chat.errors import ErrorCode
@@ -152,7 +152,8 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
         agent=run.agent,
         message_id=str(run.message_id),
         prompt=question["content"],
-        history=tuple(Turn(role=row["role"], content=row["content"]) for row in earlier),
+        history=tuple(Turn(role=row["role"], content=row["content"], attachments=_files(row)) for row in earlier),
+        attachments=_files(question),
         user=RunUser(id=str(run.user_id), username=run.username),
         services=RunServicesOfUser(chat.thread_service, chat.account, run),
         resumption=Resumption(state=run.paused.state, decisions=run.paused.decisions) if run.paused else None,
@@ -177,6 +178,10 @@ async def _follow_agent(writer: RunWriter, run: HeldRun, conversation: list[Dict
             if isinstance(event, AgentStarted) and run.paused is not None:
                 await writer.replay(run.paused.replay)
     return _failed("The agent ended without an answer.")
+
+
+def _files(message: DictRow) -> tuple[AttachedFile, ...]:
+    return tuple(AttachedFile(**file) for file in message["attachments"] or ())
 
 
 def _failed(message: str) -> Ending:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from chat import runs
-from chat.branches import end_of
+from chat.attachments import DEFAULT_LIMITS, AttachmentLimits, attachment_json, give_to, in_order, same_files
+from chat.branches import end_of, with_attachments
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
+from chat.file_kinds import IMAGE_TYPES
 from chat.models import (
     OPEN_STATUSES,
     CancelledBy,
@@ -44,12 +46,25 @@ class _Asked:
 
 
 class ThreadService(OwnThreads, OwnRuns):
-    """Threads, messages and runs of each user. Holds no state of any user. The first of `agents` is the default."""
+    """Threads, messages and runs of each user. Holds no state of any user. The first of `agents` is the default.
 
-    def __init__(self, *, event_log: EventLog, agents: Sequence[str], max_open_runs: int) -> None:
+    `blind_agents` are those whose models are known to read no images, and do not say so themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_log: EventLog,
+        agents: Sequence[str],
+        max_open_runs: int,
+        blind_agents: Collection[str] = (),
+        attachment_limits: AttachmentLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.event_log = event_log
         self.agents = tuple(agents)
         self.max_open_runs = max_open_runs
+        self.attachment_limits = attachment_limits
+        self._blind_agents = frozenset(blind_agents)
 
     # Reading
 
@@ -59,7 +74,7 @@ class ThreadService(OwnThreads, OwnRuns):
 
     def get_message(self, user_id: Any, message_id: uuid.UUID) -> Message:
         """Unknown, deleted and other people's messages are alike MESSAGE_NOT_FOUND."""
-        visible = Message.objects.filter(user_id=user_id, thread__deleted_at=None)
+        visible = with_attachments(Message.objects.filter(user_id=user_id, thread__deleted_at=None))
         message = visible.select_related("thread", "parent", "feedback").filter(message_id=message_id).first()
         if message is None:
             raise _message_not_found()
@@ -79,7 +94,8 @@ class ThreadService(OwnThreads, OwnRuns):
 
         A resend (same `message_id`) returns the first answer. Without a `thread_id` in the command a thread is begun;
         with `new_thread_id` under that name, unless the user has it already. Raises ChatError with AGENT_NOT_FOUND,
-        THREAD_NOT_FOUND, MESSAGE_NOT_FOUND, RUN_ACTIVE, TOO_MANY_RUNS or MESSAGE_ID_CONFLICT.
+        THREAD_NOT_FOUND, MESSAGE_NOT_FOUND, RUN_ACTIVE, TOO_MANY_RUNS or MESSAGE_ID_CONFLICT; for its attachments with
+        TOO_MANY_ATTACHMENTS, ATTACHMENT_NOT_FOUND, ATTACHMENT_SENT or IMAGES_NOT_SUPPORTED.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -93,8 +109,9 @@ class ThreadService(OwnThreads, OwnRuns):
             elif command.when_busy != "enqueue":
                 self._clear_way(thread, command)
             open_in = self._threads_with_open_runs(user_id)
-            parent = None if is_new else self._parent_for(thread, command)
+            edited, parent = (None, None) if is_new else self._place_of(thread, command)
             message = self._add_message(thread, command, parent, run_number=counters.last_run_number + 1)
+            give_to(message, command.attachments, edited=edited, limits=self.attachment_limits)
             run = self._begin(counters, _Asked(message, agent, is_new_thread=is_new), open_in)
         return _acceptance(message, run)
 
@@ -102,11 +119,16 @@ class ThreadService(OwnThreads, OwnRuns):
         """The earlier answer to a resend, which costs no rate limit. Raises ChatError with MESSAGE_ID_CONFLICT."""
         if command.message_id is None:
             return None
-        message = Message.objects.filter(user_id=user_id, message_id=command.message_id).first()
+        own = Message.objects.filter(user_id=user_id, message_id=command.message_id)
+        message = own.select_related("thread").first()
         if message is None:
             return None
         run = message.runs.order_by("run_number").first() if message.role == Role.USER else None
-        if run is None or message.content != command.content:
+        # A deleted thread keeps for a while what was said in it, and no files.
+        alike = message.content == command.content and (
+            message.thread.deleted_at is not None or same_files(message, command.attachments)
+        )
+        if run is None or not alike:
             raise ChatError(
                 ErrorCode.MESSAGE_ID_CONFLICT, "This message_id was used before, with other content", ref=command.ref
             )
@@ -115,8 +137,8 @@ class ThreadService(OwnThreads, OwnRuns):
     def regenerate(self, user_id: Any, command: Regenerate) -> MessageAccepted:
         """Answer a question again, beside the answers that it has. By default the agent of the last one is asked.
 
-        Raises ChatError with MESSAGE_NOT_FOUND, AGENT_NOT_FOUND or TOO_MANY_RUNS, and with RUN_ACTIVE while the
-        question has an open run: so a resend does nothing twice.
+        Raises ChatError with MESSAGE_NOT_FOUND, AGENT_NOT_FOUND, IMAGES_NOT_SUPPORTED or TOO_MANY_RUNS, and with
+        RUN_ACTIVE while the question has an open run: so a resend does nothing twice.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -131,8 +153,9 @@ class ThreadService(OwnThreads, OwnRuns):
     def retry_run(self, user_id: Any, run_id: uuid.UUID) -> MessageAccepted:
         """Ask again what a failed or cancelled run was asked.
 
-        Raises ChatError with RUN_NOT_FOUND or TOO_MANY_RUNS, with RUN_COMPLETED when it, or a retry of it, has its
-        answer, and with RUN_ACTIVE while it, or a retry of it, is open: so a resend does nothing twice.
+        Raises ChatError with RUN_NOT_FOUND, IMAGES_NOT_SUPPORTED or TOO_MANY_RUNS, with RUN_COMPLETED when it, or a
+        retry of it, has its answer, and with RUN_ACTIVE while it, or a retry of it, is open: so a resend does nothing
+        twice.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -157,10 +180,13 @@ class ThreadService(OwnThreads, OwnRuns):
 
     def _begin(self, counters: UserCounters, asked: _Asked, open_in: Sequence[uuid.UUID]) -> Run:
         """The run for a question, and the notice of its thread, which is locked."""
-        thread = asked.message.thread
+        thread, files = asked.message.thread, in_order(asked.message)
+        if asked.agent in self._blind_agents and any(file.media_type in IMAGE_TYPES for file in files):
+            raise ChatError(ErrorCode.IMAGES_NOT_SUPPORTED, f"The model of the agent {asked.agent} cannot read images")
         counters.last_run_number += 1
         run = runs.begin(
             asked.message,
+            files=[attachment_json(file) for file in files],
             run_number=counters.last_run_number,
             agent=asked.agent,
             at=thread.updated_at,
@@ -224,14 +250,14 @@ class ThreadService(OwnThreads, OwnRuns):
             )
         return open_in
 
-    def _parent_for(self, thread: Thread, command: UserMessage) -> Message | None:
-        """What the message follows: what the one that it edits followed, the named one, or the end."""
+    def _place_of(self, thread: Thread, command: UserMessage) -> tuple[Message | None, Message | None]:
+        """What the message edits, if anything, and what it follows: what that one followed, the named one, the end."""
         if (named := command.edits or command.parent_id) is None:
-            return end_of(thread)
+            return None, end_of(thread)
         message = self.messages_of(thread).filter(message_id=named).select_related("parent").first()
         if message is None or (command.edits and message.role != Role.USER):
             raise _message_not_found()
-        return message.parent if command.edits else message
+        return (message, message.parent) if command.edits else (None, message)
 
     def _add_message(self, thread: Thread, command: UserMessage, parent: Message | None, *, run_number: int) -> Message:
         return Message.objects.create(

@@ -36,6 +36,7 @@ from chat.auth import JWTAuthMiddleware
 from chat.consumers import ChatConsumer
 from chat.streams.routes import answer, handler_of
 from chat.sweep import sweep
+from netra.body_limit import BodyLimit
 from netra.telemetry import new_correlation_id
 from netra.worker import Engine
 
@@ -72,6 +73,7 @@ class Application:
     """Routes by protocol, and owns the embedded worker: one task, started once, held, and stopped in order."""
 
     def __init__(self, chat: ChatConfig, configuration: config.Config) -> None:
+        self._http = BodyLimit(_http, max_file_bytes=configuration.max_attachment_bytes)
         self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat))
         self._chat = chat
         self._config = configuration
@@ -98,7 +100,7 @@ class Application:
         """Streams are ours: through Django's handler each would hold a thread as long as it is open."""
         handler = handler_of(scope)
         if handler is None:
-            await _http(scope, receive, send)
+            await self._http(scope, receive, send)
         else:
             await answer(handler, self._chat, scope, receive, send, correlation_id=new_correlation_id())
 

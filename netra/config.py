@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import secrets
 import sys
@@ -170,6 +171,21 @@ class Config(BaseSettings):
         default=2.0, gt=0, description="How often the log is asked for what no wake-up announced."
     )
     max_message_bytes: int = Field(default=65_536, ge=1024, description="The largest frame that is accepted.")
+    max_attachment_bytes: int = Field(
+        default=10_485_760, ge=1, le=1_073_741_824, description="The largest file that a person can attach."
+    )
+    max_attachments: int = Field(default=10, ge=1, le=50, description="Files that one message may have.")
+    max_person_attachment_bytes: int = Field(
+        default=1_073_741_824,
+        ge=1,
+        description="What the files of one person may take together; each counts at least 4,096 bytes.",
+    )
+    attachment_storage: SecretStr | None = Field(
+        default=None,
+        description="Where attached files are kept: the path of a Django storage class, or JSON such as "
+        '`{"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {…}}` ([more](attachments.md)). By default the '
+        "folder `attachments` of the data folder.",
+    )
     max_connections: int = Field(default=20, ge=1, description="Open sockets of one user, in each process.")
     max_open_runs: int = Field(default=10, ge=1, description="Runs of one user that are queued or under way.")
     user_messages_per_minute: int = Field(default=60, ge=1, description="Messages of one user a minute.")
@@ -260,11 +276,16 @@ class Config(BaseSettings):
         ge=1000,
         description="What one request to a model may hold at most. By default what is known of the model.",
     )
+    text_only_models: CommaSeparated = Field(
+        default=(),
+        description="Models that cannot read images, by the names that `NETRA_MODEL` and the like have for them, "
+        "separated by commas. Others are sent images unless they are known to take none.",
+    )
     offline_tokens_per_second: float = Field(
         default=40.0, ge=0, description="How fast the offline model speaks; 0 is without pause."
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", "apps", "agents", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "apps", "agents", "text_only_models", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
@@ -330,6 +351,13 @@ class Config(BaseSettings):
             raise ValueError("must be the address of the page, as https://chat.example.org")
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("attachment_storage")
+    @classmethod
+    def _usable_attachment_storage(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _storage_settings(value.get_secret_value())
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _redis_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -378,9 +406,39 @@ class Config(BaseSettings):
         return self
 
     @property
+    def attachment_storage_settings(self) -> dict[str, Any]:
+        """What Django's STORAGES has for attached files."""
+        if self.attachment_storage is not None:
+            return _storage_settings(self.attachment_storage.get_secret_value())
+        # Nobody else of this machine reads what people send.
+        options = {
+            "location": str(self.data_dir / "attachments"),
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        }
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+    @property
     def effective_secret_key(self) -> str:
         """The secret key; in development one is made once and kept in the data folder."""
         return self.secret_key.get_secret_value() or _development_secret(self.data_dir)
+
+
+def _storage_settings(text: str) -> dict[str, Any]:
+    """`{"BACKEND", "OPTIONS"}` of a storage that is named or described. Raises ValueError, which shows no value."""
+    if not text.lstrip().startswith("{"):
+        given: Any = {"BACKEND": text.strip()}
+    else:
+        try:
+            given = json.loads(text)
+        except ValueError:
+            raise ValueError("is no valid JSON") from None
+    backend, options = given.get("BACKEND"), given.get("OPTIONS", {})
+    if not isinstance(backend, str) or not all(part.isidentifier() for part in backend.split(".")):
+        raise ValueError("must name a storage class as package.module.Class, or have it as BACKEND")
+    if "." not in backend or not isinstance(options, dict) or given.keys() - {"BACKEND", "OPTIONS"}:
+        raise ValueError("must be a storage class, or an object of BACKEND and OPTIONS")
+    return {"BACKEND": backend, "OPTIONS": options}
 
 
 def _development_secret(data_dir: Path) -> str:

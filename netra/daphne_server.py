@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import functools
+import io
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -21,6 +23,8 @@ from netra.serving import (
     Ending,
     poll,
 )
+
+BODY_PIECE_BYTES = 65_536
 
 logger = structlog.get_logger(__name__)
 
@@ -41,6 +45,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
             verbosity=0,
         )
         self.opened = False
+        self.application: Any
         self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
         self._ports: list[Any] = []
         self._on_open: Callable[[], None] = lambda: None
@@ -77,6 +82,22 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         for port in self._ports:
             port.stopListening()
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """A body is read from its file as the application asks for it: daphne would put all of it into a queue."""
+        if scope["type"] != "http":
+            return super().create_application(protocol, scope)
+        body, protocol.content = _Body(protocol.content), io.BytesIO()
+        application: Any = self.application
+
+        def with_body(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+            return application(scope, functools.partial(body.receive, receive), send)
+
+        self.application = with_body
+        try:
+            return super().create_application(protocol, scope)
+        finally:
+            self.application = application
+
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """A part of a body is sent when the network has taken it: daphne's own would keep what a slow reader leaves."""
         streams = message["type"] == "http.response.body" and message.get("more_body", False)
@@ -105,10 +126,32 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
 
 
 class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
-    """Bodies are the application's to read. Twisted would parse forms, too, and drop the connection over a bad one."""
+    """Bodies are the application's to read. Twisted would parse forms, too, in memory of many times their size, and
+    drop the connection over a bad one.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
+
+
+class _Body:
+    """The body of a request, which daphne has received whole: in memory when it is small, else in a file."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._read = False
+
+    async def receive(self, otherwise: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """The next piece of it, then what daphne tells besides: that the client has gone."""
+        if not self._read:
+            piece = self._content.read(BODY_PIECE_BYTES)
+            self._read = len(piece) < BODY_PIECE_BYTES
+            if self._read:
+                self._content.close()
+            return {"type": "http.request", "body": piece, "more_body": not self._read}
+        while (message := await otherwise())["type"] == "http.request":
+            pass  # the empty body in the place of the one that was read
+        return message
 
 
 class _Flow:

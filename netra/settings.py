@@ -172,6 +172,11 @@ EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = EMAIL.backend, EMAIL.host, EMAIL.port
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = EMAIL.user, EMAIL.password
 EMAIL_USE_SSL, EMAIL_USE_TLS, EMAIL_TIMEOUT = EMAIL.tls, EMAIL.starttls, 10
 DEFAULT_FROM_EMAIL = NETRA.email_from or "netra@localhost"
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "attachments": NETRA.attachment_storage_settings,
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -45,7 +45,7 @@ class Run:
         self.log.append(frame)
         return frame
 
-    def created(self, content: str, **more: str) -> Frame:
+    def created(self, content: str, **more: Any) -> Frame:
         message = {"id": name_id(f"question-{self.number}"), "role": "user", "content": content, **more}
         return self.event("message_created", message=message)
 
@@ -164,6 +164,8 @@ class Recording:
                     "max_open_runs": 10,
                     "max_connections": 20,
                     "window_bytes": 1048576,
+                    "max_attachments": 10,
+                    "max_attachment_bytes": 10485760,
                 },
             }
         )

@@ -23,7 +23,8 @@ from schemathesis.engine.recorder import CheckFailureInfo, Request, ScenarioReco
 
 from chat.api.openapi import HEADERS
 from tests.answers import assert_answer_conforms
-from tests.clients import Account, Frame
+from tests.chat.files import FORM, form
+from tests.clients import Account, Frame, request
 from tests.conformance import assert_conforms
 from tests.live import LiveServer
 
@@ -49,6 +50,7 @@ RULES = (
     "username: Enter a valid username",
     "must be an e-mail address",
     "The link is not valid any more",
+    "A message may have at most",
 )
 
 
@@ -163,6 +165,7 @@ async def person_on(server: LiveServer, *, conversations: int) -> Person:
             "path.tool_call_id": sorted({begun["tool_call_id"] for begun in waiting}),
             "path.name": agents,
             "path.note_id": notes,
+            "path.attachment_id": [_uploaded(server, account, number) for number in range(4 * conversations)],
             "body.type": agents,
             "body.username": [account.username],
             "body.password": [account.password],
@@ -179,6 +182,14 @@ def _notes(server: LiveServer, account: Account, number: int) -> list[int]:
     with server.database() as database:
         rows = [database.execute(query, (account.id, f"note {at}")).fetchone() for at in range(number)]
     return [row[0] for row in rows if row is not None]
+
+
+def _uploaded(server: LiveServer, account: Account, number: int) -> str:
+    """A file that waits for its message."""
+    content, kind = form(f"file {number}".encode()), {"Content-Type": FORM}
+    answer = request(server.url, "POST", "/api/attachments", token=account.token(), body=content, headers=kind)
+    assert answer.status == 201
+    return str(answer.body["id"])
 
 
 def _judged(server: LiveServer, account: Account, thread_id: str) -> str:
@@ -263,6 +274,8 @@ def _configuration(server: LiveServer, person: Person, asking: Asking) -> Schema
                     "include-operation-id": ["change_thread", "delete_thread"],
                     "checks": _accepting("412", *asking.accepted),
                 },
+                # Few bytes are an image or text.
+                {"include-operation-id": "upload_attachment", "checks": _accepting("415", *asking.accepted)},
                 # They are streams. The one does not end: its first event is enough.
                 {
                     "include-operation-id": "follow_events",

@@ -43,6 +43,22 @@ def greeting(r: Recording) -> None:
     r.sends(r.client.ack())
 
 
+def attachments(r: Recording) -> None:
+    run = Run(8)
+    files = [
+        {
+            "id": name_id(name),
+            "name": name,
+            "media_type": kind,
+            "bytes": 4096,
+            "href": f"/api/attachments/{name_id(name)}",
+        }
+        for name, kind in (("Kopie von <b>.log", "text/plain"), ("été.png", "image/png"))
+    ]
+    r.connect(7)
+    r.get(run.created("What is this?", attachments=files), run.started(), run.chunk("Two files."), run.completed())
+
+
 def tools_in_parallel(r: Recording) -> None:
     run = Run(5, agent="data")
     r.connect(4)
@@ -372,6 +388,7 @@ def opened_in_mid_answer(r: Recording) -> None:
 
 RECORDINGS: list[Callable[[Recording], None]] = [
     greeting,
+    attachments,
     tools_in_parallel,
     thinking,
     delegation,

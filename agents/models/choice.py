@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,11 +39,15 @@ Builder = Callable[[], Model]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenModel:
-    """An agent's model. `name` is what people see; `context_tokens` is what one request may hold at most."""
+    """An agent's model. `name` is what people see; `context_tokens` is what one request may hold at most.
+
+    `takes_images` is False only where that is known: of most models nobody has looked.
+    """
 
     name: str
     model: Model
     context_tokens: int
+    takes_images: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +57,15 @@ class _Built:
     name: str
     model: RepeatingModel
     context_tokens: int
+    takes_images: bool
 
 
 class Models:
     """The models of the agents, as configuration names them.
 
     `by_agent` has names of models by the names of agents in capitals. `builders` make the models that run inside
-    Netra, by the names that stand for them; the offline model is always one of them.
+    Netra, by the names that stand for them; the offline model is always one of them. `text_only` are names of models
+    that read no images.
     """
 
     def __init__(
@@ -71,7 +77,9 @@ class Models:
         limits: ModelLimits | None = None,
         tokens_per_second: float = 0.0,
         builders: Mapping[str, Builder] | None = None,
+        text_only: Collection[str] = (),
     ) -> None:
+        self.text_only = frozenset(text_only)
         self.default = default
         self.by_agent = dict(by_agent or {})
         self.fallback = fallback
@@ -96,7 +104,9 @@ class Models:
             model = ModelWithFallback(chosen.model, fallback.model)
             # Whichever of the two is asked, what it is asked with fits.
             context_tokens = min(context_tokens, fallback.context_tokens)
-        return ChosenModel(name=chosen.name, model=model, context_tokens=context_tokens)
+        return ChosenModel(
+            name=chosen.name, model=model, context_tokens=context_tokens, takes_images=chosen.takes_images
+        )
 
     def check_agents(self, names: Iterable[str]) -> None:
         """Every NETRA_MODEL_<AGENT> is about one of these agents. Raises ModelUnusable."""
@@ -115,6 +125,7 @@ class Models:
                 name=name,
                 model=RepeatingModel(metered, limits=self.limits),
                 context_tokens=self.limits.context_tokens or _context_tokens(name, model),
+                takes_images=name not in self.text_only and bool(model.profile.get("supports_image_input", True)),
             )
         return self._built[name]
 

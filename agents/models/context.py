@@ -13,6 +13,7 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     SystemPromptPart,
+    TextContent,
     TextPart,
     ThinkingPart,
     ToolCallPart,
@@ -33,7 +34,10 @@ _TOKENS_PER_ATTACHMENT = 1500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reduction:
-    """What was done to make the messages fit. `dropped_messages` were left out, `kept_messages` were not."""
+    """What was done to make the messages fit. `dropped_messages` were left out, `kept_messages` were not.
+
+    `shortened_results` counts attached files that were shortened, too.
+    """
 
     kept_messages: int
     dropped_messages: int
@@ -67,7 +71,7 @@ def _estimate_part(part: Any) -> int:
         case UserPromptPart(content=str(text)) | TextPart(content=text) | SystemPromptPart(content=text):
             return estimate_text(text)
         case UserPromptPart(content=items):
-            return sum([estimate_text(item) if isinstance(item, str) else _TOKENS_PER_ATTACHMENT for item in items])
+            return sum(map(_estimate_item, items))
         case ToolCallPart():
             return estimate_text(part.tool_name) + estimate_text(part.args_as_json_str()) + _TOKENS_PER_MESSAGE
         case ToolReturnPart():
@@ -77,6 +81,14 @@ def _estimate_part(part: Any) -> int:
         case _:
             content = getattr(part, "content", "")
             return estimate_text(content) if isinstance(content, str) else _TOKENS_PER_ATTACHMENT
+
+
+def _estimate_item(item: Any) -> int:
+    match item:
+        case str(text) | TextContent(content=text):
+            return estimate_text(text)
+        case _:
+            return _TOKENS_PER_ATTACHMENT
 
 
 def _result_text(part: ToolReturnPart) -> str:

@@ -136,14 +136,19 @@ def _timeout(error: BaseException) -> Category | None:
             return None
 
 
-def model_error(error: failure.AgentRunError, model_name: str) -> ModelError | None:
-    """The failure in words for the person; None when it is neither the model's nor its provider's."""
+def model_error(error: failure.AgentRunError, model_name: str, *, images: bool = False) -> ModelError | None:
+    """The failure in words for the person; None when it is neither the model's nor its provider's.
+
+    `images`: the model was sent some, which few providers refuse in words of their own.
+    """
     if isinstance(error, AllModelsFailed):
         told = [_told(each, model_name) for each in error.errors]
         return ModelError(f"{told[0][0]} The fallback model failed, too.", retryable=any(retry for _, retry in told))
     if not isinstance(error, tuple(kind for kind, _ in _CATEGORIES)):
         return None
     sentence, retryable = _told(error, model_name)
+    if images and category(error) in ("rejected", "not_found"):
+        sentence += f" Images were sent to it: perhaps the model {model_name} reads none."
     return ModelError(sentence, retryable=retryable)
 
 

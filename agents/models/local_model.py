@@ -78,7 +78,11 @@ class LocalModel(OpenAIChatModel):
             max_retries=0,
         )
         # A server that dies in the middle must not pass for one that has ended its answer.
-        profile = OpenAIModelProfile(context_window=CONTEXT_TOKENS, openai_chat_streaming_requires_finish_reason=True)
+        profile = OpenAIModelProfile(
+            context_window=CONTEXT_TOKENS,
+            openai_chat_streaming_requires_finish_reason=True,
+            supports_image_input=False,
+        )
         super().__init__(NAME, provider=OpenAICompatibleProvider(NAME, openai_client=client, profile=profile))
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:

@@ -27,6 +27,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -34,6 +35,7 @@ from agents.offline.answer import Outcome, write_answer
 from agents.offline.call import Call
 from agents.offline.command import read_command, respond_to_command
 from agents.offline.delegation import FINDINGS, with_findings
+from agents.offline.files import files_answer
 from agents.offline.plan import make_plan
 
 MODEL_NAME = "offline"
@@ -51,7 +53,7 @@ class OfflineModel(Model[None]):
     """Answers at `tokens_per_second`; 0 is as fast as it can."""
 
     def __init__(self, *, tokens_per_second: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(profile=ModelProfile(supports_image_input=False))
         self.tokens_per_second = tokens_per_second
 
     @property
@@ -153,7 +155,10 @@ def respond(messages: list[ModelMessage], parameters: ModelRequestParameters) ->
     if afterwards and not asked & afterwards.keys():
         findings = _findings(plan.calls, given)
         return [_part(with_findings(call, findings), identity) for identity, call in afterwards.items()]
-    return [TextPart(write_answer(plan, given, tools))]
+    files = files_answer(messages)
+    if files and not given and not plan.greeting and not plan.help:
+        return [TextPart(files)]
+    return [TextPart("\n\n".join(filter(None, [write_answer(plan, given, tools), files])))]
 
 
 def _findings(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> str | None:
@@ -201,6 +206,7 @@ def _error(content: Any) -> str:
 def _text(part: UserPromptPart) -> str:
     if isinstance(part.content, str):
         return part.content
+    # What a file says is no question.
     return " ".join(item for item in part.content if isinstance(item, str))
 
 
@@ -216,3 +222,5 @@ def _texts(message: ModelMessage) -> Iterator[str]:
         content = getattr(part, "content", None)
         if isinstance(content, str):
             yield content
+        elif isinstance(part, UserPromptPart):
+            yield from (item if isinstance(item, str) else getattr(item, "content", "") for item in part.content)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from agents.attached import AttachedFiles
 from agents.models.context import Reduction
 from agents.request import RunRequest, RunServices, RunUser
 
@@ -19,7 +20,8 @@ class ToolContext:
     """What the tools of one agent's run have: its user, its services, the clock.
 
     `request` is what the agent was asked. `durations` is filled per call, in milliseconds; `needs_approval` has the
-    names of the tools that begin only when a person allows it, `reductions` what was cut from its model's context.
+    names of the tools that begin only when a person allows it, `reductions` what was cut from its model's context,
+    `files` what was read of attached files.
     """
 
     user: RunUser
@@ -30,3 +32,4 @@ class ToolContext:
     durations: dict[str, int] = field(default_factory=dict)
     needs_approval: set[str] = field(default_factory=set)
     reductions: list[Reduction] = field(default_factory=list)
+    files: AttachedFiles = field(default_factory=AttachedFiles)

@@ -15,11 +15,12 @@ from pydantic import (
     StrictBool,
     StrictStr,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
-from chat.protocol.commands import AgentName, Reason, Text, WhenBusy, storable
+from chat.protocol.commands import AgentName, Attachments, Reason, Text, WhenBusy, storable
 
 # White space around it is not counted, and not kept.
 Title = Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)]
@@ -145,6 +146,8 @@ class Asked(Body):
     """An earlier message of the person's beside which this one stands, in a branch of its own."""
     parent_id: UUID | None = None
     """The message that this one follows, instead of the newest. At most one of `edits` and `parent_id`."""
+    attachments: Attachments = Field(default_factory=list)
+    """Files of `POST /api/attachments` that no message has, or that the edited message has."""
 
 
 class MessageBody(Asked):
@@ -184,6 +187,12 @@ class AgUiBody(Body):
     """AG-UI's messages, the newest last."""
     resume: list[dict[str, Any]] | None = None
     """Answers to the interrupts of the run that waits: `{interruptId, status, payload?: {approved, reason?}}`."""
+
+
+class UploadBody(Body):
+    """One file. Of its name the last part is kept, to be shown."""
+
+    file: Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary", "minLength": 1})]
 
 
 class RegenerateBody(Body):

@@ -6,6 +6,7 @@ from typing import Any
 
 from chat.asyncapi.codes import ERRORS
 from chat.errors import ErrorCode
+from chat.file_kinds import SUPPORTED
 
 MEANINGS: dict[ErrorCode, str] = {
     **ERRORS,
@@ -26,10 +27,13 @@ MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.INVALID_JSON: "The body is no JSON.",
     ErrorCode.INVALID_MESSAGE: "Something in the request is missing or wrong: `error_message`, `details.problems`.",
     ErrorCode.MESSAGE_TOO_LARGE: "The body, or the message in it, has too many bytes.",
+    ErrorCode.ATTACHMENT_TOO_LARGE: "The file has more than `details.max_attachment_bytes` bytes.",
+    ErrorCode.ATTACHMENT_TYPE_NOT_SUPPORTED: "The content of the file is none of `details.supported`.",
+    ErrorCode.ATTACHMENT_SPACE_FULL: "The person's files would take more than `details.max_bytes` bytes together.",
     ErrorCode.NOT_FOUND: "There is nothing at this path.",
     ErrorCode.METHOD_NOT_ALLOWED: "The path has other methods: those of the header `Allow`.",
     ErrorCode.NOT_ACCEPTABLE: "The answer has none of the forms that the header `Accept` names.",
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`.",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "The body is not of the type that is read here.",
     ErrorCode.PRECONDITION_FAILED: "It has changed since: read it again.",
     ErrorCode.EVENTS_PRUNED: "These events are not kept any more: read the messages instead.",
     ErrorCode.RUN_COMPLETED: "The run has its answer: regenerate it to have another.",
@@ -46,6 +50,10 @@ DETAILS: dict[ErrorCode, dict[str, Any]] = {
     ErrorCode.APPROVAL_NOT_FOUND: {"approved": True, "by": "user"},
     ErrorCode.RUN_ACTIVE: {"run_ids": ["0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"]},
     ErrorCode.MESSAGE_TOO_LARGE: {"max_message_bytes": 65_536},
+    ErrorCode.TOO_MANY_ATTACHMENTS: {"max_attachments": 10},
+    ErrorCode.ATTACHMENT_TOO_LARGE: {"max_attachment_bytes": 10_485_760},
+    ErrorCode.ATTACHMENT_TYPE_NOT_SUPPORTED: {"supported": list(SUPPORTED)},
+    ErrorCode.ATTACHMENT_SPACE_FULL: {"max_bytes": 1_073_741_824, "used_bytes": 1_073_741_000},
 }
 
 

@@ -23,6 +23,7 @@ from chat.errors import ErrorCode
 View = TypeVar("View", bound=Callable[..., Any])
 EVENT_STREAM = "text/event-stream"
 ARCHIVE = "application/zip"
+FORM = "multipart/form-data"
 ERROR_CODES = "x-error-codes"
 BEGINS = """It is answered at once; the run goes on by itself, whoever is connected.
 
@@ -39,12 +40,16 @@ OF_BEGINNING = (
     ErrorCode.RUN_ACTIVE,
     ErrorCode.RATE_LIMITED,
     ErrorCode.TOO_MANY_RUNS,
+    ErrorCode.IMAGES_NOT_SUPPORTED,
 )
 OF_ASKING = (
     *OF_BEGINNING,
     ErrorCode.THREAD_NOT_FOUND,
     ErrorCode.MESSAGE_NOT_FOUND,
     ErrorCode.MESSAGE_ID_CONFLICT,
+    ErrorCode.TOO_MANY_ATTACHMENTS,
+    ErrorCode.ATTACHMENT_NOT_FOUND,
+    ErrorCode.ATTACHMENT_SENT,
 )
 
 
@@ -57,6 +62,7 @@ def documented(
     given: str = "",
     code: int = status.HTTP_200_OK,
     body: type[Body] | None = None,
+    form: bool = False,
     errors: Iterable[ErrorCode] = (),
     parameters: Iterable[Any] = (),
     public: bool = False,
@@ -68,12 +74,15 @@ def documented(
 ) -> Callable[[View], View]:
     """The operation's part of the OpenAPI document.
 
-    `answer` is a shape, a media type, or None for an empty answer, and `given` says what it is, where the shape does
-    not; `empty` has other answers without a body.
+    `answer` is a shape, a media type or several of files, or None for an empty answer, and `given` says what it is,
+    where the shape does not; `empty` has other answers without a body. `form`: the
+    body is one, and no JSON.
     `negotiated`: who accepts no JSON is refused. `streamed` says what comes with `Accept: text/event-stream`. `headers`
     are those of `chat.api.openapi.HEADERS` that the answer has.
     """
     raised = {*errors, *EVERYWHERE, *(() if public else WITH_A_TOKEN), *(OF_BODIES if body is not None else ())}
+    if form:
+        raised.remove(ErrorCode.INVALID_JSON)
     if negotiated:
         raised.add(ErrorCode.NOT_ACCEPTABLE)
     responses: dict[Any, Any] = {}
@@ -82,6 +91,8 @@ def documented(
     elif isinstance(answer, str):
         kind = OpenApiTypes.BINARY if answer == ARCHIVE else OpenApiTypes.STR
         responses[code, answer] = OpenApiResponse(kind, description=given)
+    elif isinstance(answer, tuple):
+        responses |= {(code, kind): OpenApiResponse(OpenApiTypes.BINARY, description=given) for kind in answer}
     else:
         responses[code] = OpenApiResponse(answer, description=given or inspect.getdoc(answer) or "")
     if streamed:
@@ -93,7 +104,7 @@ def documented(
         operation_id=operation,
         summary=summary,
         description=description,
-        request={"application/json": body} if body is not None else None,
+        request={FORM if form else "application/json": body} if body is not None else None,
         responses=responses | {number: OpenApiResponse(description=text) for number, text in (empty or {}).items()},
         parameters=[*parameters, *(OpenApiParameter(name, location="header", response=[code]) for name in headers)],
         tags=[tag],

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from chat.api import bodies, schemas
-from chat.asyncapi.examples import ANSWER, NOW_TEXT, QUESTION, RUN, THEN_TEXT, THREAD
+from chat.asyncapi.examples import ANSWER, FILE, NOW_TEXT, QUESTION, RUN, THEN_TEXT, THREAD
 
 THREAD_JSON = {
     "id": THREAD,
@@ -25,6 +25,7 @@ QUESTION_JSON: dict[str, Any] = {
     "role": "user",
     "content": "What is 6 * 7?",
     "parent_id": None,
+    "attachments": [FILE],
     "siblings": [QUESTION],
     "feedback": None,
 }
@@ -34,6 +35,7 @@ ANSWER_JSON: dict[str, Any] = {
     "role": "assistant",
     "content": "6 * 7 = **42**",
     "parent_id": QUESTION,
+    "attachments": [],
     "siblings": [ANSWER],
     "feedback": {"rating": "up", "text": ""},
 }
@@ -140,6 +142,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "runId": "c1c0e7f5-8d05-4c69-9a52-6f1d1d7b1f0a",
         "messages": [{"id": QUESTION, "role": "user", "content": "What is 6 * 7?"}],
     },
+    bodies.UploadBody: {"file": "first line\nsecond line\n"},
     bodies.RegenerateBody: {"agent": "assistant"},
     bodies.DecisionBody: {"approved": False, "reason": "Not that page"},
     bodies.FeedbackBody: {"rating": "up", "text": "Just what I asked for"},
@@ -157,6 +160,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     schemas.NotePage: {"notes": [{"id": 12, "content": "I live in Lisbon", "created_at": NOW_TEXT}], "next": None},
     schemas.Thread: THREAD_JSON,
     schemas.ThreadPage: {"threads_version": 97, "threads": [THREAD_JSON], "matches": [], "next": None},
+    schemas.Attachment: FILE,
     schemas.Message: ANSWER_JSON,
     schemas.MessagePage: {"messages": [QUESTION_JSON, ANSWER_JSON], "runs": [RUN_JSON], "previous": None},
     schemas.Run: RUN_JSON,

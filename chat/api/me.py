@@ -111,12 +111,13 @@ class Export(APIView):
 
     @documented(
         "export_me",
-        "Everything that is kept about the person, as a zip archive of JSON files.",
+        "Everything that is kept about the person, as a zip archive.",
         description="It is made while it is sent. When it cannot be finished, because the session ends or the database "
         "is lost, it breaks off, and no program takes it for an archive.",
         answer="application/zip",
         given="`profile.json`, `sessions.json`, `threads.json` (each thread with all branches, runs, events, "
-        "approvals), `notes.json`, `model_requests.json`.",
+        "approvals), `attachments.json` and the files themselves by their ids below `attachments/`, `notes.json`, "
+        "`model_requests.json`.",
         errors=[ErrorCode.RATE_LIMITED],
         headers=["Content-Disposition"],
         negotiated=False,

@@ -48,6 +48,7 @@ TAGS = {
     "accounts": "Who is signed in; registering, passwords, all sessions, all that is kept, and the end of it.",
     "threads": "The person's conversations.",
     "messages": "What was said in a thread, in branches; saying more; what the person thinks of an answer.",
+    "attachments": "Files for messages: images and text.",
     "runs": "Each question is a run of an agent: its state, its events, its end.",
     "approvals": "Tool calls that wait for the person.",
     "agents": "Who can be asked, with which tools, and asking.",
@@ -75,7 +76,7 @@ HEADERS: dict[str, Json] = {
     "Content-Disposition": {
         "description": "The name of the file.",
         "required": True,
-        "schema": {"type": "string", "pattern": "^attachment; filename="},
+        "schema": {"type": "string", "pattern": "^(attachment|inline); filename"},
     },
     "Retry-After": {
         "description": "After as many seconds it may be tried again.",
@@ -95,6 +96,7 @@ _OF_STATUS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-Afte
 
 PARAMETERS: dict[str, Json] = {
     "thread_id": {"description": "One of the person's threads."},
+    "attachment_id": {"description": "One of the person's files."},
     "message_id": {"description": "A message in one of the person's threads."},
     "run_id": {"description": "One of the person's runs."},
     "note_id": {"description": "One of the person's notes.", "schema": {"type": "integer", "minimum": 0}},
@@ -125,6 +127,7 @@ LINKS: dict[str, tuple[dict[str, str], list[str]]] = {
             "export_markdown",
         ],
     ),
+    "upload_attachment": ({"attachment_id": "/id"}, ["get_attachment", "delete_attachment"]),
     "list_threads": ({"thread_id": "/threads/0/id"}, ["get_thread", "list_messages", "post_message", "export_json"]),
     "list_messages": ({"message_id": "/messages/0/id"}, ["get_message", "regenerate_answer"]),
     "post_message": _BEGUN,

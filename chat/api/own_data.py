@@ -1,4 +1,4 @@
-"""Everything that Netra keeps about a person, as files of JSON.
+"""Everything that Netra keeps about a person: files of JSON, and the files that the person has sent.
 
 What is read at once is bounded in rows and in bytes, and no query is open between two parts: a file takes as long as
 its reader does, and what is written meanwhile may be in it or not.
@@ -6,6 +6,7 @@ its reader does, and what is written meanwhile may be in it or not.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,10 +15,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import BooleanField, ExpressionWrapper, F, Func, IntegerField, Q, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from chat import branches
+from chat import attachments, branches
 from chat.api.runs import approval_json
 from chat.api.shapes import message_json, note_json, run_json
-from chat.models import Approval, Message, ModelRequest, Note, Run, RunEvent, Thread
+from chat.attachments import attachment_json
+from chat.errors import ChatError
+from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Thread
 from chat.own_threads import thread_json
 from chat.protocol import timestamp
 
@@ -32,6 +35,9 @@ def files_of(user_id: Any) -> Iterator[tuple[str, Parts]]:
     """Name and content of each file; a content is read before the next one is asked for."""
     for name, parts in FILES:
         yield name, parts(user_id)
+    for attachment in _attachments(user_id):
+        # By its id: the name that a person gave is in attachments.json, and may be any file's.
+        yield f"attachments/{attachment.id}", _content(attachment)
 
 
 def _profile(user_id: Any) -> Parts:
@@ -98,7 +104,11 @@ def _messages(thread: Thread) -> Iterator[dict[str, Any]]:
                 "run_number", "id"
             )
         )
-        found = rows.filter(id__in=[pk for _, pk, _ in page]).select_related("parent", "feedback")
+        found = (
+            rows.filter(id__in=[pk for _, pk, _ in page])
+            .select_related("parent", "feedback")
+            .prefetch_related("attachments")
+        )
         for message in found.defer("parent__content"):
             shown = message_json(message, siblings=[], run_id=runs.get(message.run_number))
             del shown["siblings"]  # its `parent_id` says where it stands
@@ -143,6 +153,21 @@ def _events(run: Run) -> Iterator[dict[str, Any]]:
         yield shown
 
 
+def _attachments(user_id: Any) -> Iterator[Attachment]:
+    return _by_key(Attachment.objects.filter(user_id=user_id, sent_as=None), "id")
+
+
+def _attachment_list(user_id: Any) -> Parts:
+    return _array(attachment_json(attachment) for attachment in _attachments(user_id))
+
+
+def _content(attachment: Attachment) -> Parts:
+    """Empty when the file is there no more: it was removed meanwhile."""
+    with contextlib.suppress(ChatError), contextlib.closing(attachments.opened(attachment)) as file:
+        while part := file.read(PAGE_BYTES):
+            yield part
+
+
 def _notes(user_id: Any) -> Parts:
     return _array(note_json(note) for note in _by_key(Note.objects.filter(user_id=user_id), "pk"))
 
@@ -183,6 +208,7 @@ FILES: tuple[tuple[str, Callable[[Any], Parts]], ...] = (
     ("profile.json", _profile),
     ("sessions.json", _sessions),
     ("threads.json", _threads),
+    ("attachments.json", _attachment_list),
     ("notes.json", _notes),
     ("model_requests.json", _model_requests),
 )

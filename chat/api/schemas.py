@@ -129,6 +129,19 @@ class Feedback(Shape):
     text: str
 
 
+class Attachment(Shape):
+    """A file of the person's, of a message or for one."""
+
+    id: UUID
+    name: str
+    """What the person called it: text, and nothing else."""
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp", "text/plain"]
+    """By its content."""
+    bytes: int
+    href: str
+    """Where it is to be had, with a token."""
+
+
 class ExportedMessage(Shape):
     """A question or an answer, of any branch: `parent_id` says where it stands."""
 
@@ -143,6 +156,8 @@ class ExportedMessage(Shape):
     run_id: UUID | None
     """The first run of a question; the run that made an answer."""
     created_at: Time
+    attachments: list[Attachment]
+    """What the person sent with it, in their order; the files themselves lie where `href` says."""
     feedback: Feedback | None
 
 

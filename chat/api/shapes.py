@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
 
+from chat.attachments import attachment_json, in_order
 from chat.models import Message, MessageFeedback, Note, Role, Run
 from chat.protocol import MessageAccepted, timestamp
 
@@ -23,6 +24,7 @@ def message_json(message: Message, *, siblings: Sequence[UUID], run_id: UUID | N
         "partial": message.partial,
         "run_id": str(run_id) if run_id else None,
         "created_at": timestamp(message.created_at),
+        "attachments": [attachment_json(each) for each in in_order(message)],
         "siblings": [str(sibling) for sibling in siblings],
         "feedback": feedback_json(feedback) if feedback else None,
     }

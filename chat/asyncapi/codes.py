@@ -30,6 +30,10 @@ ERRORS: dict[ErrorCode, str] = {
     ErrorCode.MESSAGE_ID_CONFLICT: "The `message_id` is that of another message.",
     ErrorCode.RATE_LIMITED: "Too many commands; go on after `retry_after` seconds.",
     ErrorCode.TOO_MANY_RUNS: "The person has as many open runs as one may have.",
+    ErrorCode.TOO_MANY_ATTACHMENTS: "A message has at most `details.max_attachments` files.",
+    ErrorCode.ATTACHMENT_NOT_FOUND: "The person has no such file.",
+    ErrorCode.ATTACHMENT_SENT: "The file belongs to a message already.",
+    ErrorCode.IMAGES_NOT_SUPPORTED: "The agent's model cannot read images, and the question has one.",
     ErrorCode.WINDOW_FULL: "Frames were not acknowledged for too long.",
     ErrorCode.INTERNAL_ERROR: "A fault of the server: `details.correlation_id` is in its log.",
 }

@@ -33,10 +33,19 @@ THREAD = "6f1c2a90-2f0a-4c53-9d0e-6a5b1c1f7a10"
 RUN = "0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"
 EARLIER_RUN = "b6b4f5de-93a1-4a51-8a34-7d3a0f2c1b32"
 QUESTION = "c1e0a7f4-5b7c-4f43-8a86-1f6f0a9d4e43"
+ATTACHMENT = "9d2f6c1e-4b7a-4e0d-8c35-0a1b2c3d4e5f"
 ANSWER = "f2a4d8b1-0c6e-4d2f-9b57-3e8c7d6b5a54"
 NOW = datetime.datetime(2026, 11, 23, 19, 0, tzinfo=datetime.UTC)
 NOW_TEXT = "2026-11-23T19:00:00.000Z"
 THEN_TEXT = "2026-11-23T19:10:00.000Z"
+
+FILE = {
+    "id": ATTACHMENT,
+    "name": "server.log",
+    "media_type": "text/plain",
+    "bytes": 48_213,
+    "href": f"/api/attachments/{ATTACHMENT}",
+}
 
 # Several of a type have summaries that tell them apart.
 COMMANDS: list[tuple[str, dict[str, Any]]] = [
@@ -56,6 +65,10 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
     (
         "An earlier message, put otherwise",
         {"type": "user_message", "ref": "m3", "content": "What is 6 * 8?", "thread_id": THREAD, "edits": QUESTION},
+    ),
+    (
+        "With a file",
+        {"type": "user_message", "ref": "m4", "content": "What does the log say?", "attachments": [ATTACHMENT]},
     ),
     ("By an earlier name of the command", {"type": "chat", "content": "Hello"}),
     ("", {"type": "regenerate", "ref": "g1", "message_id": ANSWER, "agent": "assistant"}),
@@ -108,6 +121,8 @@ FRAMES: list[tuple[str, ServerFrame]] = [
                 max_open_runs=10,
                 max_connections=20,
                 window_bytes=1_048_576,
+                max_attachments=10,
+                max_attachment_bytes=10_485_760,
             ),
         ),
     ),
@@ -169,6 +184,11 @@ _ANSWER = {"id": ANSWER, "role": "assistant", "content": "6 * 7 = 42."}
 
 EVENTS: list[tuple[str, str, dict[str, Any]]] = [
     ("", "message_created", {"message": {"id": QUESTION, "role": "user", "content": "What is 6 * 7?"}}),
+    (
+        "With a file",
+        "message_created",
+        {"message": {"id": QUESTION, "role": "user", "content": "What does the log say?", "attachments": [FILE]}},
+    ),
     ("", "agent_started", {"model": "offline", "attempt": 1}),
     (
         "",

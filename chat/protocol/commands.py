@@ -23,6 +23,8 @@ from chat.errors import ChatError, ErrorCode
 
 MAX_REF_LENGTH = 256
 MAX_CURSORS = 1000
+# Of one message. What a server allows is told by `limits.max_attachments`.
+MAX_ATTACHMENTS = 50
 USER_MESSAGE_TYPES = (
     "user_message",
     "message",
@@ -51,12 +53,23 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _all_different(ids: list[UUID]) -> list[UUID]:
+    if len(set(ids)) < len(ids):
+        raise ValueError("must not name a file twice")
+    return ids
+
+
 Text = Annotated[StrictStr, AfterValidator(storable)]
 Ref = Annotated[StrictStr, Field(max_length=MAX_REF_LENGTH), AfterValidator(storable)]
 Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Reason = Annotated[StrictStr, Field(max_length=2000), AfterValidator(storable)]
 Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
 AgentName = Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(storable)]
+Attachments = Annotated[
+    list[UUID],
+    Field(max_length=MAX_ATTACHMENTS, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_all_different),
+]
 WhenBusy = Literal["enqueue", "interrupt", "reject"]
 
 
@@ -77,7 +90,8 @@ class UserMessage(Command):
     """Ask an agent. Without `thread_id` a new thread begins.
 
     A resend with the same `message_id` gets the first acceptance again. `edits` is the person's earlier message beside
-    which this one stands, `parent_id` the message that it follows: at most one of them. The other names of its type are
+    which this one stands, `parent_id` the message that it follows: at most one of them. `attachments` are files of
+    `POST /api/attachments` that no message has, or that the edited message has. The other names of its type are
     synonyms for existing clients.
     """
 
@@ -89,7 +103,7 @@ class UserMessage(Command):
     when_busy: WhenBusy = "enqueue"
     edits: UUID | None = None
     parent_id: UUID | None = None
-    attachments: Annotated[list[Any], Field(max_length=0)] | None = None
+    attachments: Attachments = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

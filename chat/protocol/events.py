@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from chat.protocol.parts import AgentName, Count, Id, Name, Number, Part, Resolver, Time, timestamp
+from chat.protocol.parts import AgentName, Attachment, Count, Id, Name, Number, Part, Resolver, Time, timestamp
 
 
 class Question(Part):
-    """What the person wrote. `parent_id` is the message that it follows."""
+    """What the person wrote, and the files with it, if any. `parent_id` is the message that it follows."""
 
     id: Id
     role: Literal["user"]
     content: str
     parent_id: Id | None = None
+    attachments: Annotated[list[Attachment], Field(min_length=1)] | None = None
 
 
 class TruncatedAnswer(Part):

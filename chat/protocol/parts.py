@@ -87,6 +87,8 @@ class Limits(Part):
     max_open_runs: Number
     max_connections: Number
     window_bytes: Number
+    max_attachments: Annotated[Number, Field(description="Files of one message.")]
+    max_attachment_bytes: Annotated[Number, Field(description="Of one file.")]
 
 
 class Thread(Part):
@@ -98,6 +100,16 @@ class Thread(Part):
     updated_at: Time
     archived: bool
     open_runs: Count
+
+
+class Attachment(Part):
+    """A file of a message. `name` is what the person called it: text, and nothing else."""
+
+    id: Id
+    name: Name
+    media_type: str
+    bytes: Number
+    href: Annotated[str, Field(description="Where its owner gets the file, with a token.")]
 
 
 class Problem(Part):
@@ -123,6 +135,7 @@ class ErrorDetails(Part):
     max_message_bytes: Number | None = None
     max_open_runs: Number | None = None
     max_connections: Number | None = None
+    max_attachments: Number | None = None
     agents: list[str] | None = None
     run_ids: list[Id] | None = None
     approved: bool | None = None

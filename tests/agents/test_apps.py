@@ -41,6 +41,7 @@ class Configured:
     model_first_token_seconds: float = 60.0
     model_silence_seconds: float = 60.0
     model_context_tokens: int | None = None
+    text_only_models: tuple[str, ...] = ()
     offline_tokens_per_second: float = 0.0
     run_timeout: float = 600.0
 

@@ -159,8 +159,8 @@ def test_an_operation_says_what_it_is(name: str) -> None:
         assert described["description"] not in ("", "No response body")
         assert "X-Correlation-Id" in described["headers"]
         assert ("x-error-codes" in described) == (int(status) >= 400)
-    if "requestBody" in operation:
-        assert resolved(openapi(), operation["requestBody"]["content"]["application/json"]["schema"])["examples"]
+    for kind, body in operation.get("requestBody", {"content": {}})["content"].items():
+        assert resolved(openapi(), body["schema"])["examples"], kind
 
 
 def test_ids_of_operations_are_all_different_and_good_names_for_functions() -> None:

@@ -295,8 +295,10 @@ def before(folder: Path, *upstreams: Upstream) -> Iterator[Callable[..., tuple[i
             stack.enter_context(upstream)
         proxy = stack.enter_context(Proxy(folder, {upstream.name: upstream.port for upstream in upstreams}))
 
-        def ask(method: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-            status, _, answer = proxy.ask(method, "/", body, headers=headers)
+        def ask(
+            method: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, path: str = "/"
+        ) -> tuple[int, str]:
+            status, _, answer = proxy.ask(method, path, body, headers=headers)
             return status, json.loads(answer)[0] if status == 200 else ""
 
         yield ask
@@ -343,5 +345,8 @@ def test_a_body_too_large_or_of_unknown_size_is_refused(tmp_path: Path) -> None:
     with before(tmp_path, upstream) as ask:
         assert ask("POST", b"x" * 1_048_576)[0] == 200
         assert ask("POST", headers={"Content-Length": "1048577"})[0] == 413
+        assert ask("POST", headers={"Content-Length": "1048577"}, path="/api/attachments/x")[0] == 413
+        assert ask("POST", b"x" * 11_534_336, path="/api/attachments")[0] == 200
+        assert ask("POST", headers={"Content-Length": "11534337"}, path="/api/attachments")[0] == 413
         assert ask("POST", b"1\r\nx\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"})[0] == 413
-        assert upstream.received == ["POST"]
+        assert upstream.received == ["POST", "POST"]

@@ -101,6 +101,10 @@ READ: list[tuple[str, str, Any]] = [
     ("ws_heartbeat_seconds", "10", 10.0),
     ("ws_position_check_seconds", "0.1", 0.1),
     ("max_message_bytes", "1024", 1024),
+    ("max_attachment_bytes", "1", 1),
+    ("max_attachments", "50", 50),
+    ("max_person_attachment_bytes", "1", 1),
+    ("attachment_storage", "storages.backends.s3.S3Storage", SecretStr("storages.backends.s3.S3Storage")),
     ("max_connections", "1", 1),
     ("max_open_runs", "1", 1),
     ("user_messages_per_minute", "1", 1),
@@ -127,6 +131,7 @@ READ: list[tuple[str, str, Any]] = [
     ("model_first_token_seconds", "120", 120.0),
     ("model_silence_seconds", "30", 30.0),
     ("model_context_tokens", "128000", 128_000),
+    ("text_only_models", "openai:gpt-3.5-turbo, groq:x", ("openai:gpt-3.5-turbo", "groq:x")),
     ("offline_tokens_per_second", "0", 0.0),
 ]
 
@@ -281,6 +286,14 @@ REFUSED = [
     ("model_context_tokens", "999"),
     ("secret_key", "hunter2"),
     ("mcp_servers", '{"mcpServers": {"x": {}}}'),
+    ("max_attachment_bytes", "0"),
+    ("max_attachments", "51"),
+    ("max_person_attachment_bytes", "0"),
+    ("attachment_storage", "hunter2"),
+    ("attachment_storage", '{"BACKEND": "a.B", "OPTIONS": {"secret_key": "hunter2"'),
+    ("attachment_storage", '{"BACKEND": "a.B", "OPTIONS": "hunter2"}'),
+    ("attachment_storage", '{"OPTIONS": {}}'),
+    ("attachment_storage", "/var/hunter2"),
 ]
 
 

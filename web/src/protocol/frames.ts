@@ -2,11 +2,21 @@
 
 export type RunStatus = "queued" | "running" | "awaiting_approval" | "completed" | "failed" | "cancelled";
 
+/** A file of a question. Its name is the person's: text, and nothing else. */
+export interface WireAttachment {
+  readonly id: string;
+  readonly name: string;
+  readonly media_type: string;
+  readonly bytes: number;
+  readonly href: string;
+}
+
 export interface WireMessage {
   readonly id: string;
   readonly role: "user" | "assistant";
   readonly content: string;
   readonly parent_id?: string | null;
+  readonly attachments?: readonly WireAttachment[];
 }
 
 /** The answer in a terminal event. A long one is not repeated there: it is the text of the run's chunks. */

@@ -63,7 +63,7 @@ export interface RunState {
   readonly agent: string | null;
   readonly status: RunStatus;
   readonly attempt: number;
-  readonly question: Pick<WireMessage, "id" | "content" | "parent_id"> | null;
+  readonly question: Pick<WireMessage, "id" | "content" | "parent_id" | "attachments"> | null;
   readonly model: string | null;
   readonly text: string;
   readonly steps: readonly Step[];
@@ -107,7 +107,7 @@ function changeBy(run: RunState, event: RunEvent): Partial<RunState> {
       return {
         thread_id: event.thread_id,
         agent: event.agent,
-        question: picked(event.data.message, ["id", "content", "parent_id"]),
+        question: picked(event.data.message, ["id", "content", "parent_id", "attachments"]),
         status: "queued",
       };
     case "agent_started":

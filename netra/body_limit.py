@@ -1,0 +1,86 @@
+"""No request's body is larger than the largest that somebody wants: it is refused before it fills the disk.
+
+Django reads a whole body, into a file, before a view is asked. What is a little too large for a view the view refuses
+itself, when it has been read; this is for what is much too large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pydantic_core
+import structlog
+
+from chat.api.errors import error_headers, error_json, status_of
+from chat.errors import ChatError, ErrorCode
+from chat.handshake import header
+from netra.telemetry import new_correlation_id
+
+UPLOADS = "/api/attachments"
+# Of everything but files: twice what Django takes into memory.
+OTHER_BYTES = 5 * 1024 * 1024
+
+logger = structlog.get_logger(__name__)
+
+Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+
+class BodyLimit:
+    """An HTTP application behind a limit of its bodies: of an upload twice the file's, and what is around it."""
+
+    def __init__(self, application: Asgi, *, max_file_bytes: int) -> None:
+        self._application = application
+        self._max_file_bytes = max_file_bytes
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        is_upload = scope["path"] == UPLOADS
+        limit = 2 * self._max_file_bytes + OTHER_BYTES if is_upload else OTHER_BYTES
+        declared = header(scope, b"content-length") or ""
+        if declared.isdecimal() and int(declared) > limit:
+            await self._refuse(is_upload, limit, send)
+            return
+        body = _Counted(receive, limit)
+        await self._application(scope, body.receive, send)
+        if body.too_large:
+            # For the application the client had gone, so it has answered nothing.
+            await self._refuse(is_upload, limit, send)
+
+    async def _refuse(self, is_upload: bool, limit: int, send: Any) -> None:
+        code = ErrorCode.ATTACHMENT_TOO_LARGE if is_upload else ErrorCode.MESSAGE_TOO_LARGE
+        details = {"max_attachment_bytes": self._max_file_bytes} if is_upload else {}
+        error = ChatError(code, f"The body may have at most {limit} bytes", details=details)
+        correlation_id = new_correlation_id()
+        logger.info("refused", code=code, stage="body", correlation_id=correlation_id)
+        headers = {
+            "Content-Type": "application/json",
+            "X-Correlation-Id": correlation_id,
+            "Connection": "close",
+            **error_headers(error, status_of(error)),
+        }
+        start = {
+            "type": "http.response.start",
+            "status": status_of(error),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": pydantic_core.to_json(error_json(error, correlation_id))})
+
+
+class _Counted:
+    """What is received, until it is too much: then the client is gone."""
+
+    def __init__(self, receive: Any, limit: int) -> None:
+        self._receive = receive
+        self._left = limit
+        self.too_large = False
+
+    async def receive(self) -> dict[str, Any]:
+        if self.too_large:
+            return {"type": "http.disconnect"}
+        message: dict[str, Any] = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message

@@ -36,8 +36,11 @@ cluster: packages-dev system  ## serve it by several processes: a proxy, WEB ser
 		--web "$(WEB)" --workers "$(WORKERS)" --port "$$PORT"
 
 test: packages-dev packages-model system node  ## run all tests but the nightly ones
-	$(PYTHON) -m pytest -m "not nightly"
+	$(PYTHON) -m pytest -m "not nightly" $(AT_ONCE)
 	cd web && npm test
+
+# Tests wait more than they compute: so many modules at once. Each process has a database and servers of its own.
+AT_ONCE := -n 3 --dist loadscope
 
 e2e: packages-dev  ## run the 25 priority-1 checks against URL as USERNAME with PASSWORD, or against a server of their own
 	@$(PYTHON) -m pytest -v $(CRITICAL_CHECKS)

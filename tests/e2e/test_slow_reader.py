@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_costs_less_than_four_megabytes_while_
             client.socket.transport.resume_reading()
             events = await read_all(client, waiting)
             assert len(events) == EVENTS
-            assert all(len(event["data"]["text"]) == EVENT_BYTES // 32 * 32 for event in events)
+            assert all(len(event["data"]["text"]) == EVENT_BYTES // 32 * 32 for event in events[:-1])
             print(f"{(memory(server) - before) / 1024:.0f} KiB more afterwards")
         assert server.stop() == 0
         assert not server.traceback(), server.traceback()

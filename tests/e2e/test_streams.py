@@ -13,7 +13,7 @@ import pytest
 from netra.config import ServerName
 from tests.clients import Account, assert_whole
 from tests.e2e.conftest import new_data_dir, scripted_server
-from tests.e2e.test_slow_reader import memory, write_run
+from tests.e2e.test_slow_reader import ended, memory, write_run
 from tests.event_source import EVENTS, event_source
 from tests.live import LiveServer
 from tests.processes import eventually
@@ -255,7 +255,8 @@ async def test_a_deleted_thread_ends_the_stream_of_its_run(slow: LiveServer) -> 
 async def test_a_reader_that_does_not_read_costs_the_server_no_memory(data_dir: Path, asgi_server: ServerName) -> None:
     with LiveServer(data_dir, asgi_server=asgi_server, sweep_seconds=3600.0, ws_window_timeout=600.0) as server:
         account = server.add_user()
-        execute(server, account, "Hello!")
+        first = execute(server, account, "Hello!")["run_id"]
+        await eventually(lambda: ended(server, first), what="a run that others can be like")
         run_id = write_run(server, account)  # 50 MB
         path = f"/api/runs/{run_id}/events"
         async with event_source(server.url, path, token=account.token()) as stream:

@@ -18,7 +18,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
 from chat.api.documents import openapi
-from chat.models import Approval, Message, MessageFeedback, Run, Thread
+from chat.models import Approval, Message, MessageFeedback, Note, Run, Thread
 from chat.run_event import bounded_event, now
 from chat.threads import ThreadService
 from netra.testing import rebuild
@@ -42,7 +42,8 @@ ELSEWHERE = [
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "edits": "{question_id}"}),
     ("GET", "/api/threads/{own}/messages?leaf={message_id}", None),
 ]
-OWNED = ("thread_id", "message_id", "run_id")
+OWNED = ("thread_id", "message_id", "run_id", "note_id")
+NO_NOTE = str(10**9)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ async def ids(service: ThreadService, ann: Any) -> dict[str, str]:
     assert answer is not None
 
     @database_sync_to_async
-    def judged_and_asked() -> None:
+    def judged_and_asked() -> Note:
         MessageFeedback.objects.create(message=answer, rating="up", updated_at=now())
         Approval.objects.create(
             run_id=accepted.run_id,
@@ -99,8 +100,9 @@ async def ids(service: ThreadService, ann: Any) -> dict[str, str]:
             created_at=now(),
             expires_at=now(),
         )
+        return Note.objects.create(user=ann, content="secret", created_at=now())
 
-    await judged_and_asked()
+    note = await judged_and_asked()
     return {
         "thread_id": accepted.thread_id,
         "message_id": str(answer.message_id),
@@ -108,12 +110,13 @@ async def ids(service: ThreadService, ann: Any) -> dict[str, str]:
         "run_id": accepted.run_id,
         "seq": "2",
         "tool_call_id": "call",
+        "note_id": str(note.pk),
         "own": accepted.thread_id,
     }
 
 
 def everything() -> list[Any]:
-    kinds = (Thread, Message, MessageFeedback, Run, Approval)
+    kinds = (Thread, Message, MessageFeedback, Run, Approval, Note)
     return [list(kind.objects.order_by("pk").values()) for kind in kinds]
 
 
@@ -123,7 +126,8 @@ async def test_what_is_somebody_elses_is_like_what_there_is_not(ids: dict[str, s
         other = Asking(get_user_model().objects.create_user("other", is_staff=is_staff))
         at = now()
         own = str(Thread.objects.create(user=other.user, created_at=at, updated_at=at).id)
-        nobodys = ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id")} | {"own": own}
+        nobodys = ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id")}
+        nobodys |= {"own": own, "note_id": NO_NOTE}
         before = everything()
         for method, path, body in owned():
             status, told = other(method, path, body, ids | {"own": own})

@@ -240,7 +240,9 @@ async def test_what_is_told_closes_nothing_while_the_session_lasts(netra: Netra)
     assert (await receive(socket))["type"] == "pong"
 
 
-async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra) -> None:
+@pytest.mark.usefixtures("never_checks")
+async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Publisher, "send", nothing_is_sent)
     ann = await netra.user("ann")
     socket = await netra.connect(ann)
     connections_of = netra.chat.connections
@@ -254,7 +256,7 @@ async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra) -> Non
         assert (await receive(socket))["type"] == "token_refreshed"
         return found
 
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(connections_of._event_log, "standing", ended_and_refreshed)
         await connections_of.check_positions()
     await connections_of.check_positions()

@@ -112,6 +112,8 @@ def _messages(thread: Thread) -> Iterator[dict[str, Any]]:
         for message in found.defer("parent__content"):
             shown = message_json(message, siblings=[], run_id=runs.get(message.run_number))
             del shown["siblings"]  # its `parent_id` says where it stands
+            # What is prefetched refers back to the message, which would keep its text until the next collection.
+            vars(message)["_prefetched_objects_cache"].clear()
             yield shown
         place = page[-1][:2]
 

@@ -24,11 +24,11 @@ async def event_log(transactional_db: None) -> AsyncIterator[EventLog]:
     log = EventLog(DatabasePool(), Publisher())
     yield log
     await log.pool.close()
-    await sync_to_async(_clear_jobs)()
+    await sync_to_async(clear_jobs)()
     await sync_to_async(connections.close_all)()
 
 
-def _clear_jobs() -> None:
+def clear_jobs() -> None:
     """The engine's tables are not Django's to flush."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE procrastinate_jobs, procrastinate_workers, procrastinate_periodic_defers CASCADE")

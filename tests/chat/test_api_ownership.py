@@ -13,12 +13,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
+from chat import attachments
 from chat.api.documents import openapi
-from chat.models import Approval, Message, MessageFeedback, Note, Run, Thread
+from chat.models import Approval, Attachment, Message, MessageFeedback, Note, Run, Thread
 from chat.run_event import bounded_event, now
 from chat.threads import ThreadService
 from netra.testing import rebuild
@@ -41,8 +43,9 @@ ELSEWHERE = [
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "parent_id": "{message_id}"}),
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "edits": "{question_id}"}),
     ("GET", "/api/threads/{own}/messages?leaf={message_id}", None),
+    ("POST", "/api/threads/{own}/messages", {"content": "Hello", "attachments": ["{other_attachment_id}"]}),
 ]
-OWNED = ("thread_id", "message_id", "run_id", "note_id")
+OWNED = ("thread_id", "message_id", "run_id", "note_id", "attachment_id")
 NO_NOTE = str(10**9)
 
 
@@ -73,7 +76,7 @@ class Asking:
         headers = {"Authorization": f"Bearer {AccessToken.for_user(self.user)}"} if self.user else {}
         data = named(json.dumps(body), ids).encode() if body is not None else b""
         answer = Client(headers=headers).generic(method, named(path, ids), data, content_type="application/json")
-        told = answer.json() if "json" in answer.get("Content-Type", "") else answer.content.decode()
+        told = answer.json() if "json" in answer.get("Content-Type", "") else answer.getvalue().decode()
         return answer.status_code, told | {"correlation_id": ""} if isinstance(told, dict) else told
 
 
@@ -111,12 +114,18 @@ async def ids(service: ThreadService, ann: Any) -> dict[str, str]:
         "seq": "2",
         "tool_call_id": "call",
         "note_id": str(note.pk),
+        "attachment_id": await database_sync_to_async(uploaded)(ann),
+        "other_attachment_id": await database_sync_to_async(uploaded)(ann),
         "own": accepted.thread_id,
     }
 
 
+def uploaded(user: Any) -> str:
+    return str(attachments.store(user.pk, ContentFile(b"secret"), "notes.txt", attachments.DEFAULT_LIMITS).id)
+
+
 def everything() -> list[Any]:
-    kinds = (Thread, Message, MessageFeedback, Run, Approval, Note)
+    kinds = (Thread, Message, MessageFeedback, Run, Approval, Note, Attachment)
     return [list(kind.objects.order_by("pk").values()) for kind in kinds]
 
 
@@ -128,6 +137,9 @@ async def test_what_is_somebody_elses_is_like_what_there_is_not(ids: dict[str, s
         own = str(Thread.objects.create(user=other.user, created_at=at, updated_at=at).id)
         nobodys = ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id")}
         nobodys |= {"own": own, "note_id": NO_NOTE}
+        nobodys = (
+            ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id", "other_attachment_id")} | {"own": own}
+        )
         before = everything()
         for method, path, body in owned():
             status, told = other(method, path, body, ids | {"own": own})

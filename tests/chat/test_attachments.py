@@ -29,9 +29,8 @@ from chat.protocol import MessageAccepted, Regenerate, UserMessage
 from chat.run_event import now
 from chat.threads import ThreadService
 from netra.testing import rebuild
+from tests.chat.conftest import clear_jobs
 from tests.chat.files import FORM, form, image, upload
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
 Configure = Callable[..., None]
@@ -48,9 +47,10 @@ def folder(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _as_configured() -> Iterator[None]:
+def _as_configured(transactional_db: None) -> Iterator[None]:
     rebuild()
     yield
+    clear_jobs()
     rebuild()
 
 
@@ -478,7 +478,7 @@ def test_an_edit_keeps_the_files_of_the_question_or_not(
     # A file that two messages share goes with the last of them.
     Message.objects.get(message_id=question).delete()
     assert len(files_in(folder)) == 2
-    threads.delete_thread(ann.pk, thread_id)
+    removed(threads, ann, accepted.thread_id)
     assert files_in(folder) == []
 
 
@@ -529,6 +529,12 @@ def test_an_agent_that_reads_no_images_is_not_asked_about_one(api: Client, threa
 
 
 # Going away
+
+
+def removed(threads: ThreadService, user: Any, thread_id: str) -> None:
+    """A thread is deleted, and so long ago that nobody can restore it."""
+    threads.delete_thread(user.pk, uuid.UUID(thread_id))
+    assert own_threads.purge_deleted(older_than=datetime.timedelta(0), limit=5) == 1
 
 
 def test_a_file_that_is_taken_back_is_gone(api: Client, folder: Path) -> None:
@@ -651,7 +657,7 @@ def test_who_is_killed_before_a_file_is_removed_leaves_a_file_that_is_found(
     accepted = post(threads, ann, sent(api))
     with monkeypatch.context() as patched:
         patched.setattr(attachments, "_remove_file", lambda _: None)
-        threads.delete_thread(ann.pk, uuid.UUID(accepted.thread_id))
+        removed(threads, ann, accepted.thread_id)
     [left] = files_in(folder)
     aged(left)
     assert all_strays() == 1

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
 from django.db import OperationalError
 from django.test import AsyncClient
 from rest_framework_simplejwt.tokens import AccessToken
 
-from chat import removal, sessions
+from chat import attachments, removal, sessions
 from chat.api import own_data
 from chat.archive import zipped
-from chat.models import Message, ModelRequest, Note, Run, RunEvent, Thread
+from chat.models import Attachment, Message, ModelRequest, Note, Run, RunEvent, Thread
 from chat.publisher import Publisher
 from chat.run_event import now
 from chat.threads import ThreadService
@@ -118,7 +119,25 @@ def _more(user: Any) -> None:
 async def test_a_person_with_nothing_has_a_whole_archive(ann: Any) -> None:
     found = await files_of(ann)
     assert found.pop("profile.json")["username"] == "ann"
-    assert found == {"sessions.json": [], "threads.json": [], "notes.json": [], "model_requests.json": []}
+    assert found == dict.fromkeys(
+        ("sessions.json", "threads.json", "attachments.json", "notes.json", "model_requests.json"), []
+    )
+
+
+async def test_files_are_in_it_by_their_ids(ann: Any, bob: Any) -> None:
+    @database_sync_to_async
+    def stored(user: Any, content: bytes) -> Attachment:
+        return attachments.store(user.pk, ContentFile(content), "../notes.json", attachments.DEFAULT_LIMITS)
+
+    kept, missing = await stored(ann, b"kept"), await stored(ann, b"gone")
+    await stored(bob, b"bob's")
+    await database_sync_to_async(attachments.storage().delete)(missing.storage_name)
+    archive = await content_of(await export(ann))
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        files = {name: opened.read(name) for name in opened.namelist() if name.startswith("attachments/")}
+        told = json.loads(opened.read("attachments.json"))
+    assert files == {f"attachments/{kept.id}": b"kept", f"attachments/{missing.id}": b""}
+    assert {(each["id"], each["bytes"]) for each in told} == {(str(kept.id), 4), (str(missing.id), 4)}
 
 
 async def test_a_whole_result_and_a_deleted_thread_are_in_it(service: ThreadService, ann: Any) -> None:

@@ -35,6 +35,11 @@ def focused(page: Page) -> str:
     return name
 
 
+def has_focus(page: Page, test_id: str) -> None:
+    """Soon: views are drawn a moment after a key was pressed."""
+    expect(page.locator(f'[data-testid="{test_id}"]:focus')).to_have_count(1)
+
+
 def test_everything_of_the_list_is_done_by_keyboard_alone(
     context: BrowserContext, server: LiveServer, account: Account
 ) -> None:
@@ -52,6 +57,7 @@ def test_everything_of_the_list_is_done_by_keyboard_alone(
     expect(answers(page)).to_have_count(1)
     press("Control+Shift+O")
     expect(page.get_by_role("heading", name="Hello,")).to_be_visible()
+    has_focus(page, "composer")
     page.keyboard.type("What is 6 * 7?")
     press("Enter")
     expect(answers(page)).to_have_count(1)
@@ -67,26 +73,27 @@ def test_everything_of_the_list_is_done_by_keyboard_alone(
     expect(page.get_by_test_id("thread")).to_have_count(2)
     # Rename.
     press("ArrowDown")
-    assert focused(page) == "thread"
+    has_focus(page, "thread")
     press("F2")
+    has_focus(page, "rename")
     page.keyboard.type("The answer")
     press("Enter")
     expect(page.locator(".thread-title").first).to_have_text("The answer")
-    assert focused(page) == "thread"
+    has_focus(page, "thread")
     # Archive by the menu.
     press("Tab")
-    assert focused(page) == "thread-menu"
+    has_focus(page, "thread-menu")
     press("Enter")
+    has_focus(page, "menu-rename")
     press("ArrowDown")
-    assert focused(page) == "menu-archive"
+    has_focus(page, "menu-archive")
     press("Enter")
     expect(page.get_by_test_id("thread")).to_have_count(1)
     expect(page.get_by_test_id("thread")).to_be_focused()
     press("Control+z")
     expect(page.get_by_test_id("thread")).to_have_count(2)
     # Delete, and undo.
-    press("Home")
-    assert focused(page) == "thread"
+    has_focus(page, "thread")
     press("Delete")
     expect(page.get_by_test_id("thread")).to_have_count(1)
     expect(page.get_by_test_id("thread")).to_be_focused()

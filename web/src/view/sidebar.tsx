@@ -31,6 +31,8 @@ export function Sidebar({ application, chat, drawer, close, show, reveal }: Side
   const newChat = useRef<HTMLButtonElement>(null);
   const [archived, setArchived] = useState(false);
   useShortcut("search", () => {
+    field.current?.select();
+    if (document.activeElement === field.current) return;
     reveal();
     // A drawer that opens takes the focus first.
     requestAnimationFrame(() => field.current?.select());

@@ -40,7 +40,7 @@ export function ThreadRows({ chat, groups, search, show, more, leave, foot }: Th
   const view = useView(scroller);
   const current = chat.conversation.value.threadId.value;
   const focus = useRowFocus(scroller, layout, current, TITLE_REM * rem);
-  useKeys({ chat, layout, scroller, current, focus, show, leave });
+  useKeys({ chat, layout, scroller, focus, show, leave });
   useEffect(() => {
     const id = chat.actions.restored.value;
     if (id === null || !layout.threads.some((thread) => thread.id === id)) return;
@@ -170,13 +170,12 @@ interface KeysProps {
   readonly chat: Chat;
   readonly layout: Layout;
   readonly scroller: { readonly current: HTMLElement | null };
-  readonly current: string | null;
   readonly focus: RowFocus;
   readonly show: (threadId: string) => void;
   readonly leave: () => void;
 }
 
-function useKeys({ chat, layout: { threads }, scroller, current, focus, show, leave }: KeysProps): void {
+function useKeys({ chat, layout: { threads }, scroller, focus, show, leave }: KeysProps): void {
   const inside = (): HTMLElement | null => scroller.current;
   const focused = (): ThreadSummary | undefined => {
     const id = document.activeElement?.closest<HTMLElement>("[data-thread-id]")?.dataset["threadId"];
@@ -187,7 +186,8 @@ function useKeys({ chat, layout: { threads }, scroller, current, focus, show, le
     return at < 0 ? threads[by > 0 ? 0 : -1] : threads[at + by];
   };
   const goTo = (by: number): boolean => {
-    const thread = step(current, by);
+    // Keys can come faster than the list is drawn.
+    const thread = step(chat.conversation.peek().threadId.peek(), by);
     if (thread) show(thread.id);
     return thread !== undefined;
   };

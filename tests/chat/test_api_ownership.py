@@ -135,11 +135,8 @@ async def test_what_is_somebody_elses_is_like_what_there_is_not(ids: dict[str, s
         other = Asking(get_user_model().objects.create_user("other", is_staff=is_staff))
         at = now()
         own = str(Thread.objects.create(user=other.user, created_at=at, updated_at=at).id)
-        nobodys = ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id")}
+        nobodys = ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id", "other_attachment_id")}
         nobodys |= {"own": own, "note_id": NO_NOTE}
-        nobodys = (
-            ids | {name: str(uuid.uuid4()) for name in (*OWNED, "question_id", "other_attachment_id")} | {"own": own}
-        )
         before = everything()
         for method, path, body in owned():
             status, told = other(method, path, body, ids | {"own": own})

@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import type { Chat } from "../chat/chat";
 import type { ThreadSummary } from "../protocol/frames";
 import { useShortcut } from "../keys/shortcuts";
-import { type Layout, layoutOf, placeOf, type RowGroup, rowsWithin } from "./thread_layout";
+import { type Block, type Layout, layoutOf, placeOf, type RowGroup, rowsWithin } from "./thread_layout";
 import { ThreadRow, type ThreadState } from "./thread_row";
 
 interface ThreadRowsProps {
@@ -49,52 +49,71 @@ export function ThreadRows({ chat, groups, search, show, more, leave, foot }: Th
   }, [chat.actions.restored.value, layout]);
   const inView = Math.ceil((view.top + view.height) / (ROW_REM.mouse * rem));
   useEffect(() => more(inView), [layout, Math.round(inView / ROWS_A_LOOK)]);
-  const stateOf = (id: string): ThreadState =>
-    chat.waitingThreads.value.has(id) ? "waiting" : chat.busyThreads.value.has(id) ? "busy" : chat.news.threads.value.has(id) ? "news" : "quiet";
   const away = (thread: ThreadSummary): void => {
     const at = layout.threads.findIndex((each) => each.id === thread.id);
     const next = layout.threads[at + 1] ?? layout.threads[at - 1];
     if (next) focus.to(next.id);
     else leave();
   };
+  const rowOf = (thread: ThreadSummary): VNode => (
+    <ThreadRow
+      chat={chat}
+      thread={thread}
+      current={thread.id === current}
+      reachable={thread.id === focus.id}
+      state={stateOf(chat, thread.id)}
+      renaming={renaming?.threadId === thread.id ? renaming : null}
+      search={search?.words ?? ""}
+      text={search?.texts[thread.id]}
+      show={show}
+      focus={focus.to}
+      away={away}
+    />
+  );
   return (
     <div class="threads" ref={scroller} data-testid="thread-list">
       <div class="thread-space" style={{ height: `${layout.height}px` }}>
-        {rowsWithin(layout, view.top - BEYOND_PX, view.top + view.height + BEYOND_PX, focus.id).map(({ group, top, height, rows }) => (
-          <section key={group.key} class="thread-group" style={{ top: `${top}px`, height: `${height}px` }} aria-labelledby={`threads-${group.key}`}>
-            <h2 id={`threads-${group.key}`} class="thread-group-title">
-              {group.title}
-            </h2>
-            <ul>
-              {rows.map((row) => (
-                <li
-                  key={row.thread.id}
-                  class="thread-row"
-                  style={{ top: `${row.top}px`, height: `${row.height}px` }}
-                  aria-setsize={group.threads.length}
-                  aria-posinset={row.place}
-                >
-                  <ThreadRow
-                    chat={chat}
-                    thread={row.thread}
-                    current={row.thread.id === current}
-                    reachable={row.thread.id === focus.id}
-                    state={stateOf(row.thread.id)}
-                    renaming={renaming?.threadId === row.thread.id ? renaming : null}
-                    search={search?.words ?? ""}
-                    text={search?.texts[row.thread.id]}
-                    show={show}
-                    focus={focus.to}
-                    away={away}
-                  />
-                </li>
-              ))}
-            </ul>
-          </section>
+        {rowsWithin(layout, view.top - BEYOND_PX, view.top + view.height + BEYOND_PX, focus.id).map((block) => (
+          <GroupRows key={block.group.key} block={block} row={rowOf} />
         ))}
       </div>
       {foot}
     </div>
+  );
+}
+
+function stateOf(chat: Chat, id: string): ThreadState {
+  if (chat.waitingThreads.value.has(id)) return "waiting";
+  if (chat.busyThreads.value.has(id)) return "busy";
+  return chat.news.threads.value.has(id) ? "news" : "quiet";
+}
+
+interface GroupProps {
+  readonly block: Block;
+  readonly row: (thread: ThreadSummary) => VNode;
+}
+
+function GroupRows({ block: { group, top, height, rows }, row }: GroupProps): VNode {
+  const id = `threads-${group.key}`;
+  return (
+    <section class="thread-group" style={{ top: `${top}px`, height: `${height}px` }} aria-labelledby={id}>
+      <h2 id={id} class="thread-group-title">
+        {group.title}
+      </h2>
+      <ul>
+        {rows.map((each) => (
+          <li
+            key={each.thread.id}
+            class="thread-row"
+            style={{ top: `${each.top}px`, height: `${each.height}px` }}
+            aria-setsize={group.threads.length}
+            aria-posinset={each.place}
+          >
+            {row(each.thread)}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -45,7 +45,8 @@ export function ThreadRows({ chat, groups, search, show, more, leave, foot }: Th
     const id = chat.actions.restored.value;
     if (id === null || !layout.threads.some((thread) => thread.id === id)) return;
     chat.actions.restored.value = null;
-    focus.to(id);
+    // Who has gone on to write is left there.
+    if (!document.activeElement?.matches("input, textarea")) focus.to(id);
   }, [chat.actions.restored.value, layout]);
   const inView = Math.ceil((view.top + view.height) / (ROW_REM.mouse * rem));
   useEffect(() => more(inView), [layout, Math.round(inView / ROWS_A_LOOK)]);

@@ -165,6 +165,7 @@ def test_axe_finds_nothing_in_either_theme(browser: Browser, server: LiveServer,
         expect(page.get_by_role("heading", name="Hello,")).to_be_visible()
         assert_accessible(page)
         page.get_by_test_id("undo").click()
+        expect(page.get_by_test_id("thread")).to_have_count(1)
         page.get_by_test_id("search").fill("tokyo")
         expect(page.locator("mark").first).to_be_visible()
         assert_accessible(page)

@@ -122,6 +122,18 @@ test("a thread is put away and brought back by undo", async () => {
   assert.equal(server.threads.get("b")?.archived, false);
 });
 
+test("an undo reaches the server after what it undoes", async () => {
+  const { server, list, actions, toasts, titles } = await begun();
+  const order: unknown[] = [];
+  const held = server.threads.get("b");
+  void actions.archive(thread(list, "b"), true).then(() => order.push(server.threads.get("b")?.archived));
+  toasts.undo();
+  assert.deepEqual([titles(), held?.archived], [["b", "a"], false]);
+  await settled();
+  await settled();
+  assert.deepEqual([server.asked, order, server.threads.get("b")?.archived], [["PATCH b", "PATCH b"], [true], false]);
+});
+
 test("a toast goes by itself, but not while the person is on it", async () => {
   const { toasts, clock } = await begun();
   toasts.done("Done");

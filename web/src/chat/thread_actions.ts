@@ -35,6 +35,7 @@ export class ThreadActions {
 
   #parts: ActionParts;
   #etag: Promise<SeenThread> | null = null;
+  #changing: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ActionParts) {
     this.#parts = parts;
@@ -103,8 +104,11 @@ export class ThreadActions {
     this.#put({ ...thread, archived });
     const said = archived ? words.sidebar.archived : words.sidebar.unarchived;
     toasts.done(said(titleOf(thread)), () => void this.archive({ ...thread, archived }, !archived));
+    // An undo follows what it undoes, however quickly it comes.
+    const change = this.#changing.then(() => changeThread(fetch, thread.id, { archived }));
+    this.#changing = change.catch(() => {});
     try {
-      this.#put((await changeThread(fetch, thread.id, { archived })).thread);
+      this.#put((await change).thread);
     } catch (error) {
       this.#put(thread);
       this.#failed(error);

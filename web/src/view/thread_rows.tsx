@@ -157,6 +157,7 @@ interface RowFocus {
 function useRowFocus(scroller: { readonly current: HTMLElement | null }, layout: Layout, current: string | null, title: number): RowFocus {
   const [active, setActive] = useState<string | null>(null);
   const wanted = useRef<string | null>(null);
+  const inside = useFocusInside(scroller);
   const ids = useMemo(() => new Set(layout.threads.map((thread) => thread.id)), [layout]);
   const id = [active, current].find((each) => each !== null && ids.has(each)) ?? layout.threads[0]?.id ?? null;
   const reveal = (row: string): void => {
@@ -167,7 +168,8 @@ function useRowFocus(scroller: { readonly current: HTMLElement | null }, layout:
     else if (place.bottom > element.scrollTop + element.clientHeight) element.scrollTop = place.bottom - element.clientHeight;
   };
   useLayoutEffect(() => {
-    const row = wanted.current;
+    // A row that went away and came back, by what another tab did, has lost the focus on its way.
+    const row = wanted.current ?? (inside.current && document.activeElement === document.body ? id : null);
     if (row === null) return;
     const element = scroller.current?.querySelector<HTMLElement>(`[data-thread-id="${CSS.escape(row)}"]`);
     if (!element) return;
@@ -184,6 +186,22 @@ function useRowFocus(scroller: { readonly current: HTMLElement | null }, layout:
     setActive(row);
   };
   return { id, to };
+}
+
+/** Whether the focus is in the element, or was until what had it was taken away. */
+function useFocusInside(element: { readonly current: HTMLElement | null }): { readonly current: boolean } {
+  const inside = useRef(false);
+  useEffect(() => {
+    const look = (event: Event): void => {
+      inside.current = element.current?.contains(event.target as Node) ?? false;
+    };
+    const events = ["focusin", "pointerdown"];
+    for (const name of events) document.addEventListener(name, look);
+    return () => {
+      for (const name of events) document.removeEventListener(name, look);
+    };
+  }, [element]);
+  return inside;
 }
 
 interface KeysProps {

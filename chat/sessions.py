@@ -53,12 +53,19 @@ def user_of(token: Token) -> Any:
     try:
         found = get_user_model().objects.select_related("chat_counters").get(pk=token["user_id"])
     except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
-        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
+        raise _invalid() from None
     if not found.is_active:
         raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive")
-    if Credential.of_claims(token.payload) != credential_of(found):
+    issued_on = Credential.of_claims(token.payload)
+    if issued_on is None:
+        raise _invalid()
+    if issued_on != credential_of(found):
         raise session_ended()
     return found
+
+
+def _invalid() -> ConnectionRefused:
+    return ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
 
 
 def credential_of(user: Any) -> Credential:

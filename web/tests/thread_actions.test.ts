@@ -134,6 +134,24 @@ test("an undo reaches the server after what it undoes", async () => {
   assert.deepEqual([server.asked, order, server.threads.get("b")?.archived], [["PATCH b", "PATCH b"], [true], false]);
 });
 
+test("what the server says of a change that was undone is not shown any more", async () => {
+  const { list, actions, toasts, titles } = await begun();
+  const b = thread(list, "b");
+  const told = (archived: boolean): boolean | undefined => actions.told({ ...b, archived }).archived;
+  void actions.archive(b, true);
+  toasts.undo();
+  assert.equal(told(true), false);
+  await settled();
+  await settled();
+  assert.deepEqual([told(true), titles()], [false, ["b", "a"]]);
+  assert.equal(told(false), false);
+  assert.equal(told(true), true, "another tab has put it away");
+  void actions.archive(b, true);
+  await settled();
+  actions.settle();
+  assert.equal(told(false), false, "the notice was lost, the list was read");
+});
+
 test("a toast goes by itself, but not while the person is on it", async () => {
   const { toasts, clock } = await begun();
   toasts.done("Done");

@@ -94,6 +94,7 @@ export class Chat {
       const ids = threads.map((thread) => thread.id);
       this.delivery.update((state) => listLoaded(state, version, ids));
       this.news.listed(ids);
+      this.actions.settle();
     });
     this.archive = new ThreadList(parts.fetch, () => {}, true);
     this.search = new ThreadSearch(parts.fetch, parts.clock);
@@ -240,8 +241,9 @@ export class Chat {
   }
 
   #noticed(notice: ThreadNotice): void {
-    this.list.apply(notice);
-    this.archive.apply(notice);
+    const told = { ...notice, thread: this.actions.told(notice.thread) };
+    this.list.apply(told);
+    this.archive.apply(told);
     this.search.apply(notice);
     if (notice.type !== "thread_deleted") this.actions.retitled(notice.thread);
     const { threadId, title } = this.#conversation.value;

@@ -19,6 +19,13 @@ export interface Renaming {
   readonly saving: boolean;
 }
 
+/** Where the person wants a thread, until the server has said that it is there: what it says before that is older. */
+interface Intent {
+  readonly archived: boolean;
+  readonly asking: number;
+  readonly heard: boolean;
+}
+
 export interface ActionParts {
   readonly fetch: Fetch;
   readonly lists: readonly ThreadList[];
@@ -36,6 +43,7 @@ export class ThreadActions {
   #parts: ActionParts;
   #etag: Promise<SeenThread> | null = null;
   #changing: Promise<unknown> = Promise.resolve();
+  #intents = new Map<string, Intent>();
 
   constructor(parts: ActionParts) {
     this.#parts = parts;
@@ -101,6 +109,7 @@ export class ThreadActions {
 
   async archive(thread: ThreadSummary, archived: boolean): Promise<void> {
     const { toasts, fetch } = this.#parts;
+    this.#intents.set(thread.id, { archived, asking: (this.#intents.get(thread.id)?.asking ?? 0) + 1, heard: false });
     this.#put({ ...thread, archived });
     const said = archived ? words.sidebar.archived : words.sidebar.unarchived;
     toasts.done(said(titleOf(thread)), () => void this.archive({ ...thread, archived }, !archived));
@@ -108,11 +117,35 @@ export class ThreadActions {
     const change = this.#changing.then(() => changeThread(fetch, thread.id, { archived }));
     this.#changing = change.catch(() => {});
     try {
-      this.#put((await change).thread);
+      const { thread: changed } = await change;
+      const intent = this.#intents.get(thread.id);
+      if (intent) this.#intend(thread.id, { ...intent, asking: intent.asking - 1 });
+      this.#put(changed);
     } catch (error) {
+      this.#intents.delete(thread.id);
       this.#put(thread);
       this.#failed(error);
     }
+  }
+
+  /** The thread as it is to be shown, when a notice tells of it: a notice of what the person has undone comes late. */
+  told(thread: ThreadSummary): ThreadSummary {
+    const intent = this.#intents.get(thread.id);
+    if (!intent) return thread;
+    this.#intend(thread.id, { ...intent, heard: thread.archived === intent.archived });
+    return { ...thread, archived: intent.archived };
+  }
+
+  /** The lists were read anew. */
+  settle(): void {
+    for (const [id, intent] of this.#intents) {
+      if (intent.asking === 0) this.#intents.delete(id);
+    }
+  }
+
+  #intend(threadId: string, intent: Intent): void {
+    if (intent.heard && intent.asking === 0) this.#intents.delete(threadId);
+    else this.#intents.set(threadId, intent);
   }
 
   /** Gone at once, for every tab; the server keeps it for a while, so that it can be brought back. */
@@ -154,7 +187,8 @@ export class ThreadActions {
   }
 
   #put(thread: ThreadSummary): void {
-    for (const list of this.#parts.lists) list.put(thread);
+    const intent = this.#intents.get(thread.id);
+    for (const list of this.#parts.lists) list.put(intent ? { ...thread, archived: intent.archived } : thread);
   }
 
   #failed(error: unknown): void {

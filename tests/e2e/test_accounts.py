@@ -65,30 +65,29 @@ async def all_closed_after(cluster: Cluster, access: str, end: Callable[[], None
     """A socket and a stream at each process are told why, and closed, within SECONDS."""
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(connected(server.url, access)) for server in cluster.web]
-        streams = [stack.enter_context(closing(opened_stream(server.url, access))) for server in cluster.web]
+        opening = [asyncio.to_thread(opened_stream, server.url, access) for server in cluster.web]
+        streams = await asyncio.gather(*opening)
+        for connection, _ in streams:
+            stack.enter_context(closing(connection))
         await asyncio.to_thread(end)
         async with asyncio.timeout(SECONDS):
             codes = await asyncio.gather(*(socket.closed() for socket in sockets))
-            texts = await asyncio.gather(*(asyncio.to_thread(rest_of, stream) for stream in streams))
+            texts = await asyncio.gather(*(asyncio.to_thread(answer.read) for _, answer in streams))
     assert codes == [4401, 4401]
     for socket in sockets:
         assert socket.frames[-1]["error_code"] == "INVALID_TOKEN"
     for text in texts:
-        assert '"error_code":"INVALID_TOKEN"' in text
+        assert b'"error_code":"INVALID_TOKEN"' in text
 
 
-def opened_stream(url: str, access: str) -> http.client.HTTPConnection:
+def opened_stream(url: str, access: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    """A stream whose first event is on its way."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
-    connection.request(
-        "GET", "/api/events", headers={"Authorization": f"Bearer {access}", "Accept": "text/event-stream"}
-    )
-    return connection
-
-
-def rest_of(stream: http.client.HTTPConnection) -> str:
-    answer = stream.getresponse()
+    headers = {"Authorization": f"Bearer {access}", "Accept": "text/event-stream"}
+    connection.request("GET", "/api/events", headers=headers)
+    answer = connection.getresponse()
     assert answer.status == 200
-    return answer.read().decode()
+    return connection, answer
 
 
 async def test_signed_out_everywhere_is_signed_out_at_every_process(cluster: Cluster) -> None:

@@ -351,7 +351,7 @@ def thread_restored(r: Recording) -> None:
     r.notice("thread_deleted", "thread-1")
     r.get(cancelled.cancelled("deleted"))
     r.notice("thread_created", "thread-1")
-    r.get(after.created("Once more"), after.started(), after.completed())
+    r.get(after.created("Once more"), after.started(), after.chunk("Here I am."), after.completed())
     r.notice("thread_created", "thread-1", skipped=1)
     r.threads_version -= 2
     r.notice("thread_deleted", "thread-1")

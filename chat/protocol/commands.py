@@ -10,6 +10,7 @@ import pydantic_core
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictStr,
@@ -65,11 +66,13 @@ Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Reason = Annotated[StrictStr, Field(max_length=2000), AfterValidator(storable)]
 Cursors = Annotated[dict[UUID, Seq], Field(max_length=MAX_CURSORS)]
 AgentName = Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(storable)]
-Attachments = Annotated[
+_Files = Annotated[
     list[UUID],
     Field(max_length=MAX_ATTACHMENTS, json_schema_extra={"uniqueItems": True}),
     AfterValidator(_all_different),
 ]
+# Null is as good as none.
+Attachments = Annotated[_Files, BeforeValidator(lambda ids: ids or [], json_schema_input_type=_Files | None)]
 WhenBusy = Literal["enqueue", "interrupt", "reject"]
 
 

@@ -54,6 +54,10 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _null_is_none(ids: Any) -> Any:
+    return [] if ids is None else ids
+
+
 def _all_different(ids: list[UUID]) -> list[UUID]:
     if len(set(ids)) < len(ids):
         raise ValueError("must not name a file twice")
@@ -71,8 +75,7 @@ _Files = Annotated[
     Field(max_length=MAX_ATTACHMENTS, json_schema_extra={"uniqueItems": True}),
     AfterValidator(_all_different),
 ]
-# Null is as good as none.
-Attachments = Annotated[_Files, BeforeValidator(lambda ids: ids or [], json_schema_input_type=_Files | None)]
+Attachments = Annotated[_Files, BeforeValidator(_null_is_none, json_schema_input_type=_Files | None)]
 WhenBusy = Literal["enqueue", "interrupt", "reject"]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import functools
 import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -151,9 +154,31 @@ class LiveRedis(LiveProcess):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody else is given while this process lives, whether or not something listens there just now.
+
+    It is below those that the system gives to connections and to whoever binds port 0, so that none of them takes it
+    before the server that it is for has started, or while that is stopped on purpose. Processes of one machine tell
+    each other by a lock on one byte of a common file, which ends with its process.
+    """
+    for port in _PORTS:
+        try:
+            fcntl.lockf(_ports_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
+    raise AssertionError("no port is left")
+
+
+_PORTS = iter(range(20_000, 32_000))
+
+
+@functools.cache
+def _ports_file() -> int:
+    """Held open: closing a file ends the locks that the process has on it."""
+    return os.open(Path(tempfile.gettempdir(), f"netra-test-ports-{os.getuid()}"), os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def accepts(port: int) -> bool:

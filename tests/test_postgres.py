@@ -18,6 +18,8 @@ import pytest
 
 from netra import postgres
 from netra.postgres import EmbeddedPostgres, PostgresError
+from netra.postgres.binaries import copy_binaries, find_binaries
+from netra.postgres.cluster import is_held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
@@ -92,7 +94,7 @@ def processes(folder: Path, name: str = "") -> list[int]:
 
 
 def guards(folder: Path) -> list[int]:
-    return processes(folder, "netra/postgres.py")
+    return processes(folder, "netra.postgres.guard")
 
 
 def servers(folder: Path) -> list[int]:
@@ -240,7 +242,7 @@ def test_who_comes_while_the_server_stops_gets_the_next_one(place: Path) -> None
         stopping = servers(place)
         server.release(timeout=0)
         # The guard closes its door before it stops the server.
-        assert until(lambda: not postgres._is_held(place / "postgres" / "ready.lock"))
+        assert until(lambda: not is_held(place / "postgres" / "ready.lock"))
         server.acquire()
         assert database(server) == "netra"
         assert servers(place) != stopping
@@ -271,7 +273,7 @@ def test_the_server_stops_when_its_guard_is_killed(place: Path) -> None:
 def test_the_next_one_follows_at_once_when_the_guard_is_killed(place: Path) -> None:
     with EmbeddedPostgres(place) as server:
         os.kill(guards(place)[0], signal.SIGKILL)
-        assert until(lambda: not postgres._is_held(place / "postgres" / "guard.lock"))
+        assert until(lambda: not is_held(place / "postgres" / "guard.lock"))
         with EmbeddedPostgres(place):
             assert database(server) == "netra"
 
@@ -398,8 +400,8 @@ def ordinary(place: Path) -> Callable[[Path], subprocess.Popen[str]]:
         pytest.skip("there is no Python that nobody can run")
     source = place / "source"
     (source / "netra").mkdir(parents=True)
-    shutil.copy(postgres.__file__, source / "netra")
-    packages = postgres._copy_binaries(postgres._find_binaries(), source).parents[2]
+    shutil.copytree(Path(postgres.__file__).parent, source / "netra/postgres")
+    packages = copy_binaries(find_binaries(), source).parents[2]
     (packages / "netra").symlink_to(source / "netra")
     return lambda data_dir: start_user(data_dir, python=python, path=packages, uid=NOBODY)
 
@@ -455,8 +457,8 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied_once(
 ) -> None:
     closed = place / "closed"
     closed.mkdir(mode=0o700)
-    binaries = postgres._copy_binaries(postgres._find_binaries(), closed)
-    monkeypatch.setattr(postgres, "_find_binaries", lambda: binaries)
+    binaries = copy_binaries(find_binaries(), closed)
+    monkeypatch.setattr("netra.postgres.embedded.find_binaries", lambda: binaries)
     data = place / "data"
     copies = []
     for _ in range(2):

@@ -1,5 +1,7 @@
 // A growing Markdown text as a list of blocks. Finished blocks are frozen: only what follows them is parsed again.
-import { Lexer, type Links, type Token } from "marked";
+import type { Links, Token } from "marked";
+import { boundedLexer } from "./bounds";
+import { Remainder, readTo } from "./remainder";
 import { blockHtml, RULES } from "./render";
 
 export interface Block {
@@ -31,8 +33,11 @@ export class MarkdownStream {
   #text = "";
   #frozenText = "";
   #frozen: Block[] = [];
-  #links: Links = {};
+  #links: Links = noLinks();
   #blocks: readonly Block[] = [];
+  #readText = "";
+  #read: readonly Block[] = [];
+  #remainder = new Remainder();
 
   get blocks(): readonly Block[] {
     return this.#blocks;
@@ -42,12 +47,9 @@ export class MarkdownStream {
   update(source: string): readonly Block[] {
     const text = normalised(source);
     if (text === this.#text) return this.#blocks;
-    if (!text.startsWith(this.#frozenText)) this.#restart();
+    const end = readTo(text);
     this.#text = text;
-    const tail = text.slice(this.#frozenText.length);
-    const tokens = this.#lex(tail);
-    const finished = finishedCount(tokens);
-    this.#blocks = [...this.#freeze(tokens.slice(0, finished), tail), ...openBlocks(tokens.slice(finished), false)];
+    this.#blocks = [...this.#readGrowing(text.slice(0, end)), ...this.#shownAsIs(text.slice(end))];
     return this.#blocks;
   }
 
@@ -55,18 +57,36 @@ export class MarkdownStream {
   finish(source: string): readonly Block[] {
     this.#restart();
     this.#text = normalised(source);
-    this.#blocks = openBlocks(this.#lex(this.#text), true);
+    const end = readTo(this.#text);
+    this.#blocks = [...openBlocks(this.#lex(this.#text.slice(0, end)), true), ...this.#shownAsIs(this.#text.slice(end))];
     return this.#blocks;
+  }
+
+  #readGrowing(text: string): readonly Block[] {
+    if (text === this.#readText) return this.#read;
+    if (!text.startsWith(this.#frozenText)) this.#restart();
+    const tail = text.slice(this.#frozenText.length);
+    const tokens = this.#lex(tail);
+    const finished = finishedCount(tokens);
+    this.#readText = text;
+    this.#read = [...this.#freeze(tokens.slice(0, finished), tail), ...openBlocks(tokens.slice(finished), false)];
+    return this.#read;
+  }
+
+  #shownAsIs(text: string): Block[] {
+    return this.#remainder.update(text).map((html) => ({ html, settled: true }));
   }
 
   #restart(): void {
     this.#frozenText = "";
     this.#frozen = [];
-    this.#links = {};
+    this.#links = noLinks();
+    this.#readText = "";
+    this.#read = [];
   }
 
   #lex(text: string): Token[] {
-    const lexer = new Lexer(RULES);
+    const lexer = boundedLexer(text, RULES);
     Object.assign(lexer.tokens.links, this.#links);
     return lexer.lex(text);
   }
@@ -81,6 +101,11 @@ export class MarkdownStream {
     this.#frozen = [...this.#frozen, ...openBlocks(tokens, true)];
     return this.#frozen;
   }
+}
+
+/** Whatever a definition is called, it is not there before it was written. */
+function noLinks(): Links {
+  return Object.create(null) as Links;
 }
 
 function normalised(source: string): string {

@@ -32,7 +32,12 @@ const LANGUAGES = {
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
 hljs.registerAliases(["c", "h"], { languageName: "cpp" });
 
-/** Null for a language that is not known. */
+/** Some of the languages' expressions take quadratic time for a long word, which stands in one line. */
+const LONGEST = 20_000;
+const LONGEST_LINE = /[^\n]{1001}/;
+
+/** Null for a language that is not known, and for what is too long. */
 export function highlightedHtml(code: string, language: string): string | null {
-  return hljs.getLanguage(language) ? hljs.highlight(code, { language, ignoreIllegals: true }).value : null;
+  if (code.length > LONGEST || LONGEST_LINE.test(code) || !hljs.getLanguage(language)) return null;
+  return hljs.highlight(code, { language, ignoreIllegals: true }).value;
 }

@@ -1,8 +1,8 @@
 // Markdown tokens to HTML text, without a DOM. Raw HTML is escaped here, and the result is sanitised again where it
 // meets the page (sanitise.ts).
 import { Parser, Renderer, type Tokens } from "marked";
+import { addressOf, hostOf, misleads } from "./address";
 
-const LINKABLE = /^(?:https?:\/\/|mailto:)[^\s\u0000-\u001f]+$/i;
 const LANGUAGE = /^[\w+#.-]{1,30}/;
 const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
@@ -15,15 +15,34 @@ function escapedProse(text: string): string {
   return text.replace(/&(?!#\d{1,7};|#x[\da-f]{1,6};|\w{1,31};)|[<>"']/gi, (character) => ESCAPES[character] ?? character);
 }
 
+/** Text in its own lines, of which nothing has a meaning. */
+export function rawHtml(text: string): string {
+  return `<p class="raw">${escaped(text.trimEnd())}</p>\n`;
+}
+
+/** Nobody follows a link without being able to see where it leads: on the link, and in its text when that says otherwise. */
 function anchor(href: string, label: string, title?: string | null): string {
-  if (!LINKABLE.test(href)) return label;
-  const tip = title ? ` title="${escapedProse(title)}"` : "";
-  return `<a href="${escaped(href)}"${tip} target="_blank" rel="noopener noreferrer">${label}</a>`;
+  const address = addressOf(href);
+  if (!address) return label;
+  const host = hostOf(address);
+  const tip = title ? `${title} (${host})` : host;
+  const shown = misleads(textOf(label), address) ? `${label} <span class="true-host">(${escaped(host)})</span>` : label;
+  return `<a href="${escaped(href)}" title="${escapedProse(tip)}" target="_blank" rel="noopener noreferrer">${shown}</a>`;
+}
+
+const REFERENCES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', period: ".", sol: "/", colon: ":" };
+
+/** What is read of this HTML. */
+function textOf(html: string): string {
+  return html.replace(/<[^>]*>/g, "").replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{1,31}));/gi, (reference, decimal?: string, hex?: string, name = "") => {
+    const code = decimal ? Number(decimal) : hex ? Number.parseInt(hex, 16) : 0;
+    return code > 0 && code < 0x110000 ? String.fromCodePoint(code) : (REFERENCES[name as string] ?? reference);
+  });
 }
 
 class ChatRenderer extends Renderer {
   override html(token: Tokens.HTML | Tokens.Tag): string {
-    return token.block ? `<p class="raw">${escaped(token.text.trimEnd())}</p>\n` : escaped(token.text);
+    return token.block ? rawHtml(token.text) : escaped(token.text);
   }
 
   override text(token: Tokens.Text | Tokens.Escape): string {

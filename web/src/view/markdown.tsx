@@ -4,8 +4,6 @@ import type { Block, MarkdownStream } from "../markdown/blocks";
 import { type Reader, reader } from "../markdown/loaded";
 import { memo } from "./memo";
 
-const LONGEST_HIGHLIGHTED = 50_000;
-
 interface MarkdownProps {
   readonly text: string;
   readonly growing: boolean;
@@ -52,7 +50,7 @@ async function highlight(body: Element, showHtml: Reader["showHtml"]): Promise<v
   for (const code of codes) {
     const text = code.textContent ?? "";
     const language = code.parentElement?.dataset["language"] ?? "";
-    const html = text.length <= LONGEST_HIGHLIGHTED && code.isConnected ? highlightedHtml(text, language) : null;
+    const html = code.isConnected ? highlightedHtml(text, language) : null;
     if (html !== null) showHtml(code, html);
   }
 }

@@ -19,6 +19,14 @@ def chat_page(request: HttpRequest, **_place: str) -> HttpResponse:
     return _page(request, "chat/index.html", CONTENT_SECURITY_POLICY)
 
 
+def reset_page(request: HttpRequest, **_link: str) -> HttpResponse:
+    """The same page once more. Its address is a secret: not even our own files are asked for with it as referrer."""
+    response = _page(request, "chat/index.html", CONTENT_SECURITY_POLICY)
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 def api_page(request: HttpRequest) -> HttpResponse:
     """The API's operations, to read and to try."""
     return _page(request, "chat/api.html", API_CONTENT_SECURITY_POLICY)

@@ -29,7 +29,7 @@ def username_of(given: str) -> str:
     return given if given in found or not found else str(found[0])
 
 
-def register(*, username: str, email: str, password: str) -> Any:
+def register(*, username: str, email: str | None, password: str) -> Any:
     """Make a user. Nothing depends on whether others have the same e-mail address.
 
     Raises ChatError with INVALID_MESSAGE, PASSWORD_TOO_WEAK or NAME_TAKEN.

@@ -13,7 +13,10 @@ handler500 = "chat.api.errors.server_error"
 urlpatterns = [
     path("", pages.chat_page),
     path("t/<uuid:thread_id>", pages.chat_page),
-    path("reset/<str:uid>/<str:token>", pages.chat_page),
+    path("register", pages.chat_page),
+    path("forgot", pages.chat_page),
+    path("reset", pages.chat_page),
+    path("reset/<str:uid>/<str:token>", pages.reset_page),
     path("health", health.health),
     path("health/", health.health),
     path("health/ready", health.ready),

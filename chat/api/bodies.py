@@ -72,7 +72,8 @@ class RegisterBody(Body):
 
     username: Username
     """At most 150 letters, digits and `@.+-_`."""
-    email: Email
+    email: Email | None = None
+    """Without one a password cannot be reset by mail."""
     password: Password
     """As `password_rules` of `GET /api/auth/options` say."""
     session: SessionKind = None

@@ -62,7 +62,7 @@ def test_a_wrong_password_is_refused_in_words(context: BrowserContext, cable: Ca
     page.get_by_test_id("username").fill(account.username)
     page.get_by_test_id("password").fill("not this one")
     page.get_by_test_id("sign-in").click()
-    expect(page.get_by_test_id("sign-in-error")).to_contain_text("password is not right")
+    expect(page.get_by_test_id("password-error")).to_contain_text("password is not right")
 
 
 def test_a_reload_in_mid_answer_loses_and_repeats_nothing(page: Page, server: LiveServer, account: Account) -> None:

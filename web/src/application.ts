@@ -1,5 +1,8 @@
 // The page as a whole: who is signed in decides whether there is a chat.
 import { signal } from "@preact/signals";
+import { Entrance } from "./account/entrance";
+import { entranceInAddress } from "./account/place";
+import { resetPassword } from "./account/requests";
 import { Chat } from "./chat/chat";
 import { mayBeSignedIn, noteSignedIn } from "./chat/drafts";
 import { loadMe } from "./chat/rest";
@@ -7,11 +10,11 @@ import { untilLoaded } from "./chat/retrying";
 import { systemClock } from "./protocol/clock";
 import { dialWebSocket } from "./session/dial";
 import { RestError } from "./session/rest";
-import { Session, SESSION_CHANNEL } from "./session/session";
+import { type Farewell, type NewPerson, Session, SESSION_CHANNEL } from "./session/session";
 
 export type Screen =
   | { readonly name: "starting"; readonly unreachable: boolean }
-  | { readonly name: "sign-in" }
+  | { readonly name: "entrance" }
   | { readonly name: "chat"; readonly chat: Chat };
 
 /** A hidden page gets no animation frames: it is drawn by the clock. */
@@ -22,13 +25,15 @@ function nextFrame(act: () => void): void {
 
 export class Application {
   readonly screen = signal<Screen>({ name: "starting", unreachable: false });
+  readonly entrance = new Entrance();
 
   #session = new Session(
     {
       signedIn: () => void this.#signedIn(),
       renewed: (token) => this.#chat?.delivery.tokenRenewed(token),
-      signedOut: () => this.#signedOut(),
-      otherPerson: () => location.reload(),
+      signedOut: (why) => this.#signedOut(why),
+      // Who is about to choose a password by a link stays: a reload would lose it.
+      otherPerson: () => (this.entrance.link.value ? void this.#signedIn() : location.reload()),
     },
     "BroadcastChannel" in globalThis ? new BroadcastChannel(SESSION_CHANNEL) : null,
   );
@@ -38,21 +43,58 @@ export class Application {
   }
 
   async start(): Promise<void> {
-    addEventListener("popstate", () => this.#chat?.addressChanged());
+    addEventListener("popstate", () => this.#addressChanged());
     addEventListener("online", () => this.#woken());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#woken();
     });
-    if (!mayBeSignedIn()) {
-      this.screen.value = { name: "sign-in" };
-      return;
-    }
+    if (!mayBeSignedIn() || this.entrance.link.value) this.screen.value = { name: "entrance" };
+    if (!mayBeSignedIn()) return;
     const token = await this.#patiently(() => this.#session.token());
-    if (token === null) this.#signedOut();
+    if (token === null) this.#signedOut("ended");
   }
 
   signIn(username: string, password: string): Promise<void> {
     return this.#session.signIn(username, password);
+  }
+
+  register(person: NewPerson): Promise<void> {
+    return this.#session.register(person);
+  }
+
+  changePassword(oldPassword: string, newPassword: string): Promise<void> {
+    return this.#session.changePassword(oldPassword, newPassword);
+  }
+
+  /** All sessions of the person end, this one, too. */
+  signOutEverywhere(): Promise<void> {
+    return this.#session.endAll();
+  }
+
+  /**
+   * Choose a password by the link of a mail. That ends the sessions of the link's person: if it is who is signed in
+   * here, or nobody is, the sign-in follows. True when somebody else is signed in, and stays so.
+   */
+  async resetPassword(password: string): Promise<boolean> {
+    const link = this.entrance.link.value;
+    if (!link) return false;
+    await resetPassword(link, password);
+    const stays = this.entrance.person.value !== null && (await this.#session.token(true).catch(() => null)) !== null;
+    if (!stays) this.entrance.signInInstead("reset");
+    return stays;
+  }
+
+  /** Who chose somebody else's password signs out, to sign in with it. */
+  async signOutAfterReset(): Promise<void> {
+    this.entrance.signInInstead("reset");
+    noteSignedIn(false);
+    await this.#session.signOut().catch(() => {});
+  }
+
+  /** Leave the link of a mail, and go on as who is signed in. */
+  async goOn(): Promise<void> {
+    this.entrance.left();
+    await this.#signedIn();
   }
 
   async signOut(): Promise<void> {
@@ -60,7 +102,7 @@ export class Application {
     this.#chat?.agents.forget();
     this.#chat?.news.forget();
     history.replaceState(null, "", "/");
-    this.#signedOut();
+    this.#signedOut("left");
     // The server may be out of reach: the cookie then stays, and is worth nothing to this page.
     await this.#session.signOut().catch(() => {});
   }
@@ -72,30 +114,54 @@ export class Application {
         if (this.screen.value.name === "starting") this.screen.value = { name: "starting", unreachable: true };
         throw error;
       });
-    return untilLoaded(observed, () => this.screen.value.name !== "sign-in");
+    return untilLoaded(observed, () => this.screen.value.name !== "entrance" || this.entrance.link.value !== null);
   }
 
   async #signedIn(): Promise<void> {
     noteSignedIn(true);
-    this.screen.value = { name: "starting", unreachable: false };
+    if (!this.entrance.link.value) this.screen.value = { name: "starting", unreachable: false };
     const fetch = this.#session.fetch.bind(this.#session);
     try {
       const me = await this.#patiently(() => loadMe(fetch));
       if (!me) return;
+      if (this.entrance.link.value) {
+        this.entrance.person.value = me;
+        return;
+      }
+      this.entrance.left();
       const token = (renew: boolean): Promise<string | null> => this.#session.token(renew);
       const chat = new Chat({ me, fetch, token, dial: dialWebSocket, clock: systemClock, nextFrame });
       this.screen.value = { name: "chat", chat };
       chat.start();
     } catch (error) {
       if (!(error instanceof RestError)) throw error;
-      this.#signedOut();
+      this.#signedOut("ended");
     }
   }
 
-  #signedOut(): void {
+  #signedOut(why: Farewell): void {
     noteSignedIn(false);
+    const { entrance, screen } = this;
+    entrance.person.value = null;
+    if (screen.value.name === "entrance") {
+      // The word of the tab that ended all sessions can come after this one has found its own ended.
+      if (entrance.why.value === "ended") entrance.why.value = why;
+      return;
+    }
     this.#chat?.close();
-    this.screen.value = { name: "sign-in" };
+    entrance.why.value = why;
+    entrance.addressChanged();
+    screen.value = { name: "entrance" };
+  }
+
+  #addressChanged(): void {
+    if (this.screen.value.name === "entrance") {
+      this.entrance.addressChanged();
+      return;
+    }
+    // Who is signed in has no business at the entrance.
+    if (entranceInAddress(location.pathname) !== "sign-in") history.replaceState(null, "", "/");
+    this.#chat?.addressChanged();
   }
 
   #woken(): void {

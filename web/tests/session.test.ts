@@ -32,7 +32,7 @@ beforeEach(() => {
     {
       signedIn: () => happened.push("in"),
       renewed: () => happened.push("renewed"),
-      signedOut: () => happened.push("out"),
+      signedOut: (why) => happened.push(why),
       otherPerson: () => happened.push("other"),
     },
     null,
@@ -92,8 +92,67 @@ test("a session that ended is looked for once more, for another tab may have ren
   await session.token();
   serve = () => refused;
   assert.equal(await session.token(true), null);
-  assert.deepEqual(happened, ["in", "out"]);
-  assert.equal(asked.length, 3);
+  assert.deepEqual(happened, ["in", "ended"]);
+  assert.deepEqual(asked.slice(1).map(({ path }) => path), ["/api/auth/token/refresh", "/api/auth/token/refresh", "/api/me"]);
+});
+
+test("who was deactivated is told so", async () => {
+  serve = () => access("first");
+  await session.token();
+  serve = (path) => (path === "/api/me" ? { status: 401, body: { error_code: "USER_INACTIVE", error_message: "" } } : refused);
+  assert.equal(await session.token(true), null);
+  assert.deepEqual(happened, ["in", "deactivated"]);
+});
+
+test("who registers is signed in", async () => {
+  serve = () => ({ ...access("first"), status: 201 });
+  await session.register({ username: "ada", password: "lovelace" });
+  assert.deepEqual(asked.map(({ path, body }) => [path, body]), [["/api/auth/register", { username: "ada", password: "lovelace", session: "cookie" }]]);
+  assert.deepEqual(happened, ["in"]);
+});
+
+test("a changed password gives this session a new token", async () => {
+  serve = () => access("first");
+  await session.token();
+  serve = () => access("second");
+  await session.changePassword("old", "new");
+  assert.deepEqual(asked[1]?.body, { old_password: "old", new_password: "new", session: "cookie" });
+  assert.equal(asked[1]?.headers["Authorization"], `Bearer ${tokenOf("1", "first")}`);
+  assert.equal(await session.token(), tokenOf("1", "second"));
+  assert.deepEqual(happened, ["in", "renewed"]);
+});
+
+test("a password that is not changed changes nothing", async () => {
+  serve = () => access("first");
+  await session.token();
+  serve = () => ({ status: 403, body: { error_code: "WRONG_PASSWORD", error_message: "" } });
+  await assert.rejects(session.changePassword("old", "new"), (error) => error instanceof RestError && error.code === "WRONG_PASSWORD");
+  assert.equal(await session.token(), tokenOf("1", "first"));
+  assert.deepEqual(happened, ["in"]);
+});
+
+test("after signing out everywhere there is no token, and it is said once why", async () => {
+  serve = () => access("first");
+  await session.token();
+  serve = (path) => (path === "/api/me/sessions/end" ? { status: 204 } : refused);
+  await session.endAll();
+  assert.deepEqual(happened, ["in", "everywhere"]);
+  assert.equal(await session.token(), null);
+  assert.deepEqual(happened, ["in", "everywhere"]);
+});
+
+test("a renewal that fails while all sessions are ended says nothing of its own", async () => {
+  serve = () => access("first");
+  await session.token();
+  serve = async (path) => {
+    if (path !== "/api/me/sessions/end") return refused;
+    renewal = session.token(true);
+    return { status: 204 };
+  };
+  let renewal: Promise<string | null> = Promise.resolve(null);
+  await session.endAll();
+  assert.equal(await renewal, null);
+  assert.deepEqual(happened, ["in", "everywhere"]);
 });
 
 test("a tab whose cookie another tab has just replaced stays signed in", async () => {

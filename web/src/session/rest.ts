@@ -5,10 +5,19 @@ export class RestError extends Error {
   readonly status: number;
   readonly retryAfter: number | null;
   readonly correlationId: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, message: string, status: number, retryAfter: number | null = null, correlationId: string | null = null) {
+  constructor(
+    code: string,
+    message: string,
+    status: number,
+    retryAfter: number | null = null,
+    correlationId: string | null = null,
+    details: Readonly<Record<string, unknown>> = {},
+  ) {
     super(message);
     this.code = code;
+    this.details = details;
     this.status = status;
     this.retryAfter = retryAfter;
     this.correlationId = correlationId;
@@ -74,5 +83,6 @@ function refusal(answer: Response, body: unknown): RestError {
     answer.status,
     Number.isFinite(seconds) ? seconds : null,
     text("correlation_id") ?? answer.headers.get("X-Correlation-ID"),
+    typeof given["details"] === "object" && given["details"] !== null ? (given["details"] as Record<string, unknown>) : {},
   );
 }

@@ -1,11 +1,20 @@
 // Who is signed in. The access token lives in memory only; the refresh token is a cookie that no script can read.
 import { request, RestError, type RestRequest } from "./rest";
 
+/** Why there is no session any more: signed out here or everywhere, deactivated, or ended by what the page cannot know. */
+export type Farewell = "left" | "everywhere" | "deactivated" | "ended";
+
+export interface NewPerson {
+  readonly username: string;
+  readonly email?: string;
+  readonly password: string;
+}
+
 export interface SessionEvents {
   signedIn(): void;
   /** A new access token replaced the one before. */
   renewed(token: string): void;
-  signedOut(): void;
+  signedOut(why: Farewell): void;
   /** Another tab signed in as somebody else: nothing on this page is theirs. */
   otherPerson(): void;
 }
@@ -36,9 +45,35 @@ export class Session {
     this.#tabs?.addEventListener("message", (message: MessageEvent<unknown>) => this.#otherTab(message.data));
   }
 
-  async signIn(username: string, password: string): Promise<void> {
-    const body = { username, password, session: "cookie" };
-    await exclusively(async () => this.#keep(await request({ method: "POST", path: "/api/auth/token", body })));
+  signIn(username: string, password: string): Promise<void> {
+    return this.#begin({ path: "/api/auth/token", body: { username, password } });
+  }
+
+  register(person: NewPerson): Promise<void> {
+    return this.#begin({ path: "/api/auth/register", body: person });
+  }
+
+  /** All sessions end, and this browser gets a new one. Its other tabs wait for the new cookie, which the lock keeps from them. */
+  changePassword(oldPassword: string, newPassword: string): Promise<void> {
+    const body = { old_password: oldPassword, new_password: newPassword };
+    return this.#inTheName((token) => this.#begin({ path: "/api/me/password", body, token }));
+  }
+
+  /** Nobody is signed in as this person any more, here neither. */
+  async endAll(): Promise<void> {
+    await this.#inTheName((token) =>
+      exclusively(async () => {
+        await request({ method: "POST", path: "/api/me/sessions/end", body: {}, token });
+        this.#forget();
+      }),
+    );
+    this.#tabs?.postMessage("everywhere");
+    this.#events.signedOut("everywhere");
+  }
+
+  async #begin({ body, ...wanted }: { readonly path: string; readonly body: object; readonly token?: string }): Promise<void> {
+    const given = { ...body, session: "cookie" };
+    await exclusively(async () => this.#keep(await request({ ...wanted, method: "POST", body: given })));
     this.#tabs?.postMessage("signed-in");
   }
 
@@ -63,12 +98,16 @@ export class Session {
   }
 
   /** A request in the name of the person, repeated once with a new token when the token is refused. */
-  async fetch(wanted: Omit<RestRequest, "token">): Promise<unknown> {
+  fetch(wanted: Omit<RestRequest, "token">): Promise<unknown> {
+    return this.#inTheName((token) => request({ ...wanted, token }));
+  }
+
+  async #inTheName<Result>(act: (token: string) => Promise<Result>): Promise<Result> {
     try {
-      return await request({ ...wanted, token: await this.#required(false) });
+      return await act(await this.#required(false));
     } catch (error) {
       if (!(error instanceof RestError) || error.status !== 401) throw error;
-      return request({ ...wanted, token: await this.#required(true) });
+      return act(await this.#required(true));
     }
   }
 
@@ -81,11 +120,12 @@ export class Session {
   async #renew(): Promise<string | null> {
     const wasSignedIn = this.#access !== null;
     const token = await exclusively(async () => (await this.#renewOnce()) ?? (wasSignedIn ? this.#renewAfterOtherTab() : null));
-    if (token === null) {
-      this.#forget();
-      if (wasSignedIn) this.#events.signedOut();
-    }
-    return token;
+    if (token !== null) return token;
+    const last = this.#access;
+    this.#forget();
+    // Whoever has signed out meanwhile, here or in another tab, has said so.
+    if (last) this.#events.signedOut(await farewellOf(last.token));
+    return null;
   }
 
   async #renewOnce(): Promise<string | null> {
@@ -133,11 +173,24 @@ export class Session {
   #otherTab(what: unknown): void {
     if (what === "signed-out" && this.#access) {
       this.#forget();
-      this.#events.signedOut();
+      this.#events.signedOut("left");
+    } else if (what === "everywhere") {
+      this.#forget();
+      this.#events.signedOut("everywhere");
     } else if (what === "signed-in") {
       void this.token(true).catch(() => {});
     }
   }
+}
+
+/** Ask with a token that is good for nothing any more. */
+async function farewellOf(token: string): Promise<Farewell> {
+  try {
+    await request({ method: "GET", path: "/api/me", token });
+  } catch (error) {
+    if (error instanceof RestError && error.code === "USER_INACTIVE") return "deactivated";
+  }
+  return "ended";
 }
 
 /** Tabs share the refresh cookie, which each use replaces: one of them at a time. */

@@ -5,12 +5,12 @@ import type { Application } from "../application";
 import type { Chat } from "../chat/chat";
 import { useShortcut } from "../keys/shortcuts";
 import { words } from "../words/words";
+import { EntranceScreen } from "./account/entrance";
 import { Announcer } from "./announcer";
 import { ConversationView } from "./conversation";
 import { Icon } from "./icons";
 import { ShortcutSheet } from "./shortcut_sheet";
 import { Sidebar } from "./sidebar";
-import { SignIn } from "./sign_in";
 import { ToastRegion } from "./toast";
 
 export function App({ application }: { readonly application: Application }): VNode {
@@ -18,8 +18,8 @@ export function App({ application }: { readonly application: Application }): VNo
   switch (screen.name) {
     case "starting":
       return <p class="starting">{screen.unreachable ? words.app.unreachable : words.app.loading}</p>;
-    case "sign-in":
-      return <SignIn application={application} />;
+    case "entrance":
+      return <EntranceScreen application={application} />;
     case "chat":
       return <ChatScreen application={application} chat={screen.chat} />;
   }

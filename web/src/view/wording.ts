@@ -21,7 +21,7 @@ export function errorDetail(code: string, message: string): string | null {
   return TELLING.has(code) && message !== "" && sentenceOf(code) !== undefined ? sentence(message) : null;
 }
 
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const trimmed = text.trim();
   return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? "" : ".");
 }

@@ -1,0 +1,22 @@
+// What somebody can ask who is not signed in, beside a session.
+import { request } from "../session/rest";
+import type { ResetLink } from "./place";
+
+export interface AccountOptions {
+  readonly registration: boolean;
+  readonly password_reset: boolean;
+  readonly password_rules: readonly string[];
+}
+
+export async function loadOptions(): Promise<AccountOptions> {
+  return (await request({ method: "GET", path: "/api/auth/options" })) as AccountOptions;
+}
+
+/** The answer is the same whether there is somebody of this address or not. */
+export async function askForReset(email: string): Promise<void> {
+  await request({ method: "POST", path: "/api/auth/password/reset", body: { email } });
+}
+
+export async function resetPassword(link: ResetLink, password: string): Promise<void> {
+  await request({ method: "POST", path: "/api/auth/password/reset/confirm", body: { ...link, password } });
+}

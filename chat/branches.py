@@ -31,6 +31,15 @@ _WAY: LiteralString = """
         WHERE length < %(limit)s
     ) SELECT id FROM way ORDER BY length DESC
 """
+# The way on from a message: everything that follows it, however far, and the last run that was begun there.
+_LAST_RUN_FROM: LiteralString = """
+    WITH RECURSIVE below AS (
+        SELECT %(message)s::bigint AS id
+        UNION ALL SELECT m.id FROM below b JOIN chat_message m ON m.parent_id = b.id
+    )
+    SELECT COALESCE(r.output_message_id, r.input_message_id) FROM below b JOIN chat_run r ON r.input_message_id = b.id
+    ORDER BY r.run_number DESC LIMIT 1
+"""
 # A place is what is followed, or the thread whose beginning it is, and who speaks. By the thread no row is looked for,
 # lest PostgreSQL takes the index of a thread's messages for as good as that of places, `message_by_place`.
 _SIBLINGS: LiteralString = """
@@ -72,6 +81,14 @@ def end_of(thread: Thread) -> Message | None:
     if (last := runs.last()) is not None:
         return last.output_message or last.input_message
     return Message.objects.filter(thread=thread).order_by("run_number", "id").last()
+
+
+def end_from(message: Message) -> Message:
+    """The last message of the newest branch that this one is part of: as `end_of`, of what follows it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_RUN_FROM, {"message": message.pk})
+        row = cursor.fetchone()
+    return message if row is None else Message.objects.get(pk=row[0])
 
 
 def way_to(leaf: Message, *, limit: int) -> list[Message]:

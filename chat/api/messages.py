@@ -29,15 +29,23 @@ class PlaceSerializer(serializers.Serializer[Any]):
     )
     before = serializers.CharField(required=False, help_text="`previous` of a page: the page before it.")
     leaf = serializers.UUIDField(required=False, help_text="The last message of the branch to show.")
+    through = serializers.UUIDField(
+        required=False, help_text="A message: the newest branch with it is shown. Not together with `leaf`."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "leaf" in attrs and "through" in attrs:
+            raise serializers.ValidationError({"through": "is not given together with leaf"})
+        return attrs
 
 
 class ThreadMessages(APIView):
-    """`GET ?leaf=&before=&limit=`: {messages, runs, previous}: the last messages of a branch. `POST` {content, …}."""
+    """`GET ?leaf=&through=&before=&limit=`: {messages, runs, previous}: the end of a branch. `POST` {content, …}."""
 
     @documented(
         "list_messages",
         "The last messages of a branch, and the runs that belong to them.",
-        description="Without `leaf` it is the newest branch. `siblings` of a message name the others.",
+        description="The newest branch, if none is named. `siblings` of a message name the others.",
         answer=schemas.MessagePage,
         errors=[ErrorCode.THREAD_NOT_FOUND, ErrorCode.MESSAGE_NOT_FOUND],
         parameters=[PlaceSerializer],
@@ -123,15 +131,15 @@ def accepted_response(accepted: MessageAccepted) -> Response:
 
 
 def _leaf(service: ThreadService, thread: Thread, asked: Mapping[str, Any]) -> Message | None:
-    """Where the page ends: before a cursor, at a named message, or with the newest branch."""
+    """Where the page ends: before a cursor, at a named message, or with the newest branch, maybe through one."""
     messages = service.messages_of(thread)
     if before := asked.get("before"):
         (pk,) = decode_cursor(before, number)
         shown = messages.filter(pk=pk).select_related("parent").first()
         return shown.parent if shown is not None else None
-    if (named := asked.get("leaf")) is None:
+    if (named := asked.get("leaf") or asked.get("through")) is None:
         return branches.end_of(thread)
-    leaf = messages.filter(message_id=named).first()
-    if leaf is None:
+    message = messages.filter(message_id=named).first()
+    if message is None:
         raise ChatError(ErrorCode.MESSAGE_NOT_FOUND, "There is no such message")
-    return leaf
+    return branches.end_from(message) if "through" in asked else message

@@ -182,6 +182,7 @@ def test_what_is_wrong_with_a_query_is_told_as_of_a_body(api: Client, path: str)
         "/api/runs?thread_id=",
         "/api/runs?status=",
         "/api/threads/{thread}/messages?leaf=",
+        "/api/threads/{thread}/messages?through=",
         "/api/threads/{thread}/messages?before=",
         "/api/runs/{run}/events?after=",
         "/api/usage?since=",

@@ -120,6 +120,19 @@ def test_a_page_reads_what_it_shows_however_much_there_is() -> None:
     assert read["threads, search: none"] > MANY, "this is what is counted"
 
 
+def test_the_newest_branch_through_a_message_costs_two_queries_more_and_reads_what_follows_it() -> None:
+    person = Person("many", MANY)
+    thread = person.rows.long_thread
+    said = Message.objects.filter(thread=thread)
+
+    def through(message: Message) -> Any:
+        return person.get(f"threads/{thread}/messages?limit=10&through={message.message_id}")
+
+    assert queries(lambda: through(said.earliest("id"))) == QUERIES["messages"] + 3, "one is the test's own"
+    assert MANY < rows_read(lambda: through(said.earliest("id"))) < 4 * MANY + 400
+    assert rows_read(lambda: through(said.latest("id"))) < 400
+
+
 def test_few_threads_are_found_among_many_that_are_put_away() -> None:
     read = Person("many", MANY, few_away=False).counted(rows_read)
     assert max(read["threads"], read["threads, archived"]) < 50

@@ -43,6 +43,7 @@ ELSEWHERE = [
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "parent_id": "{message_id}"}),
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "edits": "{question_id}"}),
     ("GET", "/api/threads/{own}/messages?leaf={message_id}", None),
+    ("GET", "/api/threads/{own}/messages?through={message_id}", None),
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "attachments": ["{other_attachment_id}"]}),
 ]
 OWNED = ("thread_id", "message_id", "run_id", "note_id", "attachment_id")

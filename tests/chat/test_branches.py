@@ -130,6 +130,31 @@ async def test_an_edited_question_begins_a_branch_beside_the_old_one(
     assert on["thread_id"] == first.thread_id
 
 
+async def test_the_newest_branch_through_a_message_goes_on_to_its_end(
+    service: ThreadService, ann: Any, api: Api
+) -> None:
+    first = await exchange(service, ann, "Q1", "A1")
+    path = f"threads/{first.thread_id}/messages"
+    second = await exchange(service, ann, "Q2", "A2", thread_id=first.thread_id)
+    await exchange(service, ann, "Q3", "A3", thread_id=first.thread_id)
+    more = {"thread_id": first.thread_id, "edits": first.message_id}
+    edited = await exchange(service, ann, "Q1, better", "A1, better", **more)
+    assert await api.said(first.thread_id) == ["Q1, better", "A1, better"]
+    assert await api.said(first.thread_id, through=first.message_id) == ["Q1", "A1", "Q2", "A2", "Q3", "A3"]
+    assert await api.said(first.thread_id, through=edited.message_id) == ["Q1, better", "A1, better"]
+    # Written in last, there: another answer to the second question, which has none yet, and nothing else.
+    await api("POST", f"messages/{second.message_id}/regenerate")
+    assert await api.said(first.thread_id, through=first.message_id) == ["Q1", "A1", "Q2"]
+    old = (await fresh(second.run_id)).output_message
+    assert old is not None
+    assert await api.said(first.thread_id, through=old.message_id) == ["Q1", "A1", "Q2", "A2", "Q3", "A3"]
+    elsewhere = await exchange(service, ann, "Other", "A")
+    status, answer = await api("GET", path, through=elsewhere.message_id)
+    assert (status, answer["error_code"]) == (404, "MESSAGE_NOT_FOUND")
+    status, answer = await api("GET", path, through=first.message_id, leaf=first.message_id)
+    assert (status, answer["error_code"]) == (400, "INVALID_MESSAGE")
+
+
 async def test_what_waits_follows_the_answer_before_it_even_when_it_is_cancelled(
     service: ThreadService, ann: Any, api: Api
 ) -> None:

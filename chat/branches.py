@@ -31,14 +31,17 @@ _WAY: LiteralString = """
         WHERE length < %(limit)s
     ) SELECT id FROM way ORDER BY length DESC
 """
-# The way on from a message: everything that follows it, however far, and the last run that was begun there.
+# The way on from a message: everything that follows it, however far, and the last run that was begun there. OFFSET
+# keeps PostgreSQL from reading whole tables instead of looking for each message's own rows.
 _LAST_RUN_FROM: LiteralString = """
     WITH RECURSIVE below AS (
         SELECT %(message)s::bigint AS id
-        UNION ALL SELECT m.id FROM below b JOIN chat_message m ON m.parent_id = b.id
+        UNION ALL
+        SELECT m.id FROM below b, LATERAL (SELECT id FROM chat_message WHERE parent_id = b.id OFFSET 0) m
     )
-    SELECT COALESCE(r.output_message_id, r.input_message_id) FROM below b JOIN chat_run r ON r.input_message_id = b.id
-    ORDER BY r.run_number DESC LIMIT 1
+    SELECT COALESCE(r.output_message_id, r.input_message_id) FROM below b, LATERAL (
+        SELECT output_message_id, input_message_id, run_number FROM chat_run WHERE input_message_id = b.id OFFSET 0
+    ) r ORDER BY r.run_number DESC LIMIT 1
 """
 # A place is what is followed, or the thread whose beginning it is, and who speaks. By the thread no row is looked for,
 # lest PostgreSQL takes the index of a thread's messages for as good as that of places, `message_by_place`.

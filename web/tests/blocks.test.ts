@@ -73,3 +73,16 @@ test("an open fence stays code while it grows", () => {
     assert.match(blocks[0]?.html ?? "", /^<pre data-language="python">/);
   }
 });
+
+test("headings follow the answer's own without a gap, whatever depths the text has chosen", () => {
+  const levels = (source: string): string[] => [...markdownHtml(source).matchAll(/<h(\d)/g)].map((found) => found[1] ?? "");
+  assert.deepEqual(levels("### a\n## b\n#### c\n## d"), ["3", "3", "4", "3"]);
+  assert.deepEqual(levels("# a\n\n> ### b\n\n- ## c\n\n###### d"), ["3", "4", "4", "5"]);
+  assert.deepEqual(levels("# a\n## b\n### c\n#### d\n##### e"), ["3", "4", "5", "6", "6"]);
+});
+
+test("a heading has its level before the text is complete, and keeps it", () => {
+  const { stream, text } = streamed(["# a\n\ntext\n\n", "### b\n\nmore\n\n", "## c\n"]);
+  assert.match(joined(stream.blocks), /<h3>a.*<h4>b.*<h4>c/s);
+  assert.equal(joined(stream.blocks), joined(stream.finish(text)));
+});

@@ -2,7 +2,7 @@
 import type { Links, Token } from "marked";
 import { boundedLexer } from "./bounds";
 import { Remainder, readTo } from "./remainder";
-import { blockHtml, RULES } from "./render";
+import { blockHtml, type Outline, RULES } from "./render";
 
 export interface Block {
   readonly html: string;
@@ -33,6 +33,7 @@ export class MarkdownStream {
   #text = "";
   #frozenText = "";
   #frozen: Block[] = [];
+  #outline: Outline = [];
   #links: Links = noLinks();
   #blocks: readonly Block[] = [];
   #readText = "";
@@ -58,7 +59,7 @@ export class MarkdownStream {
     this.#restart();
     this.#text = normalised(source);
     const end = readTo(this.#text);
-    this.#blocks = [...openBlocks(this.#lex(this.#text.slice(0, end)), true), ...this.#shownAsIs(this.#text.slice(end))];
+    this.#blocks = [...blocksOf(this.#lex(this.#text.slice(0, end)), [], true), ...this.#shownAsIs(this.#text.slice(end))];
     return this.#blocks;
   }
 
@@ -69,7 +70,8 @@ export class MarkdownStream {
     const tokens = this.#lex(tail);
     const finished = finishedCount(tokens);
     this.#readText = text;
-    this.#read = [...this.#freeze(tokens.slice(0, finished), tail), ...openBlocks(tokens.slice(finished), false)];
+    const outline = [...this.#outline];
+    this.#read = [...this.#freeze(tokens.slice(0, finished), tail, outline), ...blocksOf(tokens.slice(finished), outline, false)];
     return this.#read;
   }
 
@@ -80,6 +82,7 @@ export class MarkdownStream {
   #restart(): void {
     this.#frozenText = "";
     this.#frozen = [];
+    this.#outline = [];
     this.#links = noLinks();
     this.#readText = "";
     this.#read = [];
@@ -91,15 +94,17 @@ export class MarkdownStream {
     return lexer.lex(text);
   }
 
-  #freeze(tokens: readonly Token[], tail: string): readonly Block[] {
+  #freeze(tokens: readonly Token[], tail: string, outline: Outline): readonly Block[] {
+    const blocks = [...this.#frozen, ...blocksOf(tokens, outline, true)];
     const raw = tokens.map((token) => token.raw).join("");
-    if (!tail.startsWith(raw)) return [...this.#frozen, ...openBlocks(tokens, true)];
+    if (!tail.startsWith(raw)) return blocks;
     this.#frozenText += raw;
+    this.#frozen = blocks;
+    this.#outline = [...outline];
     for (const token of tokens) {
       if (token.type === "def") this.#links[token.tag] ??= { href: token.href, title: token.title };
     }
-    this.#frozen = [...this.#frozen, ...openBlocks(tokens, true)];
-    return this.#frozen;
+    return blocks;
   }
 }
 
@@ -112,10 +117,10 @@ function normalised(source: string): string {
   return source.includes("\r") ? source.replace(/\r\n?/g, "\n") : source;
 }
 
-function openBlocks(tokens: readonly Token[], settled: boolean): Block[] {
+function blocksOf(tokens: readonly Token[], outline: Outline, settled: boolean): Block[] {
   return tokens
     .filter((token) => token.type !== "space" && token.type !== "def")
-    .map((token) => ({ html: blockHtml(token), settled: settled || isClosedFence(token) }));
+    .map((token) => ({ html: blockHtml(token, outline), settled: settled || isClosedFence(token) }));
 }
 
 /** The HTML of a finished text. */

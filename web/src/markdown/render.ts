@@ -40,7 +40,23 @@ function textOf(html: string): string {
   });
 }
 
+/** The depths of the headings that the text stands under, outermost first. */
+export type Outline = number[];
+
+/** An answer's own heading is of the second level. Those in it follow without a gap, whatever depths it has chosen. */
+const ABOVE = 2;
+const DEEPEST = 6;
+
 class ChatRenderer extends Renderer {
+  outline: Outline = [];
+
+  override heading({ tokens, depth }: Tokens.Heading): string {
+    while ((this.outline.at(-1) ?? 0) >= depth) this.outline.pop();
+    this.outline.push(depth);
+    const level = Math.min(DEEPEST, ABOVE + this.outline.length);
+    return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>\n`;
+  }
+
   override html(token: Tokens.HTML | Tokens.Tag): string {
     return token.block ? rawHtml(token.text) : escaped(token.text);
   }
@@ -79,8 +95,11 @@ class ChatRenderer extends Renderer {
   }
 }
 
-export const RULES = { gfm: true, breaks: false, renderer: new ChatRenderer() };
+const renderer = new ChatRenderer();
+export const RULES = { gfm: true, breaks: false, renderer };
 
-export function blockHtml(token: Tokens.Generic): string {
+/** `outline` is that of the text before, and then that of the text up to the end of this block. */
+export function blockHtml(token: Tokens.Generic, outline: Outline): string {
+  renderer.outline = outline;
   return Parser.parse([token], RULES);
 }

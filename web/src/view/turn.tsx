@@ -90,7 +90,7 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       aria-label={words.answer.label}
       aria-busy={open}
     >
-      {view.agent === null ? null : <p class="answer-agent">{view.agent}</p>}
+      {view.agent === null ? null : <h2 class="answer-agent">{view.agent}</h2>}
       <Timeline steps={view.steps} approvals={view.approvals} phase={phaseOf(view)} writing={writing} load={chat.toolResult} />
       {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
       <AnswerText text={view.text} growing={open} latest={latest} />

@@ -67,12 +67,16 @@ def starting(data_dir: Path, redis_url: str, *, expects_traceback: bool = False)
         assert expects_traceback or not server.traceback(), server.traceback()
 
 
+def inherited(**variables: str) -> dict[str, str]:
+    """What a server has of this process's environment, and variables of its own."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ} | variables
+
+
 def scripted_server(data_dir: Path, folder: Path, **settings: Any) -> Iterator[LiveServer]:
     """A server with the agent of tests/scripted_agent.py, and no variable of this process. It logs no traceback."""
     server = LiveServer(data_dir, **{"agents": "tests.scripted_agent:scripted", **settings})
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    server.inherited = {name: os.environ[name] for name in kept if name in os.environ}
-    server.inherited |= {"SCRIPTED_FOLDER": str(folder)}
+    server.inherited = inherited(SCRIPTED_FOLDER=str(folder))
     with server:
         yield server
     assert not server.traceback(), server.traceback()

@@ -41,13 +41,14 @@ class ModelRequestRecord:
 class UsageQuery:
     """Which requests to sum up, and by what. `since` ≤ time < `until`; days are UTC's.
 
-    `everyone` asks for all users' requests: for staff only.
+    `everyone` asks for all users' requests: for staff only. `thread_id`: only those of this thread.
     """
 
     since: datetime
     until: datetime
     by: tuple[Dimension, ...] = ()
     everyone: bool = False
+    thread_id: uuid.UUID | None = None
     limit: int = 50
 
 

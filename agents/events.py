@@ -1,7 +1,8 @@
 """The one vocabulary of what an agent does, as it does it.
 
 An agent yields these; the chat application numbers, stores and sends them. `type` and the remaining
-fields (all but `type` and `agent`) are the `type` and `data` of the wire protocol's run events.
+fields (all but `type` and `agent`) are the `type` and `data` of the wire protocol's run events. `within` is the tool
+call that asked the event's agent; the agent that the person asked has none.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class AgentThinking:
     agent: str
     step: int
     text: str = ""
+    within: str | None = None
     type: Literal["agent_thinking"] = "agent_thinking"
 
 
@@ -50,6 +52,7 @@ class ToolExecuting:
     tool_call_id: str
     tool: str
     arguments: dict[str, Any]
+    within: str | None = None
     type: Literal["tool_executing"] = "tool_executing"
 
 
@@ -63,6 +66,7 @@ class ToolCompleted:
     duration_ms: int
     result: Any = None
     error: str | None = None
+    within: str | None = None
     type: Literal["tool_completed"] = "tool_completed"
 
 
@@ -83,6 +87,7 @@ class SubagentStarted:
     agent: str
     subagent: str
     parent_tool_call_id: str
+    within: str | None = None
     type: Literal["subagent_started"] = "subagent_started"
 
 
@@ -95,6 +100,7 @@ class SubagentCompleted:
     parent_tool_call_id: str
     result: str | None = None
     error: str | None = None
+    within: str | None = None
     type: Literal["subagent_completed"] = "subagent_completed"
 
 
@@ -108,6 +114,7 @@ class ContextReduced:
     kept_messages: int
     dropped_messages: int
     shortened_results: int
+    within: str | None = None
     type: Literal["context_reduced"] = "context_reduced"
 
 
@@ -119,6 +126,7 @@ class PendingApproval:
     tool_call_id: str
     tool: str
     arguments: dict[str, Any]
+    within: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +178,16 @@ AgentEvent = (
     | AgentError
 )
 TerminalEvent = AgentPaused | AgentCompleted | AgentError
+
+
+Step = AgentThinking | ToolExecuting | ToolCompleted | SubagentStarted | SubagentCompleted | ContextReduced
+
+
+def within_call(event: AgentEvent, tool_call_id: str) -> AgentEvent:
+    """An event of an agent that this call asked. One of an agent further in names its own call already."""
+    if isinstance(event, Step) and event.within is None:
+        return dataclasses.replace(event, within=tool_call_id)
+    return event
 
 
 def event_data(event: AgentEvent) -> dict[str, Any]:

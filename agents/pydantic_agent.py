@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 
 import pydantic_ai
@@ -18,7 +18,7 @@ from agents.colleagues import Consultation, ask_tool, deferred
 from agents.definition import AgentDefinition
 from agents.delegation import Delegation
 from agents.errors import ModelError
-from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage
+from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApproval, Usage, within_call
 from agents.fitting import FittingContext
 from agents.models.choice import OFFLINE, ChosenModel
 from agents.models.errors import model_error
@@ -154,11 +154,11 @@ class PydanticAgent:
                     )
                     began = time.perf_counter()
                     async for event in consultation.events(asking):
-                        yield event
+                        yield within_call(event, translation.wire_id(call_id))
                     durations[call_id] = round((time.perf_counter() - began) * 1000)
                     if (paused := consultation.paused) is not None:
                         resumed.waiting[call_id] = {**waiting, "text": consultation.text, "state": paused.state}
-                        resumed.unanswered += paused.approvals
+                        resumed.unanswered += within(paused.approvals, translation.wire_id(call_id))
                     else:
                         yield consultation.completed(self.name, translation.wire_id(call_id))
                         resumed.answer(call_id, result=consultation.text, error=consultation.error)
@@ -187,7 +187,7 @@ class PydanticAgent:
         for call in result.output.calls:
             waiting, approvals = deferred(result.output.metadata[call.tool_call_id])
             pause.waiting[call.tool_call_id] = waiting
-            pause.unanswered += approvals
+            pause.unanswered += within(approvals, translation.wire_id(call.tool_call_id))
         return self._paused(pause, translation, delegation)
 
     def _paused(self, pause: Pause, translation: Translation, delegation: Delegation) -> AgentPaused:
@@ -208,3 +208,8 @@ class PydanticAgent:
             ),
             duration_ms=0,
         )
+
+
+def within(approvals: Iterable[PendingApproval], tool_call_id: str) -> list[PendingApproval]:
+    """What agents wait for that this call asked, or that those have asked: they name their own call already."""
+    return [dataclasses.replace(each, within=each.within or tool_call_id) for each in approvals]

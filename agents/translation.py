@@ -37,6 +37,7 @@ from agents.events import (
     SubagentStarted,
     ToolCompleted,
     ToolExecuting,
+    within_call,
 )
 from agents.fitting import Reduced
 from agents.plain import plain_object, plain_text, plain_value
@@ -216,9 +217,11 @@ class Translation:
         )
 
     def _forwarded(self, event: AgentEvent, tool_call_id: str | None) -> AgentEvent:
-        if isinstance(event, SubagentStarted | SubagentCompleted) and not event.parent_tool_call_id and tool_call_id:
+        if not tool_call_id:
+            return event
+        if isinstance(event, SubagentStarted | SubagentCompleted) and not event.parent_tool_call_id:
             return dataclasses.replace(event, parent_tool_call_id=self.wire_id(tool_call_id))
-        return event
+        return within_call(event, self.wire_id(tool_call_id))
 
 
 def _error_text(content: Any) -> str:

@@ -132,12 +132,13 @@ def usage_and_total(user_id: Any, query: UsageQuery) -> tuple[list[UsageRow], Us
 def _sums(user_id: Any, query: UsageQuery, *, with_total: bool) -> list[UsageRow]:
     with connection.cursor() as cursor:
         cursor.execute(
-            _statement(query.by, with_total=with_total),
+            _statement(query.by, with_total=with_total, of_thread=query.thread_id is not None),
             {
                 "since": query.since,
                 "until": query.until,
                 "everyone": query.everyone,
                 "user": user_id,
+                "thread": query.thread_id,
                 "limit": query.limit + with_total,
             },
         )
@@ -146,7 +147,7 @@ def _sums(user_id: Any, query: UsageQuery, *, with_total: bool) -> list[UsageRow
     return [_row(() if row["is_total"] else query.by, row) for row in rows]
 
 
-def _statement(by: Sequence[Dimension], *, with_total: bool) -> str:
+def _statement(by: Sequence[Dimension], *, with_total: bool, of_thread: bool) -> str:
     """The requests are read once. The total comes first, then the groups; ties are in the order of their names."""
     keys = [_KEYS[dimension] for dimension in by]
     sets = [*([f"({', '.join(keys)})"] if by else []), *(["()"] if with_total else [])]
@@ -159,7 +160,7 @@ def _statement(by: Sequence[Dimension], *, with_total: bool) -> str:
         f"SELECT s.*{named} FROM ("
         f"SELECT {is_total} AS is_total{keyed}, {_SUMS}, COALESCE(sum(m.input_tokens + m.output_tokens), 0) AS tokens"
         " FROM chat_modelrequest m WHERE m.started_at >= %(since)s AND m.started_at < %(until)s"
-        " AND (%(everyone)s OR m.user_id = %(user)s)"
+        f" AND (%(everyone)s OR m.user_id = %(user)s){' AND m.thread_id = %(thread)s' if of_thread else ''}"
         f" GROUP BY GROUPING SETS ({', '.join(sets)}) ORDER BY {order} LIMIT %(limit)s"
         f") s ORDER BY {order}{by_name}"
     )

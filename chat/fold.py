@@ -22,10 +22,10 @@ the web chat's reducer, which replays tests/traces/*.json. `ClientState.to_json(
         "model": "…" | null,
         "text": "…",                          the chunks since the last restart
         "steps": [                            in the order in which they began
-          {"kind": "thinking", "agent", "within"?, "step", "text"},
-          {"kind": "tool", "agent", "within"?, "tool_call_id", "tool", "arguments",
+          {"kind": "thinking", "agent", "within"?, "step", "text", "began_at", "ended_at"?},
+          {"kind": "tool", "agent", "within"?, "tool_call_id", "tool", "arguments", "began_at",
            "status": "running" | "completed" | "failed", "result"?, "truncated"?, "error"?, "duration_ms"?},
-          {"kind": "subagent", "agent", "within"?, "subagent", "parent_tool_call_id",
+          {"kind": "subagent", "agent", "within"?, "subagent", "parent_tool_call_id", "began_at",
            "status": "running" | "completed" | "failed", "result"?, "error"?},
           {"kind": "context", "agent", "within"?, "limit_tokens", "estimated_tokens",
            "kept_messages", "dropped_messages", "shortened_results"}
@@ -48,8 +48,11 @@ A step that is `running` in an ended run was cut short. Rules that the shape doe
 - The content of a `truncated` answer is the run's `text`.
 - An event above 1 of a run of which the client has none (a `snapshot_required` crossed its `resume`) is
   dropped and makes `all` stale.
-- `within` is the tool call that asked the step's agent: the `parent_tool_call_id` of the latest subagent of that name
-  that is running, absent when there is none. Of two of one name that run in parallel, the later has the steps of both.
+- `within` is the tool call that asked the step's agent, as the event names it. In events without it, which earlier
+  versions wrote, it is the `parent_tool_call_id` of the latest subagent of that name that is running, if there is one.
+- `began_at` and `ended_at` are timestamps of events. A thought ends with the next event of its agent within the same
+  tool call, `context_reduced` and further deltas of it excepted, with the end of that subagent, or with the run; a
+  delta that comes later continues it, and takes its `ended_at` away.
 - A thinking delta is appended to the latest thinking step of its agent within the same tool call when `step` is the
   same, else it begins a new one.
 - A tool or subagent that begins while the same is running goes on: it is no new step.

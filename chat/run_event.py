@@ -116,7 +116,12 @@ def approval_required(approval: PendingApproval, expires_in: float) -> Event:
     event = bounded_event(
         "approval_required",
         approval.agent,
-        {"tool_call_id": approval.tool_call_id, "tool": approval.tool, "arguments": approval.arguments},
+        {
+            "tool_call_id": approval.tool_call_id,
+            "tool": approval.tool,
+            "arguments": approval.arguments,
+            **({"within": approval.within} if approval.within is not None else {}),
+        },
     )
     size = _size(_plain_or_not(approval.arguments))
     truncated = {"truncated": {"bytes": size}} if size > MAX_VALUE_BYTES else {}

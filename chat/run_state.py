@@ -62,6 +62,7 @@ def fold_event(run: RunState, event: Mapping[str, Any]) -> None:
     """Apply the run's next event."""
     data = event["data"]
     run["last_seq"] = event["seq"]
+    _end_thoughts(run["steps"], event)
     match event["type"]:
         case "message_created":
             run["thread_id"] = event["thread_id"]
@@ -117,38 +118,41 @@ def _fold_step(steps: list[dict[str, Any]], event: Mapping[str, Any]) -> None:
     data = event["data"]
     match event["type"]:
         case "agent_thinking":
-            where = _where(steps, event["agent"])
+            where = _where(steps, event)
             latest = _latest(steps, kind="thinking", agent=event["agent"], within=where.get("within"))
             if latest is not None and latest["step"] == data["step"]:
                 latest["text"] += data["text"]
+                latest.pop("ended_at", None)
             else:
-                steps.append({"kind": "thinking", **where, **data})
+                steps.append({"kind": "thinking", **where, **data, "began_at": event["timestamp"]})
         case "tool_executing":
             if _latest(steps, kind="tool", tool_call_id=data["tool_call_id"], status="running") is None:
-                steps.append({"kind": "tool", **_where(steps, event["agent"]), **data, "status": "running"})
+                began = {"began_at": event["timestamp"], "status": "running"}
+                steps.append({"kind": "tool", **_where(steps, event), **data, **began})
         case "tool_completed":
             _end_tool(steps, event)
         case "subagent_started":
             if _latest(steps, **_subagent(data), status="running") is None:
-                steps.append({**_subagent(data), **_where(steps, event["agent"]), "status": "running"})
+                began = {"began_at": event["timestamp"], "status": "running"}
+                steps.append({**_subagent(data), **_where(steps, event), **began})
         case "subagent_completed":
             subagent = _latest(steps, **_subagent(data), status="running")
             if subagent is None:
-                subagent = {**_subagent(data), **_where(steps, event["agent"])}
+                subagent = {**_subagent(data), **_where(steps, event), "began_at": event["timestamp"]}
                 steps.append(subagent)
             subagent["status"] = "failed" if "error" in data else "completed"
             subagent |= {name: data[name] for name in ("result", "error") if name in data}
         case "context_reduced":
             counts = {name: data[name] for name in _REDUCED}
-            steps.append({"kind": "context", **_where(steps, event["agent"]), **counts})
+            steps.append({"kind": "context", **_where(steps, event), **counts})
 
 
 def _end_tool(steps: list[dict[str, Any]], event: Mapping[str, Any]) -> None:
     data = event["data"]
     tool = _latest(steps, kind="tool", tool_call_id=data["tool_call_id"], status="running")
     if tool is None:
-        names = {"tool_call_id": data["tool_call_id"], "tool": data["tool"]}
-        tool = {"kind": "tool", **_where(steps, event["agent"]), **names, "arguments": {}}
+        names = {"tool_call_id": data["tool_call_id"], "tool": data["tool"], "began_at": event["timestamp"]}
+        tool = {"kind": "tool", **_where(steps, event), **names, "arguments": {}}
         steps.append(tool)
     tool["status"] = "failed" if "error" in data else "completed"
     tool |= {name: data[name] for name in _OUTCOME if name in data}
@@ -159,10 +163,33 @@ def _subagent(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "subagent", **names}
 
 
-def _where(steps: list[dict[str, Any]], agent: str) -> dict[str, Any]:
+def _where(steps: list[dict[str, Any]], event: Mapping[str, Any]) -> dict[str, Any]:
     """Whose step it is, and within which tool call."""
+    agent = event["agent"]
+    if "within" in event["data"]:
+        return {"agent": agent, "within": event["data"]["within"]}
     asked = _latest(steps, kind="subagent", subagent=agent, status="running")
     return {"agent": agent} if asked is None else {"agent": agent, "within": asked["parent_tool_call_id"]}
+
+
+def _end_thoughts(steps: list[dict[str, Any]], event: Mapping[str, Any]) -> None:
+    """What is thought to its end when this happens. A thought that goes on has no `ended_at`."""
+    data, at = event["data"], event["timestamp"]
+    ended: list[dict[str, Any] | None]
+    match event["type"]:
+        case "agent_completed" | "agent_error" | "agent_cancelled":
+            ended = [step for step in steps if step["kind"] == "thinking" and "ended_at" not in step]
+        case "context_reduced":
+            ended = []
+        case "subagent_completed":
+            ended = [_latest(steps, kind="thinking", within=data["parent_tool_call_id"])]
+        case kind:
+            latest = _latest(steps, kind="thinking", agent=event["agent"], within=_where(steps, event).get("within"))
+            goes_on = kind == "agent_thinking" and latest is not None and latest["step"] == data["step"]
+            ended = [] if goes_on else [latest]
+    for step in ended:
+        if step is not None:
+            step.setdefault("ended_at", at)
 
 
 def _latest(steps: list[dict[str, Any]], **wanted: Any) -> dict[str, Any] | None:

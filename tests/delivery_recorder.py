@@ -54,11 +54,14 @@ class Run:
         self.message_id = name_id(f"answer-{self.number}-{len(self.log)}")
         return self.event("agent_started", model="offline", attempt=self.attempt)
 
-    def thinking(self, step: int, text: str = "", *, agent: str | None = None) -> Frame:
-        return self.event("agent_thinking", agent=agent, step=step, text=text)
+    def thinking(self, step: int, text: str = "", *, agent: str | None = None, **more: str) -> Frame:
+        return self.event("agent_thinking", agent=agent, step=step, text=text, **more)
 
-    def tool(self, call: str, tool: str, *, agent: str | None = None, **arguments: Any) -> Frame:
-        return self.event("tool_executing", agent=agent, tool_call_id=call, tool=tool, arguments=arguments)
+    def tool(
+        self, call: str, tool: str, *, agent: str | None = None, within: str | None = None, **arguments: Any
+    ) -> Frame:
+        called = {"tool_call_id": call, "tool": tool, "arguments": arguments, "within": within}
+        return self.event("tool_executing", agent=agent, **{k: v for k, v in called.items() if v is not None})
 
     def tool_done(self, call: str, tool: str, *, agent: str | None = None, **outcome: Any) -> Frame:
         return self.event("tool_completed", agent=agent, tool_call_id=call, tool=tool, **outcome, duration_ms=12)

@@ -117,6 +117,26 @@ def delegation_again(r: Recording) -> None:
     r.get(run.completed())
 
 
+def delegation_in_parallel(r: Recording) -> None:
+    """Two of one name at the same time, which name the calls that asked them; and thoughts of which one comes back."""
+    run = Run(6, agent="triage")
+    r.connect(5)
+    r.get(run.created("Compare the weeks"), run.started(), run.thinking(1, "Two at once."))
+    calls = ("call-1", "call-2")
+    for call in calls:
+        r.get(run.tool(call, "ask_data", question=f"week of {call}"), run.subagent_started("data", call))
+    for call in calls:
+        r.get(run.thinking(1, agent="data", within=call), run.thinking(1, f"I am {call}", agent="data", within=call))
+    for call in calls:
+        r.get(run.tool(f"{call}.1", "usage", agent="data", week=call, within=call))
+    for call in calls:
+        r.get(run.tool_done(f"{call}.1", "usage", agent="data", result=7, within=call))
+    r.get(run.thinking(2, "Once more.", agent="data", within="call-1"))
+    for call in calls:
+        r.get(run.subagent_completed("data", call, result=call), run.tool_done(call, "ask_data", result=call))
+    r.get(run.thinking(2, "So"), run.chunk("The same"), run.thinking(2, " it is."), run.chunk("."), run.completed())
+
+
 def context_reduced(r: Recording) -> None:
     run = Run(5, agent="triage")
     r.connect(4)
@@ -393,6 +413,7 @@ RECORDINGS: list[Callable[[Recording], None]] = [
     thinking,
     delegation,
     delegation_again,
+    delegation_in_parallel,
     context_reduced,
     restart,
     hand_back,

@@ -58,18 +58,25 @@ class Steps:
         self._answered: set[str] = set()
         self._asked: dict[tuple[str, str], str] = {}
 
-    def owner(self, agent: str) -> str | None:
-        """The latest invocation of this name that runs; None for the agent that the person asked."""
+    def owner(self, agent: str, within: str | None) -> str | None:
+        """The invocation that the call asked; None for the agent that the person asked.
+
+        Events of earlier versions name no call: theirs is the latest invocation of the agent's name that runs.
+        """
+        if within is not None:
+            return next((asked for (_, call_id), asked in self._asked.items() if call_id == within), None)
         return next((asked for (name, _), asked in reversed(self._asked.items()) if name == agent), None)
 
     # Calls
 
-    def call(self, call_id: str, tool: str, arguments: Arguments, agent: str) -> Iterator[BaseEvent]:
+    def call(
+        self, call_id: str, tool: str, arguments: Arguments, agent: str, within: str | None
+    ) -> Iterator[BaseEvent]:
         """The client knows of the call from here on. Its arguments are whole: a call is closed as soon as it begins."""
         call = self.calls.get(call_id)
         if call is None:
             name = call_name(self._run_id, call_id, begun=self._begun)
-            call = self.calls[call_id] = Call(name, tool, arguments, self.owner(agent))
+            call = self.calls[call_id] = Call(name, tool, arguments, self.owner(agent, within))
         if call.told:
             return
         call.told = True
@@ -84,7 +91,7 @@ class Steps:
         data = event.data
         if data.tool_call_id in self._answered:
             return
-        yield from self.call(data.tool_call_id, data.tool, {}, event.agent)
+        yield from self.call(data.tool_call_id, data.tool, {}, event.agent, data.within)
         more: dict[str, Any] = {}
         if data.truncated is not None:
             more["truncated"] = data.truncated.model_dump(exclude_none=True)
@@ -94,7 +101,7 @@ class Steps:
 
     def denied(self, call_id: str, denied: Call, content: str) -> Iterator[BaseEvent]:
         """A denied call has no events of its own, and a client waits for the outcome of each."""
-        yield from self.call(call_id, denied.tool, denied.arguments, "")
+        yield from self.call(call_id, denied.tool, denied.arguments, "", None)
         yield self._result(call_id, content, {"denied": True})
 
     def _result(self, call_id: str, content: str, more: Mapping[str, Any]) -> BaseEvent:
@@ -119,7 +126,7 @@ class Steps:
         call = self.calls.get(call_id)
         name = call.name if call is not None else call_name(self._run_id, call_id, begun=self._begun)
         number = self._invocations[name] = self._invocations.get(name, 0) + 1
-        asker = call.owner if call is not None else self.owner(event.agent)
+        asker = call.owner if call is not None else self.owner(event.agent, event.data.within)
         invocation = self._asked[subagent, call_id] = name if number == 1 else f"{name}.{number}"
         yield self._started(subagent, call_id, invocation, asker)
 

@@ -168,7 +168,7 @@ class Translation:
             case MessageCreated():
                 pass  # the client has asked it
             case AgentStarted() | ContextReduced():
-                self._custom(event.type, {"agent": event.agent, **event.data.model_dump()})
+                self._custom(event.type, {"agent": event.agent, **event.data.model_dump(exclude_none=True)})
             case AgentThinking() | AgentResponseChunk():
                 self._say(event)
             case ToolExecuting() | ToolCompleted() | SubagentStarted() | SubagentCompleted():
@@ -187,7 +187,7 @@ class Translation:
     def _say(self, event: Said) -> None:
         match event:
             case AgentThinking(data=thought):
-                self._tell(*self._spoken.thought(thought.text, self._steps.owner(event.agent)))
+                self._tell(*self._spoken.thought(thought.text, self._steps.owner(event.agent, thought.within)))
             case AgentResponseChunk(data=chunk):
                 self._tell(*self._spoken.text(chunk.text, chunk.message_id))
             case _:
@@ -196,7 +196,7 @@ class Translation:
     def _step(self, event: Step) -> None:
         match event:
             case ToolExecuting(data=call):
-                self._tell(*self._steps.call(call.tool_call_id, call.tool, call.arguments, event.agent))
+                self._tell(*self._steps.call(call.tool_call_id, call.tool, call.arguments, event.agent, call.within))
             case ToolCompleted():
                 self._tell(*self._steps.completed(event))
             case SubagentStarted():
@@ -210,7 +210,7 @@ class Translation:
 
     def _ask(self, event: ApprovalRequired) -> None:
         data = event.data
-        self._tell(*self._steps.call(data.tool_call_id, data.tool, data.arguments, event.agent))
+        self._tell(*self._steps.call(data.tool_call_id, data.tool, data.arguments, event.agent, data.within))
         call = self._steps.calls[data.tool_call_id]
         until = datetime.datetime.fromisoformat(event.timestamp) + datetime.timedelta(seconds=data.expires_in)
         more = {"truncated": data.truncated.model_dump()} if data.truncated is not None else {}

@@ -131,6 +131,12 @@ USAGE = [
         description="What each row is about, commas between. `user` only together with `everyone`.",
     ),
     OpenApiParameter("everyone", OpenApiTypes.BOOL, description="All people's requests: for staff."),
+    OpenApiParameter(
+        "thread_id",
+        OpenApiTypes.UUID,
+        description="Only those of this thread: of all its branches, and since its beginning unless `since` is given. "
+        "Not together with `everyone`.",
+    ),
 ]
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID", OpenApiTypes.STR, OpenApiParameter.HEADER, description="Of a stream: the `id` of the last event."

@@ -19,6 +19,7 @@ from chat.account import usage_and_total
 from chat.api import schemas
 from chat.api.documented import USAGE, documented
 from chat.api.paging import query_of
+from chat.api.serving import thread_service
 from chat.errors import ErrorCode
 from chat.protocol import timestamp
 from chat.run_event import now
@@ -55,6 +56,7 @@ class UsageSerializer(serializers.Serializer[Any]):
     until = MomentField(required=False)
     by = serializers.CharField(default="", allow_blank=True, max_length=100)
     everyone = serializers.BooleanField(default=False)
+    thread_id = serializers.UUIDField(required=False)
 
     def validate_by(self, value: str) -> tuple[Dimension, ...]:
         named = [name.strip() for name in value.split(",") if name.strip()]
@@ -65,25 +67,29 @@ class UsageSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         until = attrs.setdefault("until", now())
-        since = attrs.setdefault("since", until - datetime.timedelta(days=DEFAULT_DAYS))
+        first = EARLIEST if "thread_id" in attrs else until - datetime.timedelta(days=DEFAULT_DAYS)
+        since = attrs.setdefault("since", first)
         if since > until:
             raise serializers.ValidationError({"since": "must not be after until"})
         if "user" in attrs["by"] and not attrs["everyone"]:
             raise serializers.ValidationError({"by": "user: only together with everyone"})
+        if "thread_id" in attrs and attrs["everyone"]:
+            raise serializers.ValidationError({"thread_id": "not together with everyone: a thread is one person's"})
         return attrs
 
 
 class Usage(APIView):
-    """`GET ?since=&until=&by=&everyone=` → {since, until, by, rows, truncated, total}: one's own usage.
+    """`GET ?since=&until=&by=&everyone=&thread_id=` → {since, until, by, rows, truncated, total}: one's own usage.
 
-    Staff may ask for everyone's. Costs are US dollars as decimal text, so that nothing is rounded on the way.
+    Of a thread, all its branches are counted, since its beginning unless `since` says otherwise. Staff may ask for
+    everyone's. Costs are US dollars as decimal text, so that nothing is rounded on the way.
     """
 
     @documented(
         "get_usage",
         "What requests to models have cost, added up.",
         answer=schemas.Usage,
-        errors=[ErrorCode.FORBIDDEN],
+        errors=[ErrorCode.FORBIDDEN, ErrorCode.THREAD_NOT_FOUND],
         parameters=USAGE,
         tag="usage",
     )
@@ -91,6 +97,8 @@ class Usage(APIView):
         wish = query_of(UsageSerializer, request)
         if wish["everyone"] and not request.user.is_staff:
             raise PermissionDenied("Only staff may see what others have used")
+        if "thread_id" in wish:
+            thread_service().get_thread(request.user.pk, wish["thread_id"])
         query = UsageQuery(**wish, limit=MAX_ROWS + 1)
         rows, total = usage_and_total(request.user.pk, query)
         return Response(

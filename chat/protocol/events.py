@@ -71,6 +71,7 @@ Arguments = Annotated[
     dict[str, Any] | str, Field(description="An object, or the beginning of its JSON as text when it is too large.")
 ]
 Result = Annotated[Any, Field(description="Any JSON value.")]
+Within = Annotated[Name | None, Field(description="The tool call that asked the event's agent, if one did.")]
 NOT_BOTH: dict[str, Any] = {"not": {"required": ["result", "error"]}}
 
 
@@ -89,17 +90,20 @@ class ContextReducedData(Part):
     kept_messages: Count
     dropped_messages: Count
     shortened_results: Count
+    within: Within = None
 
 
 class AgentThinkingData(Part):
     step: Count
     text: Annotated[str, Field(description="Empty when a model request begins.")]
+    within: Within = None
 
 
 class ToolExecutingData(Part):
     tool_call_id: Name
     tool: Name
     arguments: Arguments
+    within: Within = None
 
 
 class ToolCompletedData(Part):
@@ -113,6 +117,7 @@ class ToolCompletedData(Part):
     result: Result = None
     error: str | None = None
     truncated: TruncatedResult | None = None
+    within: Within = None
 
 
 class AgentResponseChunkData(Part):
@@ -123,6 +128,7 @@ class AgentResponseChunkData(Part):
 class SubagentStartedData(Part):
     subagent: Name
     parent_tool_call_id: Name
+    within: Within = None
 
 
 class SubagentCompletedData(Part):
@@ -133,6 +139,7 @@ class SubagentCompletedData(Part):
     result: str | None = None
     error: str | None = None
     truncated: TruncatedResult | None = None
+    within: Within = None
 
 
 class ApprovalRequiredData(Part):
@@ -141,6 +148,7 @@ class ApprovalRequiredData(Part):
     arguments: Arguments
     expires_in: Annotated[Count, Field(description="Seconds that the person has.")]
     truncated: TruncatedArguments | None = None
+    within: Within = None
 
 
 class ApprovalResolvedData(Part):

@@ -80,10 +80,10 @@ async def test_all_that_the_other_agent_does_is_seen_but_its_text_which_is_the_t
         AgentThinking(agent="boss", step=1),
         ToolExecuting(agent="boss", tool_call_id="a", tool="ask_data", arguments={"question": "Twice 4?"}),
         SubagentStarted(agent="boss", subagent="data", parent_tool_call_id="a"),
-        AgentThinking(agent="data", step=1),
-        ToolExecuting(agent="data", tool_call_id="a.2", tool="double", arguments={"number": 4}),
-        ToolCompleted(agent="data", tool_call_id="a.2", tool="double", duration_ms=0, result=8),
-        AgentThinking(agent="data", step=2),
+        AgentThinking(agent="data", step=1, within="a"),
+        ToolExecuting(agent="data", tool_call_id="a.2", tool="double", arguments={"number": 4}, within="a"),
+        ToolCompleted(agent="data", tool_call_id="a.2", tool="double", duration_ms=0, result=8, within="a"),
+        AgentThinking(agent="data", step=2, within="a"),
         SubagentCompleted(agent="boss", subagent="data", parent_tool_call_id="a", result="Let me see. \n\nEight."),
         ToolCompleted(agent="boss", tool_call_id="a", tool="ask_data", duration_ms=0, result="Let me see. \n\nEight."),
         AgentThinking(agent="boss", step=2),
@@ -92,6 +92,36 @@ async def test_all_that_the_other_agent_does_is_seen_but_its_text_which_is_the_t
     ]
     assert isinstance(events[-1], AgentCompleted)
     assert events[-1].usage.requests == 4, "the run's account has the requests of both"
+
+
+async def test_two_of_one_name_at_once_name_the_calls_that_asked_them() -> None:
+    async def other(request: RunRequest) -> AsyncIterator[AgentEvent]:
+        yield AgentThinking(agent="data", step=1, text=request.prompt)
+        yield AgentCompleted(agent="data", usage=Usage(model="none"), duration_ms=0)
+
+    both = [call("ask_data", f'{{"question": "{name}?"}}', name, n) for n, name in enumerate("ab")]
+    supervisor = team({"boss": (scripted(both, ["Done."]), ["data"])}, others=[plain_agent(other, "data")])
+    thoughts = [e for e in await collect(supervisor, make_request(agent="boss")) if isinstance(e, AgentThinking)]
+    assert sorted((e.text, e.within) for e in thoughts if e.agent == "data") == [("a?", "a"), ("b?", "b")]
+    assert {e.within for e in thoughts if e.agent == "boss"} == {None}
+
+
+async def test_an_agent_further_in_names_its_own_call() -> None:
+    question = '{"question": "?"}'
+    supervisor = team(
+        {
+            "one": (scripted([call("ask_two", question, "a")], ["1"]), ["two"]),
+            "two": (scripted([call("ask_three", question, "b")], ["2"]), ["three"]),
+            "three": (TestModel(custom_output_text="3"), []),
+        }
+    )
+    events = await collect(supervisor, make_request(agent="one"))
+    assert {e.agent: e.within for e in events if isinstance(e, AgentThinking)} == {
+        "one": None,
+        "two": "a",
+        "three": "b",
+    }
+    assert [(e.subagent, e.within) for e in events if isinstance(e, SubagentStarted)] == [("two", None), ("three", "a")]
 
 
 async def test_the_other_agent_sees_the_question_alone() -> None:

@@ -232,17 +232,17 @@ async def test_an_agent_that_was_asked_waits_and_who_asked_waits_with_it() -> No
     data = Script(["First. ", call("delete", '{"path": "a"}', "c1", 1)], ["Then."])
     chat = supervisor(files, boss=(boss, ["data"]), data=(data, []))
     events, pause = await paused(chat, "boss")
-    assert [(a.agent, a.tool_call_id, a.arguments) for a in pause.approvals] == [
-        ("boss", "c2", {"path": "x"}),
-        ("data", "c1.2", {"path": "a"}),
+    assert [(a.agent, a.tool_call_id, a.arguments, a.within) for a in pause.approvals] == [
+        ("boss", "c2", {"path": "x"}, None),
+        ("data", "c1.2", {"path": "a"}, "c1"),
     ]
     assert not [event for event in events if isinstance(event, SubagentCompleted | ToolCompleted)]
 
     events = await resumed(chat, pause, {"c1.2": APPROVED, "c2": DENIED}, "boss")
     assert events[1:-1] == [
-        ToolExecuting(agent="data", tool_call_id="c1.2", tool="delete", arguments={"path": "a"}),
-        ToolCompleted(agent="data", tool_call_id="c1.2", tool="delete", duration_ms=0, result="a is gone"),
-        AgentThinking(agent="data", step=2),
+        ToolExecuting(agent="data", tool_call_id="c1.2", tool="delete", arguments={"path": "a"}, within="c1"),
+        ToolCompleted(agent="data", tool_call_id="c1.2", tool="delete", duration_ms=0, result="a is gone", within="c1"),
+        AgentThinking(agent="data", step=2, within="c1"),
         SubagentCompleted(agent="boss", subagent="data", parent_tool_call_id="c1", result="First. \n\nThen."),
         ToolCompleted(agent="boss", tool_call_id="c1", tool="ask_data", duration_ms=0, result="First. \n\nThen."),
         AgentThinking(agent="boss", step=2),
@@ -266,7 +266,7 @@ async def test_an_agent_that_was_asked_may_wait_again() -> None:
     events = await resumed(chat, first, {"c1.2": APPROVED}, "boss")
     second = events[-1]
     assert isinstance(second, AgentPaused)
-    assert [(a.agent, a.tool_call_id) for a in second.approvals] == [("data", "c1.3")]
+    assert [(a.agent, a.tool_call_id, a.within) for a in second.approvals] == [("data", "c1.3", "c1")]
     events = await resumed(chat, second, {"c1.2": APPROVED, "c1.3": APPROVED}, "boss")
     assert files.deleted == ["a", "b"]
     assert [e.result for e in events if isinstance(e, SubagentCompleted)] == ["One. \n\nTwo."]

@@ -14,6 +14,7 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.test import Client
+from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.account import DIMENSIONS, Dimension, ModelRequestRecord, UsageQuery
 from agents.errors import ToolError
@@ -264,3 +265,34 @@ def test_administrators_see_the_account(admin_client: Client, ann: Any) -> None:
     assert request.model in admin_client.get(f"/admin/chat/modelrequest/{request.pk}/change/").content.decode()
     assert admin_client.get("/admin/chat/modelrequest/add/").status_code == 403
     assert uuid.UUID(str(request.pk))
+
+
+async def test_of_a_thread_all_is_summed_up_that_its_runs_took_and_nobody_elses(
+    service: ThreadService, ann: Any, bob: Any
+) -> None:
+    run = await held(service, ann)
+    account = services(service, run)
+    long_ago = MONDAY - datetime.timedelta(days=2000)
+    for given in (
+        {"started_at": long_ago},
+        {"outcome": "failed", "cost_usd": None},
+        {"agent": "data", "input_tokens": 7},
+    ):
+        await account.record_model_request(record(**given))
+    await services(service, await held(service, ann, "Another thread")).record_model_request(record())
+    answer = await database_sync_to_async(told)(ann, f"thread_id={run.thread_id}&by=agent")
+    assert answer["total"] | {"requests": 3, "failed": 1, "unpriced": 1, "runs": 1} == answer["total"]
+    assert (answer["total"]["input_tokens"], answer["total"]["cost_usd"]) == (2007, "0.00070000")
+    assert {row["group"]["agent"]: row["requests"] for row in answer["rows"]} == {"assistant": 2, "data": 1}
+    late = await database_sync_to_async(told)(ann, f"thread_id={run.thread_id}&since=2026-03-01")
+    assert late["total"]["requests"] == 2
+    assert (await database_sync_to_async(told)(bob, f"thread_id={run.thread_id}"))["error_code"] == "THREAD_NOT_FOUND"
+    ann.is_staff = True
+    await ann.asave()
+    refused = await database_sync_to_async(told)(ann, f"thread_id={run.thread_id}&everyone=true")
+    assert refused["error_code"] == "INVALID_MESSAGE"
+
+
+def told(user: Any, query: str) -> Any:
+    client = Client(headers={"authorization": f"Bearer {AccessToken.for_user(user)}"})
+    return client.get(f"/api/usage?{query}").json()

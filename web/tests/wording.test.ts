@@ -115,8 +115,8 @@ test("what cannot be seen, or turns text around, is shown by its number; lines a
 });
 
 test("an answer says whom it asks, and what that one uses", () => {
-  const tool = (tool_call_id: string, name: string, agent: string): Step => ({ kind: "tool", agent, tool_call_id, tool: name, arguments: {}, status: "running" });
-  const asking: Step = { kind: "subagent", agent: "triage", subagent: "data", parent_tool_call_id: "1", status: "running" };
+  const tool = (tool_call_id: string, name: string, agent: string): Step => ({ kind: "tool", agent, tool_call_id, tool: name, arguments: {}, began_at: "", status: "running" });
+  const asking: Step = { kind: "subagent", agent: "triage", subagent: "data", parent_tool_call_id: "1", began_at: "", status: "running" };
   const words = (...steps: Step[]): string | null => activity(view({ status: "running", steps }), false);
   assert.equal(words(tool("1", "ask_data", "triage"), asking), "Asking data…");
   assert.equal(words(tool("1", "ask_data", "triage"), asking, tool("2", "usage", "data")), "Using usage…");

@@ -37,13 +37,18 @@ export interface Usage {
   readonly cost_usd?: number | null;
 }
 
+/** The tool call that asked the event's agent, if one did. */
+interface Within {
+  readonly within?: string;
+}
+
 /** The type of each run event and its `data`. */
 export interface RunEventData {
   message_created: { readonly message: WireMessage };
   agent_started: { readonly model: string; readonly attempt: number };
-  agent_thinking: { readonly step: number; readonly text: string };
-  tool_executing: { readonly tool_call_id: string; readonly tool: string; readonly arguments: unknown };
-  tool_completed: {
+  agent_thinking: Within & { readonly step: number; readonly text: string };
+  tool_executing: Within & { readonly tool_call_id: string; readonly tool: string; readonly arguments: unknown };
+  tool_completed: Within & {
     readonly tool_call_id: string;
     readonly tool: string;
     readonly result?: unknown;
@@ -52,21 +57,21 @@ export interface RunEventData {
     readonly duration_ms: number;
   };
   agent_response_chunk: { readonly message_id: string; readonly text: string };
-  subagent_started: { readonly subagent: string; readonly parent_tool_call_id: string };
-  subagent_completed: {
+  subagent_started: Within & { readonly subagent: string; readonly parent_tool_call_id: string };
+  subagent_completed: Within & {
     readonly subagent: string;
     readonly parent_tool_call_id: string;
     readonly result?: unknown;
     readonly error?: string;
   };
-  context_reduced: {
+  context_reduced: Within & {
     readonly limit_tokens: number;
     readonly estimated_tokens: number;
     readonly kept_messages: number;
     readonly dropped_messages: number;
     readonly shortened_results: number;
   };
-  approval_required: {
+  approval_required: Within & {
     readonly tool_call_id: string;
     readonly tool: string;
     readonly arguments: unknown;

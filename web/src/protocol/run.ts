@@ -7,13 +7,21 @@ interface Whose {
   readonly within?: string;
 }
 
-export type ThinkingStep = Whose & { readonly kind: "thinking"; readonly step: number; readonly text: string };
+/** Moments are timestamps of events, by the server's clock. A thought that goes on has no end. */
+export type ThinkingStep = Whose & {
+  readonly kind: "thinking";
+  readonly step: number;
+  readonly text: string;
+  readonly began_at: string;
+  readonly ended_at?: string;
+};
 
 export type ToolStep = Whose & {
   readonly kind: "tool";
   readonly tool_call_id: string;
   readonly tool: string;
   readonly arguments: unknown;
+  readonly began_at: string;
   readonly status: "running" | "completed" | "failed";
   readonly result?: unknown;
   readonly truncated?: Truncated;
@@ -25,6 +33,7 @@ export type SubagentStep = Whose & {
   readonly kind: "subagent";
   readonly subagent: string;
   readonly parent_tool_call_id: string;
+  readonly began_at: string;
   readonly status: "running" | "completed" | "failed";
   readonly result?: unknown;
   readonly error?: string;
@@ -98,7 +107,9 @@ export function unbegun(runNumber: number, threadId: string | null, status: RunS
 
 /** Apply the run's next event. One of an unknown type only moves the cursor. */
 export function foldEvent(run: RunState, event: RunEvent): RunState {
-  return { ...run, ...changeBy(run, event), last_seq: event.seq };
+  const steps = thoughtsEnded(run.steps, event);
+  const before = steps === run.steps ? run : { ...run, steps };
+  return { ...before, ...changeBy(before, event), last_seq: event.seq };
 }
 
 function changeBy(run: RunState, event: RunEvent): Partial<RunState> {
@@ -166,36 +177,70 @@ function wholeAnswer(answer: WireAnswer, text: string): WireMessage {
 }
 
 function foldStep(steps: readonly Step[], event: RunEvent): readonly Step[] {
+  const began_at = event.timestamp;
   switch (event.type) {
     case "agent_thinking":
       return thought(steps, event);
     case "tool_executing": {
       if (runningTool(steps, event.data.tool_call_id) >= 0) return steps;
       const { tool_call_id, tool, arguments: given } = event.data;
-      return [...steps, { kind: "tool", ...whose(steps, event.agent), tool_call_id, tool, arguments: given, status: "running" }];
+      return [...steps, { kind: "tool", ...whose(steps, event), tool_call_id, tool, arguments: given, began_at, status: "running" }];
     }
     case "tool_completed":
       return toolEnded(steps, event);
     case "subagent_started":
       if (runningSubagent(steps, event.data) >= 0) return steps;
-      return [...steps, { kind: "subagent", ...whose(steps, event.agent), ...event.data, status: "running" }];
+      return [...steps, { kind: "subagent", ...whose(steps, event), ...event.data, began_at, status: "running" }];
     case "subagent_completed":
       return subagentEnded(steps, event);
     case "context_reduced":
-      return [...steps, { kind: "context", ...whose(steps, event.agent), ...event.data }];
+      return [...steps, { kind: "context", ...whose(steps, event), ...event.data }];
     default:
       return steps;
   }
 }
 
 function thought(steps: readonly Step[], event: EventOf<"agent_thinking">): readonly Step[] {
-  const { agent, within } = whose(steps, event.agent);
-  const at = lastIndex(steps, (step) => step.kind === "thinking" && step.agent === agent && step.within === within);
+  const at = latestThought(steps, whose(steps, event));
   const latest = steps[at];
   if (latest?.kind === "thinking" && latest.step === event.data.step) {
-    return replaced(steps, at, { ...latest, text: latest.text + event.data.text });
+    const { ended_at: _, ...going } = latest;
+    return replaced(steps, at, { ...going, text: latest.text + event.data.text });
   }
-  return [...steps, { kind: "thinking", ...whose(steps, agent), ...event.data }];
+  return [...steps, { kind: "thinking", ...whose(steps, event), ...event.data, began_at: event.timestamp }];
+}
+
+function latestThought(steps: readonly Step[], { agent, within }: Whose): number {
+  return lastIndex(steps, (step) => step.kind === "thinking" && step.agent === agent && step.within === within);
+}
+
+/** What is thought to its end when this happens. */
+function thoughtsEnded(steps: readonly Step[], event: RunEvent): readonly Step[] {
+  switch (event.type) {
+    case "agent_completed":
+    case "agent_error":
+    case "agent_cancelled":
+      return steps.reduce((all, _, at) => thoughtEnded(all, at, event.timestamp), steps);
+    case "context_reduced":
+      return steps;
+    case "subagent_completed":
+      return thoughtEnded(
+        steps,
+        lastIndex(steps, (step) => step.kind === "thinking" && step.within === event.data.parent_tool_call_id),
+        event.timestamp,
+      );
+    default: {
+      const at = latestThought(steps, whose(steps, event));
+      const latest = steps[at];
+      const goesOn = event.type === "agent_thinking" && latest?.kind === "thinking" && latest.step === event.data.step;
+      return goesOn ? steps : thoughtEnded(steps, at, event.timestamp);
+    }
+  }
+}
+
+function thoughtEnded(steps: readonly Step[], at: number, ended_at: string): readonly Step[] {
+  const step = steps[at];
+  return step?.kind === "thinking" && step.ended_at === undefined ? replaced(steps, at, { ...step, ended_at }) : steps;
 }
 
 function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): readonly Step[] {
@@ -203,10 +248,11 @@ function toolEnded(steps: readonly Step[], event: EventOf<"tool_completed">): re
   const at = runningTool(steps, tool_call_id);
   const begun = (steps[at] as ToolStep | undefined) ?? {
     kind: "tool" as const,
-    ...whose(steps, event.agent),
+    ...whose(steps, event),
     tool_call_id,
     tool,
     arguments: {},
+    began_at: event.timestamp,
   };
   const status = "error" in event.data ? "failed" : "completed";
   return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "truncated", "error", "duration_ms"]) });
@@ -216,15 +262,20 @@ function subagentEnded(steps: readonly Step[], event: EventOf<"subagent_complete
   const at = runningSubagent(steps, event.data);
   const begun = (steps[at] as SubagentStep | undefined) ?? {
     kind: "subagent" as const,
-    ...whose(steps, event.agent),
+    ...whose(steps, event),
     ...picked(event.data, ["subagent", "parent_tool_call_id"]),
+    began_at: event.timestamp,
   };
   const status = "error" in event.data ? "failed" : "completed";
   return replaced(steps, at, { ...begun, status, ...picked(event.data, ["result", "error"]) });
 }
 
-/** An agent's step is within the tool call of the latest running sub-agent of that name. */
-function whose(steps: readonly Step[], agent: string): Whose {
+/**
+ * An agent's step is within the tool call that its event names. Events of earlier versions name none: theirs is that of
+ * the latest running sub-agent of that name.
+ */
+function whose(steps: readonly Step[], { agent, data }: RunEvent): Whose {
+  if ("within" in data && data.within !== undefined) return { agent, within: data.within };
   const asked = steps[lastIndex(steps, (step) => step.kind === "subagent" && step.subagent === agent && step.status === "running")];
   return asked?.kind === "subagent" ? { agent, within: asked.parent_tool_call_id } : { agent };
 }

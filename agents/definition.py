@@ -24,7 +24,8 @@ class AgentDefinition:
     """An agent of instructions and tools, whose loop pydantic-ai runs.
 
     `name` is lower-case letters, digits and `_`. `delegates` are the names of agents that it may ask: it has a tool
-    `ask_<name>` for each. `model` is the `provider:model` that it uses unless the environment says otherwise.
+    `ask_<name>` for each. `examples` are questions that it answers well: a page offers them. `model` is the
+    `provider:model` that it uses unless the environment says otherwise.
     """
 
     name: str
@@ -32,5 +33,6 @@ class AgentDefinition:
     instructions: str
     tools: Sequence[Tool[ToolContext]] = ()
     delegates: Sequence[str] = ()
+    examples: Sequence[str] = ()
     model: str | None = None
     limits: AgentLimits = field(default_factory=AgentLimits)

@@ -112,15 +112,25 @@ def _flaw(candidate: Any) -> str | None:
         tools = FunctionToolset(candidate.tools).tools
         if twice := [f"ask_{name}" for name in candidate.delegates if f"ask_{name}" in tools]:
             return f"it has a tool named {twice[0]!r}, as is the one that asks its delegate"
-    for attribute in attributes:
-        if not isinstance(value := getattr(candidate, attribute, None), str) or not value:
-            return f"the {attribute} of this {what} is no text"
+    if flaw := _flaw_of_words(candidate, attributes):
+        return flaw
     if not NAME.fullmatch(candidate.name):
         return (
             f"{candidate.name!r} is no agent's name: that has up to 32 small letters, digits and underscores, "
             "and begins with a letter"
         )
     return f"the name {candidate.name!r} is taken" if candidate.name in TAKEN_NAMES else None
+
+
+def _flaw_of_words(candidate: Any, attributes: Sequence[str]) -> str | None:
+    what = type(candidate).__name__
+    for attribute in attributes:
+        if not isinstance(value := getattr(candidate, attribute, None), str) or not value:
+            return f"the {attribute} of this {what} is no text"
+    examples = getattr(candidate, "examples", ())
+    if not isinstance(examples, list | tuple) or not all(isinstance(each, str) and each.strip() for each in examples):
+        return f"the examples of this {what} are no list of questions"
+    return None
 
 
 def _logged(source: str, error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -43,13 +43,14 @@ class FunctionAgent:
     description: str
     model_name: str
     function: Callable[[RunRequest], AsyncIterator[AgentEvent]]
+    examples: Sequence[str] = ()
 
     def run(self, request: RunRequest) -> AsyncIterator[AgentEvent]:
         return self.function(request)
 
 
 def agent(
-    *, name: str, description: str, model_name: str = "none"
+    *, name: str, description: str, model_name: str = "none", examples: Sequence[str] = ()
 ) -> Callable[[Callable[[RunRequest], AsyncIterator[Piece]]], FunctionAgent]:
     """Make an agent of an async generator function that yields its answer as text, and any events beside it.
 
@@ -69,6 +70,7 @@ def agent(
             description=description,
             model_name=model_name,
             function=lambda request: _as_events(begin(request), request, model_name),
+            examples=examples,
         )
 
     return decorate

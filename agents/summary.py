@@ -38,19 +38,22 @@ class AgentSummary:
     model: str
     tools: tuple[ToolSummary, ...] = ()
     delegates: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
     limits: dict[str, Any] | None = None
 
 
 def summarise(agent: Agent) -> AgentSummary:
     definition = getattr(agent, "definition", None)
     if not isinstance(definition, AgentDefinition):
-        return AgentSummary(name=agent.name, description=agent.description, model=agent.model_name)
+        examples = tuple(getattr(agent, "examples", ()))
+        return AgentSummary(name=agent.name, description=agent.description, model=agent.model_name, examples=examples)
     return AgentSummary(
         name=agent.name,
         description=agent.description,
         model=agent.model_name,
         tools=tuple(_tool(tool, definition.limits) for tool in definition.tools),
         delegates=tuple(definition.delegates),
+        examples=tuple(definition.examples),
         limits=dataclasses.asdict(definition.limits),
     )
 

@@ -32,5 +32,10 @@ ASSISTANT = AgentDefinition(
     name="assistant",
     description="Answers questions; calculates, tells the time, searches your messages, keeps notes, reads web pages.",
     instructions=INSTRUCTIONS,
+    examples=(
+        "What is 17.5 % of 2480, and what time is it in Tokyo?",
+        "Remember that I write in British English",
+        "Read https://example.org",
+    ),
     tools=[*standard_tools(), *note_tools(), *usage_tools(), web_page_tool()],
 )

@@ -27,5 +27,6 @@ DATA = AgentDefinition(
     name="data",
     description="Answers from real numbers: what your AI usage cost and consumed, by day, agent, model or thread.",
     instructions=INSTRUCTIONS,
+    examples=("What did I spend this month, by agent?", "How many tokens did I use in the last 7 days?"),
     tools=[*usage_tools(), calculate_tool(), current_time_tool()],
 )

@@ -31,5 +31,6 @@ OPTIMIZATION = AgentDefinition(
     name="optimization",
     description="Says what to change so that your AI usage gets cheaper or faster, with the arithmetic shown.",
     instructions=INSTRUCTIONS,
+    examples=("How do I halve what I spent this month?",),
     tools=[*saving_tools(), *price_tools(), *speed_tools(), *usage_tools(), calculate_tool()],
 )

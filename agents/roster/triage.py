@@ -27,5 +27,6 @@ TRIAGE = AgentDefinition(
     name="triage",
     description="Decides who is to answer: asks data, optimization and assistant, and puts their answers together.",
     instructions=INSTRUCTIONS,
+    examples=("What did I spend this week, on what, and how do I halve it?", "What is 17.5 % of 2480?"),
     delegates=("data", "optimization", "assistant"),
 )

@@ -179,6 +179,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
                 "model": "openai:gpt-5-mini",
                 "tools": [TOOL_JSON],
                 "delegates": [],
+                "examples": ["What is 17.5 % of 2480, and what time is it in Tokyo?"],
                 "limits": {"model_requests": 25, "tool_seconds": 30.0, "tool_result_characters": 16_384},
             }
         ]

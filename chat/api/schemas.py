@@ -361,6 +361,8 @@ class Agent(Shape):
     tools: list[AgentTool]
     delegates: list[str]
     """The agents that it may ask."""
+    examples: list[str]
+    """Questions that it answers well."""
     limits: AgentLimits | None
 
 

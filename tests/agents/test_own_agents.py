@@ -224,6 +224,7 @@ def look(): "Look."
 twice = AgentDefinition(name="twice", description="x", instructions="y", tools=[Tool(look), Tool(look)])
 clash = AgentDefinition(
     name="clash", description="x", instructions="y", tools=[Tool(look, name="ask_data")], delegates=["data"])
+one_text = AgentDefinition(name="shy", description="x", instructions="y", examples="Does it rain?")
 no_list = AgentDefinition(name="single", description="x", instructions="y", tools=Tool(look))
 """
 NO_NAME = "is no agent's name: that has up to 32 small letters, digits and underscores, and begins with a letter."
@@ -243,6 +244,7 @@ NO_NAME = "is no agent's name: that has up to 32 small letters, digits and under
         ("taken", "the name 'title' is taken."),
         ("undescribed", "the description of this AgentDefinition is no text."),
         ("no_text", "the name of this AgentDefinition is no text."),
+        ("one_text", "the examples of this AgentDefinition are no list of questions."),
         ("clash", "it has a tool named 'ask_data', as is the one that asks its delegate."),
     ],
 )

@@ -368,3 +368,20 @@ def test_a_thread_that_the_list_does_not_show_has_its_title(page: Page, server: 
     renamed = server.http("PATCH", f"/api/threads/{made[0]}", token=account.token(), body={"title": "The first"})
     assert renamed.status == 200
     expect(page).to_have_title(titled("The first"))
+
+
+def test_a_conversation_begins_with_a_question_that_its_agent_answers_well(page: Page, server: LiveServer) -> None:
+    """The roster comes first: `assistant` is asked unless somebody chooses."""
+    offered = page.get_by_test_id("example")
+    expect(offered.first).to_have_text("What is 17.5 % of 2480, and what time is it in Tokyo?")
+    choose_agent(page, "data")
+    expect(offered).to_have_text(
+        ["What did I spend this month, by agent?", "How many tokens did I use in the last 7 days?"]
+    )
+    choose_agent(page, "clerk")
+    expect(offered).to_have_count(0)
+    choose_agent(page, "data")
+    page.get_by_test_id("composer").fill("a draft that stays")
+    offered.last.click()
+    expect(answers(page)).to_have_count(1)
+    expect(page.locator('[data-role="user"]')).to_have_text("How many tokens did I use in the last 7 days?")

@@ -5,7 +5,7 @@ import type { AgentDescription } from "../src/chat/rest";
 import { RestError } from "../src/session/rest";
 import { settle } from "./fake_clock";
 
-const described = (name: string): AgentDescription => ({ name, description: `does ${name}`, model: "offline" });
+const described = (name: string): AgentDescription => ({ name, description: `does ${name}`, model: "offline", examples: [] });
 
 /** What the browser keeps, as far as the page uses it. */
 class Kept {

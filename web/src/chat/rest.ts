@@ -125,6 +125,8 @@ export interface AgentDescription {
   readonly name: string;
   readonly description: string;
   readonly model: string;
+  /** Questions that it answers well. */
+  readonly examples: readonly string[];
 }
 
 export async function loadAgents(fetch: Fetch): Promise<readonly AgentDescription[]> {

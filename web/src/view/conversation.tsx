@@ -11,8 +11,9 @@ import { Composer } from "./composer";
 import { ConnectionLine } from "./connection_line";
 import { ErrorCard } from "./error_card";
 import { Follow } from "./follow";
-import { Icon, Mark } from "./icons";
+import { Icon } from "./icons";
 import { TurnView } from "./turn";
+import { Welcome } from "./welcome";
 import { activity, approvalWords, outcome } from "./wording";
 
 /** As many turns as may be in view when a conversation opens at its end. */
@@ -82,7 +83,7 @@ function History({ chat, conversation, scroller }: OpenProps & { readonly scroll
     );
   }
   if (!conversation.loaded.value) return <p class="loading">{words.app.loading}</p>;
-  if (turns.length === 0) return <Welcome name={chat.me.username} />;
+  if (turns.length === 0) return <Welcome chat={chat} />;
   return (
     <>
       {conversation.history.value.previous === null ? null : <Earlier conversation={conversation} scroller={scroller} />}
@@ -90,16 +91,6 @@ function History({ chat, conversation, scroller }: OpenProps & { readonly scroll
         <TurnView key={turn.key} chat={chat} turn={turn} latest={place >= turns.length - TURNS_AT_ONCE} />
       ))}
     </>
-  );
-}
-
-function Welcome({ name }: { readonly name: string }): VNode {
-  return (
-    <div class="welcome">
-      <Mark />
-      <h2>{words.conversation.hello(name)}</h2>
-      <p>{words.conversation.invitation}</p>
-    </div>
   );
 }
 

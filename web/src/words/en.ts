@@ -175,6 +175,7 @@ export function en({ number, plural, exactCost, bytes, countdown }: Formats) {
     conversation: {
       hello: (name: string) => `Hello, ${name}`,
       invitation: "What would you like to know?",
+      examples: "Questions to begin with",
       earlier: "Earlier messages",
       toEnd: "Go to the latest message",
       complete: "The answer is complete",

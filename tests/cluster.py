@@ -187,9 +187,9 @@ class Cluster:
         """A connection of the test's own, by no link."""
         return psycopg.connect(self.postgres.dsn, autocommit=True)
 
-    def add_users(self, number: int) -> list[Account]:
+    def add_users(self, number: int, name: str = "user") -> list[Account]:
         with self.database() as connection:
-            return add_users(connection, number)
+            return add_users(connection, number, name)
 
 
 # make cluster -----------------------------------------------------------------------------------------------

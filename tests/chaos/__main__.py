@@ -33,6 +33,7 @@ async def act(arguments: argparse.Namespace, folder: Path) -> Outcome:
         workers=arguments.workers,
         between_faults=arguments.between_faults,
         between_messages=arguments.between_messages,
+        pages=arguments.pages,
     )
 
 
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3, help="how long faults strike; rounds of --rolling")
     parser.add_argument("--seed", default=secrets.token_hex(4), help="what strikes whom, and what clients do")
     parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--pages", type=int, default=0, help="pages in Chromium, two of them one person's")
     parser.add_argument("--web", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--between-faults", type=float, default=6, help="seconds, on average")
@@ -57,7 +59,7 @@ def main() -> None:
         folder.chmod(0o755)
         outcome = asyncio.run(act(arguments, folder))
     print(outcome.report())
-    sys.exit(0 if outcome.verdict.is_clean else 1)
+    sys.exit(0 if outcome.is_clean else 1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from tests.chaos.checker import Verdict, check
 from tests.chaos.client import ChaosClient, Habits
 from tests.chaos.faults import FaultInjector, roll
+from tests.chaos.pages import Audience, PagesOutcome, audience, persons_of
 from tests.chaos.record import ClientRecord, LoggedRun, read_log
 from tests.clients import Account
 from tests.cluster import Cluster
@@ -50,6 +52,11 @@ class Outcome:
     seconds: float
     errors: Counter[str] = field(default_factory=Counter)
     closes: Counter[str] = field(default_factory=Counter)
+    pages: PagesOutcome | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        return self.verdict.is_clean and (self.pages is None or self.pages.verdict.is_clean)
 
     def report(self) -> str:
         runs, events = len(self.log), sum(len(run.events) for run in self.log.values())
@@ -71,7 +78,7 @@ class Outcome:
             *self.verdict.examples,
             "CLEAN" if self.verdict.is_clean else "NOT CLEAN",
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *([self.pages.report()] if self.pages else [])])
 
 
 def _list(counts: Mapping[str, int]) -> str:
@@ -88,8 +95,10 @@ async def unleash(
     workers: int = 2,
     between_faults: float = 6.0,
     between_messages: float = 25.0,
+    pages: int = 0,
+    between_deeds: float = 2.0,
 ) -> Outcome:
-    """Chaos for `seconds`; then what is left must end well."""
+    """Chaos for `seconds`; then what is left must end well. Beside the clients, `pages` in Chromium."""
     environment = _environment(folder)
     with Cluster(folder, web=web, workers=workers, links=True, environment=environment, **SETTINGS) as cluster:
         injector = FaultInjector(
@@ -97,7 +106,7 @@ async def unleash(
         )
         urls = [*(server.url for server in cluster.web), cluster.url]
         habits = Habits(between_messages=between_messages)
-        company = Company(clients, urls, seed, habits)
+        company = Company(clients, urls, seed, habits, pages, between_deeds)
         return await _act(cluster, company, lambda: injector.run(seconds), injector.struck)
 
 
@@ -135,6 +144,8 @@ class Company:
     urls: Sequence[str]
     seed: str
     habits: Habits
+    pages: int = 0
+    between_deeds: float = 2.0
 
     def assemble(self, accounts: Sequence[Account]) -> list[ChaosClient]:
         return [
@@ -144,24 +155,49 @@ class Company:
             for place in range(self.number)
         ]
 
+    @asynccontextmanager
+    async def readers(self, cluster: Cluster, accounts: Sequence[Account]) -> AsyncIterator[Audience | None]:
+        """Those who sit before pages, if there are any. They come through the proxy."""
+        if not self.pages:
+            yield None
+            return
+        async with audience(
+            accounts,
+            cluster.proxy.port,
+            cluster.folder,
+            pages=self.pages,
+            seed=self.seed,
+            between_deeds=self.between_deeds,
+        ) as readers:
+            yield readers
+
 
 async def _act(
     cluster: Cluster, company: Company, faults: Callable[[], Awaitable[None]], struck: Counter[str]
 ) -> Outcome:
     began = time.monotonic()
-    accounts = cluster.add_users(max(1, company.number // CLIENTS_PER_USER))
+    accounts = cluster.add_users(-(-company.number // CLIENTS_PER_USER))
+    persons = cluster.add_users(persons_of(company.pages), "page") if company.pages else []
     clients = company.assemble(accounts)
-    async with asyncio.TaskGroup() as living:
-        for client in clients:
-            living.create_task(client.live())
-        await faults()
-        for client in clients:
-            client.calm()
-        await _settle(cluster, accounts, clients)
-        for client in clients:
-            client.leave()
-    with cluster.database() as connection:
-        log = read_log(connection, [account.id for account in accounts])
+    async with company.readers(cluster, persons) as readers:
+        async with asyncio.TaskGroup() as living:
+            for client in clients:
+                living.create_task(client.live())
+            reading = living.create_task(readers.live()) if readers else None
+            await faults()
+            for client in clients:
+                client.calm()
+            if readers and reading:
+                readers.calm()
+                await reading
+                await readers.settle()
+            await _settle(cluster, accounts, clients)
+            for client in clients:
+                client.leave()
+        with cluster.database() as connection:
+            log = read_log(connection, [account.id for account in accounts])
+            log_of_pages = read_log(connection, [account.id for account in persons])
+        pages = await readers.outcome(log_of_pages) if readers else None
     records = [client.record for client in clients]
     connections = [connection for record in records for connection in record.connections]
     return Outcome(
@@ -173,6 +209,7 @@ async def _act(
         seconds=time.monotonic() - began,
         errors=Counter(error for connection in connections for error in connection.errors),
         closes=Counter(str(connection.close_code) for connection in connections),
+        pages=pages,
     )
 
 

@@ -17,6 +17,7 @@ from tests.chaos.page_record import PageRecord, PageView, ShownMessage, even
 from tests.clients import Account
 
 PATIENCE_SECONDS = 180.0
+ACTION_SECONDS = 60.0
 AGAIN_SECONDS = 20.0
 GLANCE_SECONDS = 0.25
 _LOOK = Path(__file__).with_name("look.js").read_text()
@@ -29,10 +30,13 @@ class Impatient(Exception):
 class PageWindow:
     """A page that is opened again when a fault has left none, as a person does."""
 
-    def __init__(self, context: BrowserContext, cable: Cable, account: Account, record: PageRecord) -> None:
+    def __init__(
+        self, context: BrowserContext, cable: Cable, account: Account, record: PageRecord, patience: float
+    ) -> None:
         self.record = record
         self.cable = cable
         self.account = account
+        self.patience = patience
         self.view = PageView("blank")
         self._context = context
         self._page: Page | None = None
@@ -45,7 +49,7 @@ class PageWindow:
     async def open(self) -> None:
         """Sign in, unless another tab has."""
         page = self._page = await self._context.new_page()
-        page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        page.set_default_timeout(ACTION_SECONDS * 1000)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.record.page_errors.append(str(error)))
         page.on("websocket", self._dialled)
@@ -55,9 +59,19 @@ class PageWindow:
             await self.sign_in()
 
     async def sign_in(self) -> None:
-        await self.page.get_by_test_id("username").fill(self.account.username)
-        await self.page.get_by_test_id("password").fill(self.account.password)
-        await self.page.get_by_test_id("sign-in").click()
+        """Again when the server could not do it just now, and said so."""
+        deadline = time.monotonic() + self.patience
+        while self.view.screen == "sign-in":
+            if time.monotonic() > deadline:
+                raise Impatient("it cannot be signed in")
+            await self.page.get_by_test_id("username").fill(self.account.username)
+            await self.page.get_by_test_id("password").fill(self.account.password)
+            await self.page.get_by_test_id("sign-in").click()
+            refused = self.page.get_by_test_id("sign-in-error")
+            while await self.sees(lambda view: view.screen == "sign-in", 0.5) and not await refused.is_visible():
+                if time.monotonic() > deadline:
+                    raise Impatient("signing in does not end")
+                await asyncio.sleep(GLANCE_SECONDS)
         await self.until(lambda view: view.screen == "chat", "the chat after signing in")
 
     def _console(self, message: ConsoleMessage) -> None:
@@ -83,10 +97,9 @@ class PageWindow:
         self.record.saw(self.view)
         return self.view
 
-    async def until(
-        self, wanted: Callable[[PageView], object], what: str, seconds: float = PATIENCE_SECONDS
-    ) -> PageView:
+    async def until(self, wanted: Callable[[PageView], object], what: str, seconds: float | None = None) -> PageView:
         """Look again and again. A page that a fault has left blank is opened again."""
+        seconds = self.patience if seconds is None else seconds
         deadline = time.monotonic() + seconds
         blank_since: float | None = None
         while not wanted(await self.look()):
@@ -136,6 +149,13 @@ class PageWindow:
             return [shown.id for shown in own if shown.id is not None and shown.id not in before]
 
         return sent(await self.until(sent, f"the question {content!r} in the page"))[-1]
+
+    async def choose(self, selector: str) -> None:
+        """In the sidebar, which is a drawer on a phone."""
+        drawer = self.page.get_by_test_id("open-drawer")
+        if await drawer.is_visible():
+            await drawer.click()
+        await self.page.locator(selector).click()
 
     async def click(self, selector: str, seconds: float = 5) -> bool:
         """Press the first of these; False when it went away meanwhile, as what can be stopped ends by itself."""

@@ -15,7 +15,7 @@ from playwright.async_api import BrowserContext, async_playwright
 from tests.browser import ARGUMENTS, CHROMIUM, Cable
 from tests.chaos.page_checker import PageVerdict, check_pages
 from tests.chaos.page_record import PageRecord, StoredThread
-from tests.chaos.page_window import PageWindow
+from tests.chaos.page_window import PATIENCE_SECONDS, PageWindow
 from tests.chaos.person import Person
 from tests.chaos.record import LoggedRun
 from tests.chaos.rendering import Rendering
@@ -111,6 +111,7 @@ async def audience(
     pages: int,
     seed: str,
     between_deeds: float,
+    patience: float = PATIENCE_SECONDS,
     prepare: Prepare | None = None,
 ) -> AsyncIterator[Audience]:
     """So many pages at the server or proxy of this port, each person's behind a cable of their own.
@@ -135,7 +136,7 @@ async def audience(
             tabs = TABS_OF_THE_FIRST if place == 0 and pages > 1 else 1
             for tab in range(tabs):
                 name = f"page-{place}{'ab'[tab] if tabs > 1 else ''}"
-                window = PageWindow(context, cable, account, PageRecord(name, account.id))
+                window = PageWindow(context, cable, account, PageRecord(name, account.id), patience)
                 persons.append(
                     Person(window, rest, rendering, folder, seed=f"{seed} {name}", between_deeds=between_deeds)
                 )

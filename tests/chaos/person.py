@@ -12,11 +12,10 @@ from typing import Any
 from playwright.async_api import Error
 
 from tests.chaos.page_record import OPEN, PageView, ShownMessage, differences, unfit
-from tests.chaos.page_window import PATIENCE_SECONDS, Impatient, PageWindow
+from tests.chaos.page_window import Impatient, PageWindow
 from tests.chaos.rendering import Rendering
 from tests.chaos.rest import Rest
 
-SETTLED_SECONDS = 90.0
 LONGEST_THREAD = 24
 
 
@@ -36,6 +35,7 @@ class Person:
         self._calm = asyncio.Event()
         self._serial = self._random.randrange(10, 99) * 1000
         self._deeds: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
+            "open": (0, self.window.open),
             "ask": (4, self._ask_and_wait),
             "have it allowed": (3, self._have_it_allowed),
             "stop": (2, self._stop),
@@ -51,8 +51,8 @@ class Person:
         self._calm.set()
 
     async def live(self) -> None:
-        await self._guarded("open", self.window.open)
-        names = list(self._deeds)
+        await self.go_through("open")
+        names = [name for name, (weight, _) in self._deeds.items() if weight]
         first = self._random.sample(names, len(names))
         while not self._calm.is_set():
             await self._pause(self._random.expovariate(1 / self._between))
@@ -60,6 +60,11 @@ class Person:
                 break
             weights = [self._deeds[name][0] for name in names]
             name = first.pop() if first else self._random.choices(names, weights)[0]
+            await self.go_through(name)
+
+    async def go_through(self, *names: str) -> None:
+        """These deeds, one after the other."""
+        for name in names:
             self.record.deeds[name] += 1
             await self._guarded(name, self._deeds[name][1])
 
@@ -123,7 +128,7 @@ class Person:
         view = await self._shown()
         threads = await self.window.page.get_by_test_id("thread").count()
         if len(view.messages) > LONGEST_THREAD or (threads < 6 and self._random.random() < 0.2):
-            await self.window.page.get_by_test_id("new-thread").click()
+            await self.window.choose('[data-testid="new-thread"]')
             await self.window.until(lambda view: view.thread_id is None and not view.messages, "a new conversation")
         await self._choose(agent)
         return await self.window.ask(content)
@@ -143,7 +148,7 @@ class Person:
         while not await self.window.sees(ended, 1.0):
             await self._attend(message_id)
             waited += 1
-            if waited > PATIENCE_SECONDS:
+            if waited > self.window.patience:
                 raise Impatient(f"the answer to {message_id} does not end: {self.window.view}")
         await self._compare_answers(message_id, self.window.view.answers_to(message_id))
 
@@ -231,8 +236,8 @@ class Person:
         """Leave a thread in mid-answer, and come back."""
         message_id = await self._ask("help")
         view = await self.window.until(lambda view: view.thread_id, "the thread of a new conversation")
-        rows = self.window.page.get_by_test_id("thread")
-        await rows.nth(self._random.randrange(await rows.count())).click()
+        rows = await self.window.page.get_by_test_id("thread").count()
+        await self.window.choose(f'[data-testid="thread"] >> nth={self._random.randrange(rows)}')
         await self._shown()
         await self._pause(self._random.uniform(0.2, 3))
         if view.thread_id:
@@ -241,7 +246,7 @@ class Person:
 
     async def show(self, thread_id: str) -> None:
         if (await self._shown()).thread_id != thread_id:
-            await self.window.page.locator(f'[data-testid="thread"][data-thread-id="{thread_id}"]').click()
+            await self.window.choose(f'[data-testid="thread"][data-thread-id="{thread_id}"]')
         await self.window.until(lambda view: view.thread_id == thread_id and view.loaded, f"thread {thread_id}")
 
     # Comparing
@@ -268,7 +273,7 @@ class Person:
             return not differences(view, stored, self._rendering.text)
 
         self.record.threads_compared += 1
-        if not await self.window.sees(is_same, SETTLED_SECONDS):
+        if not await self.window.sees(is_same, self.window.patience / 2):
             told = differences(self.window.view, stored, self._rendering.text)
             (self._folder / f"{self.record.name}-stored.json").write_text(
                 json.dumps([dict(run) for run in stored.runs], indent=1)

@@ -7,6 +7,7 @@ VENV ?= .venv
 WEB ?= 2
 WORKERS ?= 2
 MINUTES ?= 20
+PAGES ?= 6
 export PORT HOST VENV DATA_DIR
 
 SHELL := /bin/sh
@@ -23,7 +24,7 @@ help:  ## list the targets
 		printf '  make %-9s%s\n' "$$target" "$$text"; done
 	@echo
 	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives);"
-	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20) and SEED."
+	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20), PAGES (6) and SEED."
 
 run: packages  ## serve Netra on http://127.0.0.1:8000
 	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
@@ -57,8 +58,8 @@ nightly: packages-dev packages-model system node  ## run the tests that take lon
 	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
 	$(MAKE) chaos
 
-chaos: packages-dev system  ## break parts of a cluster under load for MINUTES, and count what was lost
-	$(PYTHON) -m tests.chaos --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
+chaos: packages-dev system node  ## break parts of a cluster under load for MINUTES, and count what was lost
+	$(PYTHON) -m tests.chaos --minutes "$(MINUTES)" --pages "$(PAGES)" $(if $(SEED),--seed "$(SEED)")
 
 check: packages-dev node  ## check format, types, imports, migrations, pins and the built page
 	$(PYTHON) -m ruff check --output-format=concise .

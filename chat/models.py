@@ -73,6 +73,21 @@ class UserCounters(models.Model):
         return f"run {self.last_run_number}, threads version {self.threads_version}"
 
 
+class Preferences(models.Model):
+    """What a person has chosen for all devices. `default_agent` may be one that the server has no more."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="chat_preferences"
+    )
+    default_agent = models.CharField(max_length=64, blank=True, help_text="Who is asked when nobody is named.")
+
+    class Meta:
+        verbose_name_plural = "preferences"
+
+    def __str__(self) -> str:
+        return f"default agent: {self.default_agent or 'none'}"
+
+
 class ClaimedName(models.Model):
     """The user names that are the same name as a user's (`chat.names`): who has it first keeps it."""
 
@@ -385,10 +400,11 @@ class ModelRequest(models.Model):
 
 
 class Note(models.Model):
-    """What a person asked agents to remember."""
+    """What a person asked agents to remember. `agent`: whom the person asked; empty when that is not known."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notes", db_index=False)
     content = models.TextField()
+    agent = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField()
 
     class Meta:

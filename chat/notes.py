@@ -20,8 +20,8 @@ def notes_of(user_id: Any) -> QuerySet[Note]:
 
 
 @transaction.atomic
-def remember(user_id: Any, content: str) -> Note:
-    """Store a note; the same text again is the same note. Raises ToolError with what is wrong."""
+def remember(user_id: Any, content: str, *, agent: str = "") -> Note:
+    """Store a note of an agent; the same text again is the same note. Raises ToolError with what is wrong."""
     content = content.replace("\x00", "").strip()
     if not content:
         raise ToolError("there is nothing to remember")
@@ -32,7 +32,7 @@ def remember(user_id: Any, content: str) -> Note:
         return same
     if notes.count() >= MAX_NOTES:
         raise ToolError(f"there are {MAX_NOTES} notes already; forget one first")
-    return Note.objects.create(user_id=user_id, content=content, created_at=now())
+    return Note.objects.create(user_id=user_id, content=content, agent=agent, created_at=now())
 
 
 def recall(user_id: Any, query: str, *, limit: int) -> list[Note]:

@@ -15,7 +15,7 @@ API_CONTENT_SECURITY_POLICY = _OURS_ONLY
 
 
 def chat_page(request: HttpRequest, **_place: str) -> HttpResponse:
-    """The same page for every place in the chat: it finds its thread in its address."""
+    """The same page for every place in the chat: it finds what to show in its address."""
     return _page(request, "chat/index.html", CONTENT_SECURITY_POLICY)
 
 

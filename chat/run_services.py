@@ -68,7 +68,8 @@ class RunServicesOfUser:
         return await self._ask(lambda: _usage(self._run.user_id, query))
 
     async def remember(self, content: str) -> Note:
-        return _note(await self._ask(lambda: notes.remember(self._run.user_id, content)))
+        run = self._run
+        return _note(await self._ask(lambda: notes.remember(run.user_id, content, agent=run.agent)))
 
     async def recall(self, query: str, limit: int) -> list[Note]:
         return [_note(note) for note in await self._ask(lambda: notes.recall(self._run.user_id, query, limit=limit))]

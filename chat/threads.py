@@ -32,6 +32,7 @@ from chat.models import (
 )
 from chat.own_runs import OwnRuns
 from chat.own_threads import OwnThreads, lock_counters, title_from
+from chat.preferences import default_agent_of
 from chat.protocol import MessageAccepted, Regenerate, ThreadCreated, ThreadUpdated, UserMessage
 from chat.run_event import now
 
@@ -46,7 +47,8 @@ class _Asked:
 
 
 class ThreadService(OwnThreads, OwnRuns):
-    """Threads, messages and runs of each user. Holds no state of any user. The first of `agents` is the default.
+    """Threads, messages and runs of each user. Holds no state of any user. The first of `agents` is asked when
+    neither a message names one nor its person has chosen one.
 
     `blind_agents` are those whose models are known to read no images, and do not say so themselves.
     """
@@ -101,7 +103,7 @@ class ThreadService(OwnThreads, OwnRuns):
             counters = lock_counters(user_id)
             if (earlier := self.find_acceptance(user_id, command)) is not None:
                 return earlier
-            agent = self._agent(command.agent)
+            agent = self._agent(command.agent or self._default_agent(user_id))
             thread = self._thread_for(user_id, command, new_thread_id)
             is_new = thread._state.adding
             if is_new:
@@ -205,6 +207,11 @@ class ThreadService(OwnThreads, OwnRuns):
         if name not in self.agents:
             raise ChatError(ErrorCode.AGENT_NOT_FOUND, "There is no such agent", details={"agents": list(self.agents)})
         return name
+
+    def _default_agent(self, user_id: Any) -> str | None:
+        """The person's, as long as there is that agent."""
+        chosen = default_agent_of(user_id)
+        return chosen if chosen in self.agents else None
 
     def _thread_for(self, user_id: Any, command: UserMessage, new_thread_id: uuid.UUID | None) -> Thread:
         """The thread, locked, with this message's time; one that is not stored yet for a new conversation."""

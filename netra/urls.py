@@ -13,6 +13,8 @@ handler500 = "chat.api.errors.server_error"
 urlpatterns = [
     path("", pages.chat_page),
     path("t/<uuid:thread_id>", pages.chat_page),
+    path("settings", pages.chat_page),
+    path("settings/<slug:section>", pages.chat_page),
     path("register", pages.chat_page),
     path("forgot", pages.chat_page),
     path("reset", pages.chat_page),

@@ -109,6 +109,13 @@ class PasswordBody(Body):
     password: Password
 
 
+class MeBody(Body):
+    """What is to change of who is signed in."""
+
+    default_agent: AgentName | None
+    """Who is asked when no agent is named. Null: the server's default."""
+
+
 class RefreshBody(Body):
     """A refresh token. Without one the cookie of the sign-in is taken."""
 
@@ -157,7 +164,7 @@ class MessageBody(Asked):
     content: Content
     """At most `limits.max_message_bytes` bytes, as a socket is told them: 65,536 unless configured otherwise."""
     agent: AgentName | None = None
-    """Who is asked; otherwise the default agent."""
+    """Who is asked; otherwise the person's default agent, else the server's."""
 
 
 class AskBody(Asked):

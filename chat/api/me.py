@@ -13,13 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat import passwords, removal, sessions
+from chat import passwords, preferences, removal, sessions
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.exports import OneForm
 from chat.api.own_data import files_of
-from chat.api.serving import chat_config
+from chat.api.serving import chat_config, thread_service
 from chat.api.sessions import forget_cookie, signed_in
 from chat.archive import zipped
 from chat.attempt_limit import Guarded
@@ -33,12 +33,25 @@ logger = structlog.get_logger(__name__)
 
 
 class Me(APIView):
-    """`GET /api/me` → {id, username, is_staff}. `DELETE /api/me` {password}: the account and all that is in it."""
+    """`GET /api/me`: the person. `PATCH` {default_agent}. `DELETE` {password}: the account and all that is in it."""
 
     @documented("get_me", "Who is signed in.", answer=schemas.Person, tag="accounts")
     def get(self, request: Request) -> Response:
-        user = request.user
-        return Response({"id": str(user.pk), "username": user.get_username(), "is_staff": bool(user.is_staff)})
+        return _person(request.user)
+
+    @documented(
+        "change_me",
+        "Choose the agent that is asked when none is named.",
+        description="It holds on every device of the person. When the server has it no more, its own default is asked.",
+        body=bodies.MeBody,
+        answer=schemas.Person,
+        errors=[ErrorCode.AGENT_NOT_FOUND],
+        tag="accounts",
+    )
+    def patch(self, request: Request) -> Response:
+        given = body_of(bodies.MeBody, request.data)
+        preferences.choose_default_agent(request.user.pk, given.default_agent, agents=thread_service().agents)
+        return _person(request.user)
 
     @documented(
         "delete_account",
@@ -55,6 +68,18 @@ class Me(APIView):
         _confirming(request, lambda: passwords.confirm(request.user, given.password))
         removal.delete_account(request.user.pk, chat_config().event_log.publisher)
         return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
+
+
+def _person(user: Any) -> Response:
+    return Response(
+        {
+            "id": str(user.pk),
+            "username": user.get_username(),
+            "email": user.email,
+            "is_staff": bool(user.is_staff),
+            "default_agent": preferences.default_agent_of(user.pk),
+        }
+    )
 
 
 class Password(APIView):

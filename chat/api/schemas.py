@@ -37,7 +37,11 @@ class Person(Shape):
 
     id: str
     username: str
+    email: str
+    """Empty when there is none."""
     is_staff: bool
+    default_agent: str | None
+    """Who is asked when no agent is named, as the person has chosen. The server may have it no more."""
 
 
 class AccessToken(Shape):
@@ -76,6 +80,8 @@ class Note(Shape):
 
     id: int
     content: str
+    agent: str | None
+    """Who was asked to. Null when that is not known."""
     created_at: Time
 
 

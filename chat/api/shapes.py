@@ -42,7 +42,12 @@ def feedback_json(feedback: MessageFeedback) -> dict[str, Any]:
 
 
 def note_json(note: Note) -> dict[str, Any]:
-    return {"id": note.pk, "content": note.content, "created_at": timestamp(note.created_at)}
+    return {
+        "id": note.pk,
+        "content": note.content,
+        "agent": note.agent or None,
+        "created_at": timestamp(note.created_at),
+    }
 
 
 def run_json(run: Run) -> dict[str, Any]:

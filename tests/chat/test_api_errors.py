@@ -75,7 +75,7 @@ def test_what_is_nobodys_path_is_not_found(api: Client, path: str, method: str) 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PATCH", "/api/me", {"DELETE", "GET"}),
+        ("PUT", "/api/me", {"DELETE", "GET", "PATCH"}),
         ("PUT", "/api/threads", {"GET", "POST"}),
         ("TRACE", f"/api/threads/{ID}", {"GET", "PATCH", "DELETE"}),
         ("GET", "/api/agents/execute", {"POST"}),

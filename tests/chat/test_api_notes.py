@@ -52,7 +52,7 @@ def test_notes_come_in_pages_the_newest_first(client: Client, ann: Any, bob: Any
         assert [content for page in found for content in page] == whole
         assert all(len(page) == limit for page in found[:-1])
     [first, *_] = asked(client, ann).json()["notes"]
-    assert first.keys() == {"id", "content", "created_at"}
+    assert first.keys() == {"id", "content", "agent", "created_at"}
     assert first["id"] == kept[4].pk
 
 

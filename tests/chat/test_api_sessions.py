@@ -64,7 +64,13 @@ def test_a_program_signs_in_and_gets_both_tokens(client: Client, ann: Any) -> No
     assert tokens.keys() == {"access", "refresh", "expires_in"}
     assert tokens["expires_in"] == 600
     assert not answer.cookies
-    assert me(client, tokens["access"]).json() == {"id": str(ann.pk), "username": "ann", "is_staff": False}
+    assert me(client, tokens["access"]).json() == {
+        "id": str(ann.pk),
+        "username": "ann",
+        "email": "",
+        "is_staff": False,
+        "default_agent": None,
+    }
     ann.refresh_from_db()
     assert ann.last_login is not None
 

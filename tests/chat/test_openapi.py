@@ -253,7 +253,7 @@ def test_every_field_of_an_answer_is_always_there() -> None:
 # That a test would notice an answer that is not as described
 
 
-PERSON = {"id": "7", "username": "ann", "is_staff": False}
+PERSON = {"id": "7", "username": "ann", "email": "", "is_staff": False, "default_agent": None}
 HEADERS = {"Content-Type": "application/json", "X-Correlation-Id": "5f1d3c9a7b2e4860"}
 ERROR: dict[str, Any] = {"error_code": "NO_TOKEN", "error_message": "No", "details": {}, "correlation_id": None}
 
@@ -267,7 +267,7 @@ def test_an_answer_as_described_conforms() -> None:
     ("status", "headers", "body"),
     [
         (201, {}, PERSON),
-        (200, {}, PERSON | {"email": "ann@example.org"}),
+        (200, {}, PERSON | {"password": "secret"}),
         (200, {}, {"id": "7"}),
         (200, {}, PERSON | {"id": 7}),
         (200, {"Content-Type": "text/html"}, PERSON),

@@ -61,6 +61,7 @@ async def test_the_archive_has_everything_and_nothing_of_others(service: ThreadS
     assert_answer_conforms("GET", EXPORT, 200, answer.headers, b"zip")
     found = read(await content_of(answer))
     assert (found["profile.json"]["username"], found["profile.json"]["email"]) == ("ann", "ann@example.org")
+    assert found["profile.json"]["default_agent"] == "data"
     assert [note["content"] for note in found["notes.json"]] == ["I live in Lisbon"]
     assert [request["model"] for request in found["model_requests.json"]] == ["m"]
     assert [session["ended"] for session in found["sessions.json"]] == [False]

@@ -28,6 +28,7 @@ from chat.models import (
     MessageFeedback,
     ModelRequest,
     Note,
+    Preferences,
     Run,
     RunEvent,
     RunStatus,
@@ -98,6 +99,7 @@ def _rows(user: Any, run_id: str) -> None:
     assert run.output_message is not None
     MessageFeedback.objects.create(message=run.output_message, rating="up", updated_at=now())
     Note.objects.create(user=user, content="I live in Lisbon", created_at=now())
+    Preferences.objects.create(user=user, default_agent="data")
     Approval.objects.create(
         run=run, tool_call_id="c", agent="data", tool="t", arguments={}, created_at=now(), expires_at=now()
     )

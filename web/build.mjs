@@ -3,16 +3,20 @@ import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { takenFromApp, unsound } from "./parts.mjs";
 
 const web = fileURLToPath(new URL(".", import.meta.url));
 const out = fileURLToPath(new URL("../chat/static/chat/", import.meta.url));
-const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35, "markdown.js": 35, "theme.js": 1 }; // KB, gzipped
+const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35, "markdown.js": 35, "settings.js": 15, "settings.css": 5, "theme.js": 1 }; // KB, gzipped
+
+/** Parts of the page that few people open: they take what they share with it from app.js. */
+const PARTS = { settings: "src/view/settings/page.tsx" };
 
 /** What is loaded on demand is a file of its own with a stable name, bundled by itself. */
 const lazily = {
   name: "lazily",
   setup(build) {
-    for (const [module, file] of [["highlight", "highlight.js"], ["reader", "markdown.js"]]) {
+    for (const [module, file] of [["highlight", "highlight.js"], ["reader", "markdown.js"], ["settings/page", "settings.js"]]) {
       build.onResolve({ filter: new RegExp(`/${module}$`) }, ({ kind }) => (kind === "dynamic-import" ? { path: `./${file}`, external: true } : null));
     }
   },
@@ -20,9 +24,8 @@ const lazily = {
 
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
-await build({
+const options = {
   absWorkingDir: web,
-  entryPoints: { app: "src/main.tsx", highlight: "src/markdown/highlight.ts", markdown: "src/markdown/reader.ts" },
   outdir: out,
   bundle: true,
   minify: true,
@@ -30,10 +33,17 @@ await build({
   target: ["es2022"],
   jsx: "automatic",
   jsxImportSource: "preact",
-  plugins: [lazily],
   legalComments: "linked",
   logLevel: "warning",
-});
+  metafile: true,
+};
+const whole = await build({ ...options, entryPoints: { app: "src/main.tsx", highlight: "src/markdown/highlight.ts", markdown: "src/markdown/reader.ts" }, plugins: [lazily] });
+const [, version] = /^version = "([^"]+)"/m.exec(await readFile(`${web}../pyproject.toml`, "utf8"));
+const parts = await build({ ...options, entryPoints: PARTS, plugins: [takenFromApp(web)], define: { VERSION: JSON.stringify(version) } });
+for (const complaint of await unsound(whole.metafile, parts.metafile, web)) {
+  console.error(complaint);
+  process.exitCode = 1;
+}
 // Not a module: the page is not painted before it has run.
 await build({ absWorkingDir: web, entryPoints: { theme: "src/theme/first.ts" }, outdir: out, bundle: true, minify: true, format: "iife", target: ["es2022"], logLevel: "warning" });
 await copyFile(`${web}src/style/icon.svg`, `${out}icon.svg`);

@@ -7,6 +7,7 @@ import { Chat } from "./chat/chat";
 import { mayBeSignedIn, noteSignedIn } from "./chat/drafts";
 import { loadMe } from "./chat/rest";
 import { untilLoaded } from "./chat/retrying";
+import { forgetPerson } from "./chat/storage";
 import { systemClock } from "./protocol/clock";
 import { dialWebSocket } from "./session/dial";
 import { RestError } from "./session/rest";
@@ -107,6 +108,15 @@ export class Application {
     await this.#session.signOut().catch(() => {});
   }
 
+  /** Afterwards nothing of the person is left in this browser either. Rejects with RestError when the account stays. */
+  async deleteAccount(password: string): Promise<void> {
+    const chat = this.#chat;
+    await this.#session.deleteAccount(password);
+    history.replaceState(null, "", "/");
+    this.#signedOut();
+    if (chat) forgetPerson(String(chat.me.id));
+  }
+
   /** Load until it succeeds, and say so when the server does not answer. */
   #patiently<Result>(load: () => Promise<Result>): Promise<Result | null> {
     const observed = (): Promise<Result> =>
@@ -130,7 +140,8 @@ export class Application {
       }
       this.entrance.left();
       const token = (renew: boolean): Promise<string | null> => this.#session.token(renew);
-      const chat = new Chat({ me, fetch, token, dial: dialWebSocket, clock: systemClock, nextFrame });
+      const fetchFile = this.#session.fetchFile.bind(this.#session);
+      const chat = new Chat({ me, fetch, fetchFile, token, dial: dialWebSocket, clock: systemClock, nextFrame });
       this.screen.value = { name: "chat", chat };
       chat.start();
     } catch (error) {

@@ -8,6 +8,8 @@ import { App } from "./view/app";
 import { followViewport } from "./view/viewport";
 import { language } from "./words/words";
 
+export * from "./shared";
+
 const application = new Application();
 const root = document.getElementById("chat");
 if (!root) throw new Error("The page has no element #chat");

@@ -7,13 +7,17 @@ import type { ErrorMessage, RunStatus, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import { newMessageId } from "../protocol/identifier";
 import type { OutgoingMessage } from "../protocol/outbox";
+import { RestError } from "../session/rest";
 import { Agents } from "./agents";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
+import { downloaded, type FetchFile, save } from "./download";
 import { Drafts } from "./drafts";
 import { News } from "./news";
 import { addressOf, threadInAddress } from "./place";
+import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
+import { SettingsPlace } from "./settings_place";
 import { ThreadActions } from "./thread_actions";
 import { ThreadList } from "./thread_list";
 import { ThreadSearch } from "./thread_search";
@@ -28,6 +32,7 @@ export interface Notice {
 export interface ChatParts {
   readonly me: Me;
   readonly fetch: Fetch;
+  readonly fetchFile: FetchFile;
   readonly token: (renew: boolean) => Promise<string | null>;
   readonly dial: ConnectionParts["dial"];
   readonly clock: Clock;
@@ -41,6 +46,8 @@ const RELOAD_DELAY_MS = 1000;
 
 export class Chat {
   readonly me: Me;
+  readonly fetch: Fetch;
+  readonly fetchFile: FetchFile;
   readonly list: ThreadList;
   /** Threads that were put away; read when they are wanted. */
   readonly archive: ThreadList;
@@ -51,7 +58,9 @@ export class Chat {
   readonly delivery: Delivery;
   readonly drafts: Drafts;
   readonly agents: Agents;
-  /** Who is asked next: chosen here, else who was asked last, else chosen last in a new conversation. */
+  readonly preferences: Preferences;
+  readonly settings: SettingsPlace;
+  /** Who is asked next: chosen here, else who was asked last, else the default one, else chosen last in a new conversation. */
   readonly agent: ReadonlySignal<string | null>;
   readonly conversation: ReadonlySignal<Conversation>;
   /** Threads in which an answer is being written. */
@@ -70,8 +79,12 @@ export class Chat {
   constructor(parts: ChatParts) {
     this.#parts = parts;
     this.me = parts.me;
+    this.fetch = parts.fetch;
+    this.fetchFile = parts.fetchFile;
     this.drafts = new Drafts(String(parts.me.id));
     this.agents = new Agents(parts.fetch, String(parts.me.id));
+    this.preferences = new Preferences(parts.fetch, parts.me, "BroadcastChannel" in globalThis ? new BroadcastChannel(PREFERENCES_CHANNEL) : null);
+    this.settings = new SettingsPlace(() => addressOf(this.#conversation.value.threadId.value));
     this.delivery = new Delivery({
       clock: parts.clock,
       random: Math.random,
@@ -107,11 +120,11 @@ export class Chat {
       isOpen: (id) => this.#conversation.value.threadId.value === id,
       open: (id) => this.open(id),
     });
-    this.#conversation = signal(this.#conversationOf(threadInAddress(location.pathname)));
+    this.#conversation = signal(this.#conversationOf(threadInAddress(SettingsPlace.chatAddress())));
     this.conversation = this.#conversation;
     this.agent = computed(() => {
       const { chosenAgent, latestAgent } = this.conversation.value;
-      return this.agents.choose(chosenAgent.value, latestAgent.value, this.agents.chosenIn(null));
+      return this.agents.choose(chosenAgent.value, latestAgent.value, this.preferences.defaultAgent.value, this.agents.chosenIn(null));
     });
     const threadsWith = (wanted: (status: RunStatus) => boolean): ReadonlySet<string> => {
       const runs = Object.values(this.delivery.state.value.runs);
@@ -133,6 +146,16 @@ export class Chat {
   readonly approvalArguments = (href: string, toolCallId: string): Promise<unknown> =>
     loadArguments(this.#parts.fetch, href, toolCallId);
 
+  /** Save a thread as a file; a toast says when that fails. */
+  async exportThread(threadId: string, form: "md" | "json"): Promise<void> {
+    try {
+      save(await downloaded(this.fetchFile, `/api/threads/${threadId}/export.${form}`, { signal: new AbortController().signal }));
+    } catch (error) {
+      if (!(error instanceof RestError)) throw error;
+      this.toasts.failed(error);
+    }
+  }
+
   start(): void {
     this.delivery.start(this.drafts.readOutbox());
     void this.#conversation.value.load();
@@ -144,6 +167,7 @@ export class Chat {
 
   close(): void {
     this.#live = false;
+    this.preferences.close();
     this.delivery.stop();
     this.list.close();
     this.archive.close();
@@ -153,13 +177,16 @@ export class Chat {
 
   /** Show a thread, or a new conversation for null. */
   open(threadId: string | null): void {
-    if (threadId !== null && this.#conversation.value.threadId.value === threadId) return;
+    const isOpen = threadId !== null && this.#conversation.value.threadId.value === threadId;
+    if (isOpen && !this.settings.shown.peek()) return;
     history.pushState(null, "", addressOf(threadId));
-    this.#show(threadId);
+    this.settings.left();
+    if (!isOpen) this.#show(threadId);
   }
 
   /** The person went back or forward. */
   addressChanged(): void {
+    if (this.settings.addressChanged()) return;
     const threadId = threadInAddress(location.pathname);
     if (threadId === null || threadId !== this.#conversation.value.threadId.value) this.#show(threadId);
   }
@@ -199,9 +226,14 @@ export class Chat {
   lookForNews(hidden: boolean): void {
     const { deletedThreads, threadsVersion } = this.delivery.state.value;
     const busy = this.busyThreads.value;
-    const seen = hidden ? null : this.#conversation.value.threadId.value;
+    const seen = this.seen(hidden);
     // Before the first connection nobody knows what is busy.
     if (threadsVersion !== null) this.news.look({ busy, seen, deleted: (id) => id in deletedThreads });
+  }
+
+  /** The thread that the person looks at: none in a tab that is hidden, nor behind the settings. */
+  seen(hidden: boolean): string | null {
+    return hidden || this.settings.shown.value ? null : this.#conversation.value.threadId.value;
   }
 
   /** The page was woken, or the network came back. */
@@ -235,6 +267,7 @@ export class Chat {
   /** What was read before the first connection may lack runs that began between the reading and the connection. */
   #established(first: boolean, lastRunNumber: number): void {
     this.notice.value = null;
+    if (!first) this.preferences.reload().catch(() => {});
     const conversation = this.#conversation.value;
     const newest = Math.max(0, ...Object.values(conversation.history.value.runs).map((run) => run.run_number));
     if ((first && lastRunNumber > newest) || conversation.failure.value) void conversation.load();
@@ -252,8 +285,8 @@ export class Chat {
       title.value = notice.thread.title;
       return;
     }
-    history.replaceState(null, "", addressOf(null));
     this.#show(null);
+    this.#addressMoved();
     this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
   }
 
@@ -261,9 +294,14 @@ export class Chat {
     const conversation = this.#conversation.value;
     if (message.conversation !== conversation.key || conversation.threadId.value !== null) return;
     conversation.begun(threadId);
-    history.replaceState(null, "", addressOf(threadId));
+    this.#addressMoved();
     this.drafts.write(threadId, conversation.draft.value);
     this.drafts.write(null, "");
+  }
+
+  /** What is open has another address. While the settings lie over it, they have theirs. */
+  #addressMoved(): void {
+    if (!this.settings.shown.peek()) history.replaceState(null, "", addressOf(this.#conversation.value.threadId.value));
   }
 
   #failed(error: ErrorMessage): void {

@@ -7,6 +7,9 @@ export type Fetch = (wanted: Omit<RestRequest, "token">) => Promise<unknown>;
 export interface Me {
   readonly id: string | number;
   readonly username: string;
+  readonly email: string;
+  /** The server may have it no more. */
+  readonly default_agent: string | null;
 }
 
 export interface RestMessage {
@@ -62,6 +65,10 @@ const PAGE = 50;
 
 export async function loadMe(fetch: Fetch): Promise<Me> {
   return (await fetch({ method: "GET", path: "/api/me" })) as Me;
+}
+
+export async function changeMe(fetch: Fetch, change: Pick<Me, "default_agent">): Promise<Me> {
+  return (await fetch({ method: "PATCH", path: "/api/me", body: change })) as Me;
 }
 
 export interface ThreadsWanted {

@@ -18,6 +18,20 @@ export function kept(key: string): string {
   return quietly(() => localStorage.getItem(key)) ?? "";
 }
 
+/** Whose a note is: `netra.draft.7.…` is the person's with the id 7, and `netra.theme` whoever's uses the browser. */
+const PERSON = new RegExp(`^${PREFIX}\\.[\\w-]+\\.(\\d+)(?:\\.|$)`);
+
+/** Nothing is left of a person, and nothing goes of others who use this browser. */
+export function forgetPerson(id: string): void {
+  for (const storage of [localStorage, sessionStorage]) {
+    quietly(() => {
+      for (const key of Object.keys(storage)) {
+        if (key.startsWith(`${PREFIX}.`) && (PERSON.exec(key)?.[1] ?? id) === id) storage.removeItem(key);
+      }
+    });
+  }
+}
+
 export function forgetAll(prefix: string): void {
   quietly(() => {
     for (const key of Object.keys(localStorage)) {

@@ -34,7 +34,7 @@ export function isPressed(keys: string, pressed: Pressed, apple: boolean): boole
   return pressed.key.toUpperCase() === key.toUpperCase() || (key.length === 1 && !/^[a-z]$/i.test(pressed.key) && pressed.code === `Key${key}`);
 }
 
-const CODES: Readonly<Record<string, string>> = { ".": "Period", "/": "Slash" };
+const CODES: Readonly<Record<string, string>> = { ".": "Period", ",": "Comma", "/": "Slash" };
 
 /** Whether it is one key alone, which a text field needs for itself. Function keys and Escape are no text. */
 export function isText(keys: string): boolean {

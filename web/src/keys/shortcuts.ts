@@ -9,7 +9,7 @@ import { caps, isPressed, isText } from "./keys";
 export interface Shortcut {
   readonly keys: readonly string[];
   readonly words: string;
-  readonly place: "everywhere" | "list";
+  readonly place: "everywhere" | "list" | "settings";
 }
 
 const say = words.shortcuts;
@@ -22,10 +22,12 @@ export const SHORTCUTS = {
   compose: { keys: ["Escape"], words: say.compose, place: "everywhere" },
   stop: { keys: ["Mod+."], words: say.stop, place: "everywhere" },
   undo: { keys: ["Mod+Z"], words: say.undo, place: "everywhere" },
+  settings: { keys: ["Mod+,"], words: say.settings, place: "everywhere" },
   sheet: { keys: ["?", "Mod+/"], words: say.sheet, place: "everywhere" },
   move: { keys: ["ArrowUp", "ArrowDown"], words: say.move, place: "list" },
   rename: { keys: ["F2"], words: say.rename, place: "list" },
   delete: { keys: ["Delete"], words: say.delete, place: "list" },
+  leave: { keys: ["Escape"], words: say.leave, place: "settings" },
 } as const satisfies Record<string, Shortcut>;
 
 export type ShortcutName = keyof typeof SHORTCUTS;
@@ -46,6 +48,9 @@ interface Offer {
   readonly inside: (() => HTMLElement | null) | null;
 }
 
+/** While something lies over the whole page, what works there: nothing else does. */
+export const front = signal<ReadonlySet<ShortcutName> | null>(null);
+
 const offers = signal<ReadonlyMap<ShortcutName, Offer>>(new Map());
 const SINGLE_KEYS = `${PREFIX}.single-keys`;
 export const singleKeys = signal(kept(SINGLE_KEYS) !== "off");
@@ -57,7 +62,7 @@ export function allowSingleKeys(allowed: boolean): void {
 
 /** What works now. */
 export function offered(): ShortcutName[] {
-  return (Object.keys(SHORTCUTS) as ShortcutName[]).filter((name) => offers.value.has(name));
+  return (Object.keys(SHORTCUTS) as ShortcutName[]).filter((name) => offers.value.has(name) && (front.value?.has(name) ?? true));
 }
 
 /** Offer the action while the view is shown. */
@@ -74,12 +79,15 @@ export function useShortcut(name: ShortcutName, act: Act, inside: Offer["inside"
 }
 
 export function listenForShortcuts(): void {
+  addEventListener("storage", (event) => {
+    if (event.key === SINGLE_KEYS || event.key === null) singleKeys.value = kept(SINGLE_KEYS) !== "off";
+  });
   document.addEventListener("keydown", (event) => {
     // A menu has taken the key, an input method composes with it, or a dialog is in front of the page.
     if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
     for (const [name, { act, inside }] of offers.peek()) {
       const keys = SHORTCUTS[name].keys.find((each) => isPressed(each, event, isApple));
-      if (keys === undefined || (inside && !inside()?.contains(event.target as Node))) continue;
+      if (keys === undefined || front.peek()?.has(name) === false || (inside && !inside()?.contains(event.target as Node))) continue;
       if (isInField(event.target) && (isText(keys) || LEFT_TO_FIELDS.has(keys))) continue;
       if (isText(keys) && !singleKeys.peek()) continue;
       if (act(event) === false) continue;

@@ -37,6 +37,21 @@ export interface RestRequest {
   readonly heard?: (headers: Headers) => void;
 }
 
+export interface FileRequest {
+  readonly path: string;
+  readonly token: string;
+  readonly signal: AbortSignal;
+}
+
+/** The answer as it begins: it may take as long as it is long. Rejects with RestError when it is no file. */
+export async function requestFile({ signal, ...wanted }: FileRequest): Promise<Response> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), LONGEST_REQUEST_MS);
+  const answer = await sent({ ...wanted, method: "GET", signal }, late.signal).finally(() => clearTimeout(timer));
+  if (answer.ok) return answer;
+  throw refusal(answer, parsed(await answer.text().catch(() => "")));
+}
+
 const LONGEST_REQUEST_MS = 20_000;
 
 /** Send it and read the JSON of the answer; undefined when it has none. Rejects with RestError. */
@@ -49,14 +64,13 @@ export async function request(wanted: RestRequest): Promise<unknown> {
   throw refusal(answer, body);
 }
 
-async function sent({ method, path, body, token, ifMatch, signal: given }: RestRequest): Promise<Response> {
+async function sent({ method, path, body, token, ifMatch, signal: given }: RestRequest, limit = AbortSignal.timeout(LONGEST_REQUEST_MS)): Promise<Response> {
   const headers: Record<string, string> = { Accept: "application/json", "X-Requested-With": "netra" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== undefined) headers["Authorization"] = `Bearer ${token}`;
   if (ifMatch !== undefined) headers["If-Match"] = ifMatch;
   const content = body === undefined ? null : JSON.stringify(body);
   try {
-    const limit = AbortSignal.timeout(LONGEST_REQUEST_MS);
     const signal = given ? AbortSignal.any([given, limit]) : limit;
     return await fetch(path, { method, headers, body: content, credentials: "same-origin", cache: "no-store", signal });
   } catch {

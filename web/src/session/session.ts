@@ -1,5 +1,5 @@
 // Who is signed in. The access token lives in memory only; the refresh token is a cookie that no script can read.
-import { request, RestError, type RestRequest } from "./rest";
+import { request, requestFile, RestError, type RestRequest } from "./rest";
 
 /** Why there is no session any more: signed out here or everywhere, deactivated, or ended by what the page cannot know. */
 export type Farewell = "left" | "everywhere" | "deactivated" | "ended";
@@ -109,6 +109,23 @@ export class Session {
       if (!(error instanceof RestError) || error.status !== 401) throw error;
       return act(await this.#required(true));
     }
+  }
+
+  /** A file of the person's, as its answer begins. */
+  async fetchFile(path: string, signal: AbortSignal): Promise<Response> {
+    try {
+      return await requestFile({ path, signal, token: await this.#required(false) });
+    } catch (error) {
+      if (!(error instanceof RestError) || error.status !== 401) throw error;
+      return requestFile({ path, signal, token: await this.#required(true) });
+    }
+  }
+
+  /** The account is no more, and its sessions neither. Rejects with RestError when it stays. */
+  async deleteAccount(password: string): Promise<void> {
+    await this.fetch({ method: "DELETE", path: "/api/me", body: { password } });
+    this.#forget();
+    this.#tabs?.postMessage("signed-out");
   }
 
   async #required(renew: boolean): Promise<string> {

@@ -9,6 +9,8 @@ import { EntranceScreen } from "./account/entrance";
 import { Announcer } from "./announcer";
 import { ConversationView } from "./conversation";
 import { Icon } from "./icons";
+import { useMedia } from "./media";
+import { SettingsLayer, useFocusKept } from "./settings_layer";
 import { ShortcutSheet } from "./shortcut_sheet";
 import { Sidebar } from "./sidebar";
 import { ToastRegion } from "./toast";
@@ -33,44 +35,38 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
     chat.open(threadId);
     if (drawer === "open") close(main.current);
   };
+  const covered = chat.settings.shown.value !== null;
+  useFocusKept(covered);
   useTabTitle(chat);
   useShortcuts(chat);
   const title = chat.title.value ?? words.app.untitled;
   return (
-    <div class="frame">
-      <a class="skip" href="#conversation" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
-        {words.app.skip}
-      </a>
-      <Sidebar application={application} chat={chat} drawer={drawer} close={() => close()} show={show} reveal={open} />
-      {drawer === "open" ? <div class="scrim" onClick={() => close()} /> : null}
-      <main class="conversation" id="conversation" ref={main} tabIndex={-1} inert={drawer === "open"}>
-        <header class="top-bar">
-          <button type="button" class="round drawer-only" data-testid="open-drawer" aria-label={words.sidebar.open} aria-expanded={drawer === "open"} aria-controls="sidebar" onClick={open}>
-            <Icon name="menu" />
-          </button>
-          <h1>{title}</h1>
-          <button type="button" class="round drawer-only" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
-            <Icon name="plus" />
-          </button>
-        </header>
-        <ConversationView chat={chat} />
-      </main>
+    <>
+      <div class="frame" inert={covered}>
+        <a class="skip" href="#conversation" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+          {words.app.skip}
+        </a>
+        <Sidebar application={application} chat={chat} drawer={drawer} close={() => close()} show={show} reveal={open} />
+        {drawer === "open" ? <div class="scrim" onClick={() => close()} /> : null}
+        <main class="conversation" id="conversation" ref={main} tabIndex={-1} inert={drawer === "open"}>
+          <header class="top-bar">
+            <button type="button" class="round drawer-only" data-testid="open-drawer" aria-label={words.sidebar.open} aria-expanded={drawer === "open"} aria-controls="sidebar" onClick={open}>
+              <Icon name="menu" />
+            </button>
+            <h1>{title}</h1>
+            <button type="button" class="round drawer-only" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
+              <Icon name="plus" />
+            </button>
+          </header>
+          <ConversationView chat={chat} />
+        </main>
+      </div>
+      <SettingsLayer application={application} chat={chat} />
       <ToastRegion chat={chat} />
       <Announcer />
       <ShortcutSheet />
-    </div>
+    </>
   );
-}
-
-function useMedia(query: string): boolean {
-  const [matches, setMatches] = useState(() => matchMedia(query).matches);
-  useEffect(() => {
-    const list = matchMedia(query);
-    const look = (): void => setMatches(list.matches);
-    list.addEventListener("change", look);
-    return () => list.removeEventListener("change", look);
-  }, [query]);
-  return matches;
 }
 
 interface Drawer {
@@ -118,7 +114,7 @@ function useTabTitle(chat: Chat): void {
   const [hidden, setHidden] = useState(document.hidden);
   useEffect(() => {
     const look = (): void => setHidden(document.hidden);
-    const stored = (event: StorageEvent): void => chat.news.stored(event, document.hidden ? null : chat.conversation.value.threadId.value);
+    const stored = (event: StorageEvent): void => chat.news.stored(event, chat.seen(document.hidden));
     document.addEventListener("visibilitychange", look);
     addEventListener("storage", stored);
     return () => {
@@ -131,7 +127,8 @@ function useTabTitle(chat: Chat): void {
   });
   useEffect(() => chat.lookForNews(hidden), [chat, hidden]);
   useSignalEffect(() => {
-    document.title = words.app.title(chat.title.value ?? words.app.untitled, chat.news.threads.value.size);
+    const place = chat.settings.shown.value ? words.settings.title : (chat.title.value ?? words.app.untitled);
+    document.title = words.app.title(place, chat.news.threads.value.size);
   });
 }
 

@@ -44,6 +44,7 @@ function Sheet({ close }: { readonly close: () => void }): VNode {
         </header>
         <Part title={words.shortcuts.everywhere} names={names.filter((name) => SHORTCUTS[name].place === "everywhere")} />
         <Part title={words.shortcuts.inList} names={names.filter((name) => SHORTCUTS[name].place === "list")} />
+        <Part title={words.shortcuts.inSettings} names={names.filter((name) => SHORTCUTS[name].place === "settings")} />
         <label class="sheet-choice">
           <input type="checkbox" checked={singleKeys.value} onChange={(event) => allowSingleKeys(event.currentTarget.checked)} />
           {words.shortcuts.singleKeys}

@@ -54,6 +54,8 @@ function Resting({ chat, thread, current, reachable, state, search, text, show, 
           archived
             ? { name: "unarchive", words: words.sidebar.unarchiveThread, icon: "unarchive", act: putAway }
             : { name: "archive", words: words.sidebar.archiveThread, icon: "archive", act: putAway },
+          { name: "export-md", words: words.sidebar.exportMarkdown, icon: "save", act: () => void chat.exportThread(thread.id, "md") },
+          { name: "export-json", words: words.sidebar.exportJson, icon: "save", act: () => void chat.exportThread(thread.id, "json") },
           { name: "delete", words: words.sidebar.delete, icon: "bin", danger: true, act: remove },
         ],
       },

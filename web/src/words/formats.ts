@@ -13,6 +13,8 @@ export interface Formats {
   readonly plural: (count: number, forms: PluralForms) => string;
   /** Dollars, short: two digits that matter below ten cents. */
   readonly cost: (dollars: number) => string;
+  /** Dollars and cents. */
+  readonly wholeCost: (dollars: number) => string;
   /** Dollars, to the last digit that is counted. */
   readonly exactCost: (dollars: number) => string;
   readonly duration: (milliseconds: number) => string;
@@ -21,6 +23,10 @@ export interface Formats {
   readonly bytes: (bytes: number) => string;
   /** "November"; "November 2025" of another year than that of `now`. */
   readonly month: (date: Date, now: Date) => string;
+  /** Of the browser's calendar: "29 Nov 2026". */
+  readonly day: (date: Date) => string;
+  /** A day of UTC's calendar, by its beginning. */
+  readonly utcDay: (date: Date) => string;
   /** A moment in full. */
   readonly dateTime: (date: Date) => string;
 }
@@ -49,11 +55,14 @@ export function formats(locale: string): Formats {
     number: numeral({ maximumFractionDigits: 8 }),
     plural: (count, given) => given[rules.select(count)] ?? given.other,
     cost: (amount) => (amount < SMALLEST_COST ? `< ${small(SMALLEST_COST)}` : amount < 0.1 ? small(amount) : cents(amount)),
+    wholeCost: cents,
     exactCost: dollars({ minimumFractionDigits: 0, maximumFractionDigits: 8 }),
     duration: durations(unit),
     countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
     bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
     month: (value, now) => (value.getFullYear() === now.getFullYear() ? month(value) : monthOfYear(value)),
+    day: date({ dateStyle: "medium" }),
+    utcDay: date({ dateStyle: "medium", timeZone: "UTC" }),
     dateTime: date({ dateStyle: "full", timeStyle: "short" }),
   };
 }

@@ -1,0 +1,74 @@
+// What the settings ask REST for.
+import type { Fetch } from "../chat/rest";
+
+export interface Note {
+  readonly id: number;
+  readonly content: string;
+  /** Who was asked to remember it. */
+  readonly agent: string | null;
+  readonly created_at: string;
+}
+
+export interface NotesPage {
+  readonly notes: readonly Note[];
+  readonly next: string | null;
+}
+
+const PAGE = 20;
+
+export async function loadNotes(fetch: Fetch, cursor: string | null): Promise<NotesPage> {
+  const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === null ? {} : { cursor }) });
+  return (await fetch({ method: "GET", path: `/api/notes?${query.toString()}` })) as NotesPage;
+}
+
+export async function forgetNote(fetch: Fetch, id: number): Promise<void> {
+  await fetch({ method: "DELETE", path: `/api/notes/${id}` });
+}
+
+export async function forgetNotes(fetch: Fetch): Promise<void> {
+  await fetch({ method: "DELETE", path: "/api/notes" });
+}
+
+export type Dimension = "day" | "agent" | "model";
+
+export interface UsageRow {
+  readonly group: Readonly<Partial<Record<Dimension, string>>>;
+  readonly requests: number;
+  readonly failed: number;
+  /** Requests without a known price. */
+  readonly unpriced: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  /** Dollars, as decimal text. */
+  readonly cost_usd: string;
+}
+
+export interface UsageAnswer {
+  readonly since: string;
+  readonly until: string;
+  readonly rows: readonly UsageRow[];
+  readonly truncated: boolean;
+  readonly total: UsageRow;
+}
+
+export interface UsageWanted {
+  /** A day, or a moment. */
+  readonly since: string;
+  readonly until?: string;
+  readonly by: Dimension;
+  readonly signal: AbortSignal;
+}
+
+export async function loadUsage(fetch: Fetch, { signal, ...wanted }: UsageWanted): Promise<UsageAnswer> {
+  return (await fetch({ method: "GET", path: `/api/usage?${new URLSearchParams(wanted).toString()}`, signal })) as UsageAnswer;
+}
+
+export interface McpServer {
+  readonly name: string;
+  readonly state: string;
+  readonly tools: readonly unknown[];
+}
+
+export async function loadMcpServers(fetch: Fetch): Promise<readonly McpServer[]> {
+  return ((await fetch({ method: "GET", path: "/api/mcp-servers" })) as { readonly mcp_servers: readonly McpServer[] }).mcp_servers;
+}

@@ -1,0 +1,18 @@
+// What app.js gives to the parts of the page that have files of their own (web/parts.mjs): they share its state. The
+// build says what is missing here.
+export { signal } from "@preact/signals";
+export { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+export { Fragment, jsx, jsxs } from "preact/jsx-runtime";
+export { downloaded, save } from "./chat/download";
+export { addressOfSettings, SECTIONS } from "./chat/settings_place";
+export { allowSingleKeys, SHORTCUTS, singleKeys } from "./keys/shortcuts";
+export { RestError } from "./session/rest";
+export { THEMES } from "./theme/apply";
+export { chooseTheme, theme } from "./theme/theme";
+export { announce } from "./view/announcer";
+export { Icon, Mark, Spinner } from "./view/icons";
+export { Keys } from "./view/key_caps";
+export { useMedia } from "./view/media";
+export { showShortcuts } from "./view/shortcut_sheet";
+export { errorSentence, waitSentence } from "./view/wording";
+export { format, words } from "./words/words";

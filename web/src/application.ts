@@ -39,6 +39,8 @@ export class Application {
     "BroadcastChannel" in globalThis ? new BroadcastChannel(SESSION_CHANNEL) : null,
   );
 
+  #person: string | null = null;
+
   get #chat(): Chat | null {
     return this.screen.value.name === "chat" ? this.screen.value.chat : null;
   }
@@ -109,12 +111,8 @@ export class Application {
   }
 
   /** Afterwards nothing of the person is left in this browser either. Rejects with RestError when the account stays. */
-  async deleteAccount(password: string): Promise<void> {
-    const chat = this.#chat;
-    await this.#session.deleteAccount(password);
-    history.replaceState(null, "", "/");
-    this.#signedOut();
-    if (chat) forgetPerson(String(chat.me.id));
+  deleteAccount(password: string): Promise<void> {
+    return this.#session.deleteAccount(password);
   }
 
   /** Load until it succeeds, and say so when the server does not answer. */
@@ -140,6 +138,7 @@ export class Application {
       }
       this.entrance.left();
       const token = (renew: boolean): Promise<string | null> => this.#session.token(renew);
+      this.#person = String(me.id);
       const fetchFile = this.#session.fetchFile.bind(this.#session);
       const chat = new Chat({ me, fetch, fetchFile, token, dial: dialWebSocket, clock: systemClock, nextFrame });
       this.screen.value = { name: "chat", chat };
@@ -156,13 +155,22 @@ export class Application {
     entrance.person.value = null;
     if (screen.value.name === "entrance") {
       // The word of the tab that ended all sessions can come after this one has found its own ended.
-      if (entrance.why.value === "ended") entrance.why.value = why;
+      if (entrance.why.value === "ended" || why === "deleted") entrance.why.value = why;
+      if (why === "deleted") this.#forgetPerson();
       return;
     }
     this.#chat?.close();
+    if (why === "deleted") this.#forgetPerson();
     entrance.why.value = why;
     entrance.addressChanged();
     screen.value = { name: "entrance" };
+  }
+
+  /** Of who was signed in last. Whoever comes next begins anew. */
+  #forgetPerson(): void {
+    if (this.#person !== null) forgetPerson(this.#person);
+    if (entranceInAddress(location.pathname) === "sign-in") history.replaceState(null, "", "/");
+    this.entrance.addressChanged();
   }
 
   #addressChanged(): void {

@@ -9,6 +9,8 @@ export { allowSingleKeys, SHORTCUTS, singleKeys } from "./keys/shortcuts";
 export { RestError } from "./session/rest";
 export { THEMES } from "./theme/apply";
 export { chooseTheme, theme } from "./theme/theme";
+export { PasswordField } from "./view/account/fields";
+export { AccountForm, useForm } from "./view/account/form";
 export { announce } from "./view/announcer";
 export { Icon, Mark, Spinner } from "./view/icons";
 export { Keys } from "./view/key_caps";

@@ -1,8 +1,8 @@
 // Who is signed in. The access token lives in memory only; the refresh token is a cookie that no script can read.
 import { request, requestFile, RestError, type RestRequest } from "./rest";
 
-/** Why there is no session any more: signed out here or everywhere, deactivated, or ended by what the page cannot know. */
-export type Farewell = "left" | "everywhere" | "deactivated" | "ended";
+/** Why there is no session any more: signed out here or everywhere, deleted here, deactivated, or ended by what the page cannot know. */
+export type Farewell = "left" | "everywhere" | "deleted" | "deactivated" | "ended";
 
 export interface NewPerson {
   readonly username: string;
@@ -60,15 +60,25 @@ export class Session {
   }
 
   /** Nobody is signed in as this person any more, here neither. */
-  async endAll(): Promise<void> {
+  endAll(): Promise<void> {
+    return this.#end("everywhere", { method: "POST", path: "/api/me/sessions/end", body: {} });
+  }
+
+  /** There is no such person any more. */
+  deleteAccount(password: string): Promise<void> {
+    return this.#end("deleted", { method: "DELETE", path: "/api/me", body: { password } });
+  }
+
+  /** Something that ends all sessions. */
+  async #end(why: "everywhere" | "deleted", wanted: Omit<RestRequest, "token">): Promise<void> {
     await this.#inTheName((token) =>
       exclusively(async () => {
-        await request({ method: "POST", path: "/api/me/sessions/end", body: {}, token });
+        await request({ ...wanted, token });
         this.#forget();
       }),
     );
-    this.#tabs?.postMessage("everywhere");
-    this.#events.signedOut("everywhere");
+    this.#tabs?.postMessage(why);
+    this.#events.signedOut(why);
   }
 
   async #begin({ body, ...wanted }: { readonly path: string; readonly body: object; readonly token?: string }): Promise<void> {
@@ -112,20 +122,8 @@ export class Session {
   }
 
   /** A file of the person's, as its answer begins. */
-  async fetchFile(path: string, signal: AbortSignal): Promise<Response> {
-    try {
-      return await requestFile({ path, signal, token: await this.#required(false) });
-    } catch (error) {
-      if (!(error instanceof RestError) || error.status !== 401) throw error;
-      return requestFile({ path, signal, token: await this.#required(true) });
-    }
-  }
-
-  /** The account is no more, and its sessions neither. Rejects with RestError when it stays. */
-  async deleteAccount(password: string): Promise<void> {
-    await this.fetch({ method: "DELETE", path: "/api/me", body: { password } });
-    this.#forget();
-    this.#tabs?.postMessage("signed-out");
+  fetchFile(path: string, signal: AbortSignal): Promise<Response> {
+    return this.#inTheName((token) => requestFile({ path, signal, token }));
   }
 
   async #required(renew: boolean): Promise<string> {
@@ -191,9 +189,9 @@ export class Session {
     if (what === "signed-out" && this.#access) {
       this.#forget();
       this.#events.signedOut("left");
-    } else if (what === "everywhere") {
+    } else if (what === "everywhere" || what === "deleted") {
       this.#forget();
-      this.#events.signedOut("everywhere");
+      this.#events.signedOut(what);
     } else if (what === "signed-in") {
       void this.token(true).catch(() => {});
     }

@@ -64,6 +64,7 @@ export function en({ number, plural, exactCost, bytes, countdown }: Formats) {
     farewells: {
       left: "You are signed out.",
       everywhere: "You were signed out everywhere. Sign in again to go on.",
+      deleted: "Your account is deleted.",
       deactivated: "This account was deactivated or deleted. Ask who runs this server.",
       ended: "Your session ended. Sign in to go on: what you had typed is kept.",
       reset: "The new password is set, and all sessions have ended. Sign in with it.",
@@ -360,7 +361,6 @@ export function en({ number, plural, exactCost, bytes, countdown }: Formats) {
       name: "User name",
       email: "E-mail address",
       noEmail: "none: a forgotten password cannot be reset by mail",
-      password: "Your password",
       deleteAccount: "Delete the account",
       deleteAccountAbout: "For good, with everything in it.",
       deleteAccountNow: "Delete the account…",

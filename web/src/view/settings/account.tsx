@@ -1,8 +1,12 @@
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
 import { words } from "../../words/words";
+import { ChangePassword } from "../account/change_password";
+import { PasswordField } from "../account/fields";
+import { AccountForm, useForm } from "../account/form";
+import { SignOutEverywhere } from "../account/sign_out_everywhere";
 import type { SectionProps } from "./page";
-import { Question, Setting, useAttempt } from "./parts";
+import { Dialog, Setting } from "./parts";
 
 export function Account({ application, chat }: SectionProps): VNode {
   return (
@@ -17,43 +21,57 @@ export function Account({ application, chat }: SectionProps): VNode {
           <dd data-testid="account-email">{chat.me.email || words.settings.noEmail}</dd>
         </div>
       </dl>
+      <Setting title={words.account.changePassword}>
+        <ChangePassword application={application} chat={chat} />
+      </Setting>
+      <Setting title={words.account.everywhere}>
+        <SignOutEverywhere application={application} />
+      </Setting>
       <Deletion application={application} />
     </>
   );
 }
 
-function Deletion({ application }: Pick<SectionProps, "application">): VNode {
+type DeletionProps = Pick<SectionProps, "application">;
+
+function Deletion({ application }: DeletionProps): VNode {
   const [asked, ask] = useState(false);
-  const { busy, failure, act } = useAttempt((password: string) => application.deleteAccount(password));
   return (
     <Setting title={words.settings.deleteAccount} about={words.settings.deleteAccountAbout}>
       <button type="button" class="setting-button danger" data-testid="delete-account" onClick={() => ask(true)}>
         {words.settings.deleteAccountNow}
       </button>
-      {asked ? (
-        <Question
-          title={words.settings.deleteAccountSure}
-          yes={busy ? words.settings.deletingAccount : words.settings.deleteAccountYes}
-          busy={busy}
-          failure={failure}
-          answer={(form) => void act(String(form.get("password")))}
-          close={() => ask(false)}
-        >
-          <p>{words.settings.deletionGoes}</p>
-          <ul>
-            <li>{words.settings.deletionThreads}</li>
-            <li>{words.settings.deletionNotes}</li>
-            <li>{words.settings.deletionRuns}</li>
-            <li>{words.settings.deletionBrowser}</li>
-          </ul>
-          <p>{words.settings.deletionStays}</p>
-          <p>{words.settings.deletionExport}</p>
-          <label class="field">
-            {words.settings.password}
-            <input name="password" type="password" data-testid="delete-password" autocomplete="current-password" required />
-          </label>
-        </Question>
-      ) : null}
+      {asked ? <Deleting application={application} close={() => ask(false)} /> : null}
     </Setting>
+  );
+}
+
+/** Says what goes and what stays, and asks for the password. */
+function Deleting({ application, close }: DeletionProps & { readonly close: () => void }): VNode {
+  const state = useForm({ names: ["password"], act: ({ password = "" }) => application.deleteAccount(password) });
+  return (
+    <Dialog title={words.settings.deleteAccountSure} close={close}>
+      {(about, dismiss) => (
+        <>
+          <div class="question-about" id={about}>
+            <p>{words.settings.deletionGoes}</p>
+            <ul>
+              <li>{words.settings.deletionThreads}</li>
+              <li>{words.settings.deletionNotes}</li>
+              <li>{words.settings.deletionRuns}</li>
+              <li>{words.settings.deletionBrowser}</li>
+            </ul>
+            <p>{words.settings.deletionStays}</p>
+            <p>{words.settings.deletionExport}</p>
+          </div>
+          <AccountForm state={state} name="delete-for-good" label={words.settings.deleteAccountYes} labelBusy={words.settings.deletingAccount}>
+            <PasswordField state={state} name="password" label={words.fields.oldPassword} />
+          </AccountForm>
+          <button type="button" class="question-leave" data-testid="question-no" onClick={dismiss}>
+            {words.app.cancel}
+          </button>
+        </>
+      )}
+    </Dialog>
   );
 }

@@ -66,23 +66,20 @@ export function useAttempt<Arguments extends readonly unknown[]>(work: (...given
   return { busy, failure, act };
 }
 
-interface QuestionProps {
+interface DialogProps {
   readonly title: string;
-  readonly yes: string;
-  readonly busy: boolean;
-  readonly failure: RestError | null;
-  /** What was typed into `children`. */
-  readonly answer: (form: FormData) => void;
   readonly close: () => void;
-  readonly children: ComponentChildren;
+  /** `about` is the id of what the dialog says; `dismiss` closes it. */
+  readonly children: (about: string, dismiss: () => void) => VNode;
 }
 
-/** Asks before something is done that cannot be undone. Escape and a press beside it leave everything as it is. */
-export function Question({ title, yes, busy, failure, answer, close, children }: QuestionProps): VNode {
+/** Escape and a press beside it leave everything as it is. */
+export function Dialog({ title, close, children }: DialogProps): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   // A dialog gives the focus back to where it was.
   useLayoutEffect(() => dialog.current?.showModal(), []);
+  const dismiss = (): void => dialog.current?.close();
   return (
     <dialog
       class="sheet question"
@@ -93,30 +90,47 @@ export function Question({ title, yes, busy, failure, answer, close, children }:
       aria-describedby={`${id}-about`}
       onClose={close}
       onClick={(event) => {
-        if (event.target === dialog.current) dialog.current?.close();
+        if (event.target === dialog.current) dismiss();
       }}
     >
-      <form
-        class="sheet-body"
-        onSubmit={(event) => {
-          event.preventDefault();
-          answer(new FormData(event.currentTarget));
-        }}
-      >
+      <div class="sheet-body">
         <h2 id={id}>{title}</h2>
-        <div class="question-about" id={`${id}-about`}>
-          {children}
-        </div>
-        {failure ? <Failure error={failure} /> : null}
-        <div class="question-answers">
-          <button type="button" data-testid="question-no" onClick={() => dialog.current?.close()}>
-            {words.app.cancel}
-          </button>
-          <button type="submit" class="danger" data-testid="question-yes" disabled={busy}>
-            {yes}
-          </button>
-        </div>
-      </form>
+        {children(`${id}-about`, dismiss)}
+      </div>
     </dialog>
+  );
+}
+
+interface QuestionProps {
+  readonly title: string;
+  readonly yes: string;
+  readonly busy: boolean;
+  readonly failure: RestError | null;
+  readonly answer: () => void;
+  readonly close: () => void;
+  readonly children: ComponentChildren;
+}
+
+/** Asks before something is done that cannot be undone. */
+export function Question({ title, yes, busy, failure, answer, close, children }: QuestionProps): VNode {
+  return (
+    <Dialog title={title} close={close}>
+      {(about, dismiss) => (
+        <>
+          <div class="question-about" id={about}>
+            {children}
+          </div>
+          {failure ? <Failure error={failure} /> : null}
+          <div class="question-answers">
+            <button type="button" data-testid="question-no" onClick={dismiss}>
+              {words.app.cancel}
+            </button>
+            <button type="button" class="danger" data-testid="question-yes" disabled={busy} onClick={answer}>
+              {yes}
+            </button>
+          </div>
+        </>
+      )}
+    </Dialog>
   );
 }

@@ -27,6 +27,8 @@ STILL = """() => {
     const ending = document.getAnimations().filter((each) => each.effect.getTiming().iterations !== Infinity);
     return Promise.allSettled(ending.map((each) => each.finished));
 }"""
+# A refusal by the server, which the browser notes by itself, is no fault of the page.
+REFUSED = "the server responded with a status of 4"
 COMPLETED = '[data-testid="message"][data-role="assistant"][data-status="completed"]'
 
 
@@ -99,7 +101,7 @@ def profile(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
     problems: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        expected = "net::ERR_" in message.text or "WebSocket connection" in message.text or "401" in message.text
+        expected = "net::ERR_" in message.text or "WebSocket connection" in message.text or REFUSED in message.text
         if message.type in ("error", "warning") and not expected:
             problems.append(message.text)
 

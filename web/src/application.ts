@@ -5,6 +5,7 @@ import { entranceInAddress } from "./account/place";
 import { resetPassword } from "./account/requests";
 import { Chat } from "./chat/chat";
 import { mayBeSignedIn, noteSignedIn } from "./chat/drafts";
+import { OutboxStore } from "./chat/outbox_store";
 import { loadMe } from "./chat/rest";
 import { untilLoaded } from "./chat/retrying";
 import { forgetPerson } from "./chat/storage";
@@ -33,8 +34,13 @@ export class Application {
       signedIn: () => void this.#signedIn(),
       renewed: (token) => this.#chat?.delivery.tokenRenewed(token),
       signedOut: (why) => this.#signedOut(why),
-      // Who is about to choose a password by a link stays: a reload would lose it.
-      otherPerson: () => (this.entrance.link.value ? void this.#signedIn() : location.reload()),
+      otherPerson: () => {
+        // Who is about to choose a password by a link stays: a reload would lose it.
+        if (this.entrance.link.value) return true;
+        this.#chat?.close();
+        location.replace("/");
+        return false;
+      },
     },
     "BroadcastChannel" in globalThis ? new BroadcastChannel(SESSION_CHANNEL) : null,
   );
@@ -47,10 +53,14 @@ export class Application {
 
   async start(): Promise<void> {
     addEventListener("popstate", () => this.#addressChanged());
-    addEventListener("online", () => this.#woken());
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.#woken();
-    });
+    // Back from the network's silence, from another tab, from the back-forward cache, from being frozen; `offline` asks the socket, too.
+    for (const type of ["online", "offline", "pageshow"]) addEventListener(type, () => this.#woken());
+    for (const type of ["visibilitychange", "resume"]) {
+      document.addEventListener(type, () => {
+        if (!document.hidden) this.#woken();
+      });
+    }
+    addEventListener("storage", (event) => this.#chat?.stored(event));
     if (!mayBeSignedIn() || this.entrance.link.value) this.screen.value = { name: "entrance" };
     if (!mayBeSignedIn()) return;
     const token = await this.#patiently(() => this.#session.token());
@@ -136,11 +146,17 @@ export class Application {
         this.entrance.person.value = me;
         return;
       }
+      const outbox = await OutboxStore.open(String(me.id));
+      if (this.screen.value.name !== "starting") {
+        // Signed out meanwhile.
+        outbox.close();
+        return;
+      }
       this.entrance.left();
       const token = (renew: boolean): Promise<string | null> => this.#session.token(renew);
       this.#person = String(me.id);
       const fetchFile = this.#session.fetchFile.bind(this.#session);
-      const chat = new Chat({ me, fetch, fetchFile, token, dial: dialWebSocket, clock: systemClock, nextFrame });
+      const chat = new Chat({ me, fetch, fetchFile, outbox, token, dial: dialWebSocket, clock: systemClock, nextFrame });
       this.screen.value = { name: "chat", chat };
       chat.start();
     } catch (error) {
@@ -184,6 +200,11 @@ export class Application {
   }
 
   #woken(): void {
+    if (this.#chat && !mayBeSignedIn()) {
+      // Another tab has signed out while this one heard nothing.
+      this.#session.ended();
+      return;
+    }
     this.#session.check().catch(() => {});
     this.#chat?.check();
   }

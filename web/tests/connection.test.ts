@@ -196,13 +196,42 @@ test("on waking the open socket is asked whether it lives, and a wait is cut sho
   server.greet();
   connection.check();
   assert.equal(server.latest.ofType("ping").length, 1);
-  await clock.pass(10_000);
-  assert.equal(connection.state.phase, "waiting");
+  await clock.pass(3_000);
+  connection.check();
+  await clock.pass(1_000);
+  assert.equal(connection.state.phase, "waiting", "the second look does not give the first ping more time");
   connection.check();
   await settle();
   assert.equal(server.sockets.length, 2);
   server.greet();
   assert.equal(connection.state.phase, "connected");
+});
+
+test("on waking a dial that has hung for seconds is begun anew, a young one is left alone", async () => {
+  const { clock, server, connection } = await started();
+  await clock.pass(3_000);
+  connection.check();
+  assert.equal(server.sockets.length, 1);
+  await clock.pass(1_001);
+  connection.check();
+  await settle();
+  assert.equal(server.sockets.length, 2);
+  assert.equal(server.sockets[0]?.closedByPage, true);
+});
+
+test("a server that greets and hangs up at once is not dialled in a tight loop", async () => {
+  const { clock, server, connection } = await started();
+  const began = clock.now();
+  for (let times = 0; times < 6; times += 1) {
+    server.greet();
+    server.latest.drop(1006);
+    while (connection.state.phase !== "greeting") await clock.pass(100);
+  }
+  assert.ok(clock.now() - began > 25_000, `${clock.now() - began} ms for six dials`);
+  server.greet();
+  await clock.pass(5_000);
+  server.latest.drop(1006);
+  assert.equal(connection.state.failures, 1, "one that has lasted is a success");
 });
 
 test("what a socket reports after it was given up is not heard", async () => {

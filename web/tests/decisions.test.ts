@@ -31,6 +31,7 @@ async function asked(): Promise<World> {
       established: () => {},
       noticed: () => {},
       accepted: () => {},
+      refused: () => {},
       failed: (error) => failures.push(error),
       stale: () => {},
       outboxChanged: () => {},

@@ -33,6 +33,7 @@ async function started(): Promise<World> {
       established: () => {},
       noticed: (notice) => notices.push(notice),
       accepted: () => {},
+      refused: () => {},
       failed: (error) => failures.push(error),
       stale: (what) => stale.push(what),
       outboxChanged: () => {},

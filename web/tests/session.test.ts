@@ -33,7 +33,7 @@ beforeEach(() => {
       signedIn: () => happened.push("in"),
       renewed: () => happened.push("renewed"),
       signedOut: (why) => happened.push(why),
-      otherPerson: () => happened.push("other"),
+      otherPerson: () => happened.push("other") < 0,
     },
     null,
   );
@@ -179,8 +179,24 @@ test("a token of somebody else means that another tab signed in as another perso
   serve = () => access("first");
   await session.token();
   serve = () => access("second", "2");
-  await session.token(true);
-  assert.ok(happened.includes("other"));
+  await assert.rejects(session.token(true), (error) => error instanceof RestError && error.code === "OTHER_PERSON");
+  assert.deepEqual(happened, ["in", "other"], "nothing is sent in the name of the other person");
+});
+
+test("a token that lives for seconds is not asked for again at each request", async () => {
+  serve = () => ({ status: 200, body: { access: tokenOf("1", "short"), expires_in: 9 } });
+  await session.token();
+  await session.check();
+  await session.token();
+  assert.equal(asked.length, 1);
+});
+
+test("somebody who signed out elsewhere is signed out here, once", async () => {
+  serve = () => access("first");
+  await session.token();
+  session.ended();
+  session.ended();
+  assert.deepEqual(happened, ["in", "out"]);
 });
 
 test("an answer that is no JSON is still a readable error", async () => {

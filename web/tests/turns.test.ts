@@ -5,7 +5,7 @@ import type { MessagesPage, RestMessage, RestRun } from "../src/chat/rest";
 import { type AnswerView, answerView, type Sources, type Turn, turnsOf } from "../src/chat/turns";
 import { fold, INITIAL } from "../src/protocol/fold";
 import type { RunEvent } from "../src/protocol/frames";
-import { accepted, enqueued, type Outbox, refused } from "../src/protocol/outbox";
+import { accepted, disconnected, enqueued, type Outbox, refused, sent } from "../src/protocol/outbox";
 import type { RunState } from "../src/protocol/run";
 import { event } from "./frames";
 
@@ -93,7 +93,11 @@ test("a message in the outbox is shown last, and once when its run has begun", (
   const history = shown([question(1), answer(1)], [run(1)]);
   const turns = turnsOf(sources({ history, outbox }));
   assert.deepEqual(outline(turns), ["q1 r1+message", "q3", "q4"]);
-  assert.deepEqual(turns.map((turn) => turn.question?.state), ["sent", "sending", "sending"]);
+  assert.deepEqual(turns.map((turn) => turn.question?.state), ["sent", "waiting", "waiting"]);
+  const onItsWay = turnsOf(sources({ history, outbox: sent(outbox, "q3") }));
+  assert.deepEqual(onItsWay.map((turn) => turn.question?.state), ["sent", "sending", "waiting"]);
+  const unanswered = turnsOf(sources({ history, outbox: disconnected(sent(outbox, "q3")) }));
+  assert.equal(unanswered[1]?.question?.state, "sending", "the server may have it: it cannot be taken back");
   const acceptance = { type: "message_accepted", message_id: "q3", thread_id: "thread", run_id: "r3", run_number: 3 } as const;
   outbox = refused(accepted(outbox, acceptance), "q4", { error_code: "TOO_MANY_RUNS", error_message: "" });
   const later = turnsOf(sources({ history, outbox, runs: live(3) }));

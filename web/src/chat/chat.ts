@@ -6,14 +6,16 @@ import { listLoaded, type Stale, threadsLoaded } from "../protocol/fold";
 import type { ErrorMessage, RunStatus, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import { newMessageId } from "../protocol/identifier";
-import type { OutgoingMessage } from "../protocol/outbox";
+import type { Outbox, OutgoingMessage } from "../protocol/outbox";
 import { RestError } from "../session/rest";
 import { Agents } from "./agents";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { downloaded, type FetchFile, save } from "./download";
 import { Drafts } from "./drafts";
+import { Interruption } from "./interruption";
 import { News } from "./news";
+import type { OutboxStore } from "./outbox_store";
 import { addressOf, threadInAddress } from "./place";
 import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
@@ -33,6 +35,7 @@ export interface ChatParts {
   readonly me: Me;
   readonly fetch: Fetch;
   readonly fetchFile: FetchFile;
+  readonly outbox: OutboxStore;
   readonly token: (renew: boolean) => Promise<string | null>;
   readonly dial: ConnectionParts["dial"];
   readonly clock: Clock;
@@ -56,6 +59,7 @@ export class Chat {
   readonly toasts: Toasts;
   readonly news: News;
   readonly delivery: Delivery;
+  readonly interruption: Interruption;
   readonly drafts: Drafts;
   readonly agents: Agents;
   readonly preferences: Preferences;
@@ -72,6 +76,7 @@ export class Chat {
   readonly notice = signal<Notice | null>(null);
 
   #parts: ChatParts;
+  #unwatch: () => void;
   #conversation;
   #reloadsList = false;
   #live = true;
@@ -98,11 +103,16 @@ export class Chat {
         },
         noticed: (notice) => this.#noticed(notice),
         accepted: (message, { thread_id }) => this.#accepted(message, thread_id),
+        refused: ({ threadId }, { error_code }) => {
+          if (threadId !== null && error_code === "THREAD_NOT_FOUND") this.#threadGone(threadId);
+        },
         failed: (error) => this.#failed(error),
         stale: (stale) => this.#refresh(stale),
-        outboxChanged: (outbox) => this.drafts.writeOutbox(outbox),
+        outboxChanged: (outbox) => parts.outbox.write(outbox),
       },
     });
+    this.interruption = new Interruption(parts.clock);
+    this.#unwatch = this.delivery.connection.subscribe(({ phase }) => this.interruption.look(phase === "connected"));
     this.list = new ThreadList(parts.fetch, (version, threads) => {
       const ids = threads.map((thread) => thread.id);
       this.delivery.update((state) => listLoaded(state, version, ids));
@@ -157,7 +167,8 @@ export class Chat {
   }
 
   start(): void {
-    this.delivery.start(this.drafts.readOutbox());
+    this.delivery.start(this.#parts.outbox.read());
+    this.#parts.outbox.adopt(this.#adopted);
     void this.#conversation.value.load();
     void this.list.reload().then(
       () => this.#titleWanted(),
@@ -168,11 +179,14 @@ export class Chat {
   close(): void {
     this.#live = false;
     this.preferences.close();
+    this.#unwatch();
+    this.interruption.close();
     this.delivery.stop();
     this.list.close();
     this.archive.close();
     this.toasts.dismiss();
     this.#conversation.value.close();
+    this.#parts.outbox.close();
   }
 
   /** Show a thread, or a new conversation for null. */
@@ -201,7 +215,8 @@ export class Chat {
   send(content: string, agent = this.agent.value): void {
     const { key, threadId } = this.#conversation.value;
     this.notice.value = null;
-    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent });
+    const writtenAt = this.#parts.clock.now();
+    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent, writtenAt });
   }
 
   /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
@@ -241,12 +256,33 @@ export class Chat {
     this.delivery.check();
   }
 
+  /** Another tab has changed what the browser keeps of the outbox. */
+  stored(event: StorageEvent): void {
+    this.#parts.outbox.changed(event, this.#adopted, () => this.delivery.letGo());
+  }
+
+  /** A closed tab has left messages. That of a new conversation is shown where nothing else is. */
+  readonly #adopted = (left: Outbox): void => {
+    this.delivery.adopt(left);
+    const { threadId, turns, draft } = this.#conversation.value;
+    if (threadId.value === null && turns.value.length === 0 && draft.value === "") this.#show(null);
+  };
+
   #show(threadId: string | null): void {
     this.#conversation.value.close();
     this.notice.value = null;
     this.#conversation.value = this.#conversationOf(threadId);
     void this.#conversation.value.load();
     if (this.list.loaded.value) this.#titleWanted();
+  }
+
+  /** Notices were missed: the open thread can have been renamed, or deleted. */
+  #lookAtOpenThread(): void {
+    const conversation = this.#conversation.value;
+    conversation.look().catch((error: unknown) => {
+      const id = conversation.threadId.value;
+      if (id !== null && error instanceof RestError && error.code === "THREAD_NOT_FOUND") this.#threadGone(id);
+    });
   }
 
   #titleWanted(): void {
@@ -258,7 +294,7 @@ export class Chat {
 
   /** A new conversation whose first message is still in the outbox is taken up again. */
   #conversationOf(threadId: string | null): Conversation {
-    const waiting = this.drafts.readOutbox().findLast((message) => message.threadId === null);
+    const waiting = this.#parts.outbox.read().findLast((message) => message.threadId === null);
     const key = threadId ?? waiting?.conversation ?? NEW_CONVERSATION + newMessageId();
     const agent = threadId === null ? null : this.agents.chosenIn(threadId);
     return new Conversation(key, this.#parts.fetch, this.delivery, { draft: this.drafts.read(threadId), agent });
@@ -285,9 +321,33 @@ export class Chat {
       title.value = notice.thread.title;
       return;
     }
-    this.#show(null);
-    this.#addressMoved();
-    this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
+    this.#threadGone(notice.thread.id);
+  }
+
+  /** What was typed or waited for a thread that was deleted goes into the composer of a new conversation. */
+  #threadGone(threadId: string): void {
+    const { threadId: open, draft } = this.#conversation.value;
+    const wasOpen = open.value === threadId;
+    if (wasOpen) {
+      const typed = draft.value;
+      this.drafts.write(threadId, "");
+      this.#show(null);
+      this.#addressMoved();
+      this.#keepForNew([typed]);
+    }
+    const unsent = this.delivery.outbox.value.filter((message) => message.threadId === threadId && message.state !== "accepted");
+    for (const message of unsent) this.delivery.discard(message.messageId);
+    this.#keepForNew(unsent.map((message) => message.content));
+    if (wasOpen || unsent.length > 0) this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
+  }
+
+  #keepForNew(texts: readonly string[]): void {
+    const isOpen = this.#conversation.value.threadId.value === null;
+    const before = isOpen ? this.#conversation.value.draft.value : this.drafts.read(null);
+    const text = [before, ...texts].filter((each) => each.trim() !== "").join("\n\n");
+    if (text === before) return;
+    if (isOpen) this.type(text);
+    else this.drafts.write(null, text);
   }
 
   #accepted(message: OutgoingMessage, threadId: string): void {
@@ -325,7 +385,7 @@ export class Chat {
     this.#reloadsList = true;
     const again = (): void => {
       this.#reloadsList = false;
-      this.#titleWanted();
+      this.#lookAtOpenThread();
       if (this.delivery.current.stale.list) this.#reloadList();
     };
     void this.list.reload().then(

@@ -1,5 +1,5 @@
 // The open thread: what REST has shown of it, joined with what the connection brings.
-import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { threadShown } from "../protocol/fold";
 import { isOpen } from "../protocol/frames";
 import type { RestError } from "../session/rest";
@@ -55,7 +55,7 @@ export class Conversation {
         threadId: this.#threadId.value,
         conversation: this.key,
         history: this.history.value,
-        runs: delivery.state.value.runs,
+        runs: { ...delivery.lostRuns.value, ...delivery.state.value.runs },
         outbox: delivery.outbox.value,
       }),
     );
@@ -89,6 +89,14 @@ export class Conversation {
     if (thread) this.title.value ??= thread.title;
   }
 
+  /** Read its title again; rejects with THREAD_NOT_FOUND when it is gone. For what no notice has told. */
+  async look(): Promise<void> {
+    const id = this.#threadId.value;
+    if (id === null) return;
+    const thread = await untilLoaded(() => loadThread(this.#fetch, id), () => this.#live);
+    if (thread) this.title.value = thread.title;
+  }
+
   /** Read the newest page, again or for the first time. Wishes during a reading are met by one further reading. */
   load(): Promise<void> {
     this.#readAgain = this.#loading !== null;
@@ -115,9 +123,12 @@ export class Conversation {
       const page = await untilLoaded(() => loadMessages(this.#fetch, id, null), () => this.#live);
       if (!page || !this.#live) return;
       if (wasDeleted) this.#delivery.update((state) => threadShown(state, id));
-      this.history.value = refreshed(this.history.value, page);
-      this.failure.value = null;
-      this.loaded.value = true;
+      batch(() => {
+        this.history.value = refreshed(this.history.value, page);
+        this.failure.value = null;
+        this.loaded.value = true;
+        this.#delivery.threadRead(id);
+      });
       this.#followRunsOf(page);
     } catch (error) {
       this.failure.value = error as RestError;
@@ -132,7 +143,9 @@ export class Conversation {
     this.#extending = true;
     try {
       const page = await untilLoaded(() => loadMessages(this.#fetch, id, previous), () => this.#live);
-      if (page && this.#live) this.history.value = extended(this.history.value, page);
+      // The newest page can have been read anew meanwhile, with a gap before it: this one then does not join it.
+      const joins = this.history.value.previous === previous;
+      if (page && this.#live && joins) this.history.value = extended(this.history.value, page);
     } catch (error) {
       if (!isPassing(error)) this.failure.value = error as RestError;
     } finally {

@@ -2,7 +2,7 @@
 import { batch, signal } from "@preact/signals";
 import type { Clock } from "../protocol/clock";
 import { Connection, type ConnectionParts, type ConnectionState } from "../protocol/connection";
-import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCommand, type Stale, withRun } from "../protocol/fold";
+import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCommand, type RunState, type Stale, withRun } from "../protocol/fold";
 import type { ConnectionEstablished, ErrorMessage, Frame, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import * as outbox from "../protocol/outbox";
@@ -23,6 +23,8 @@ export interface DeliveryEvents {
   /** A notice of the thread list that is newer than what is known. */
   noticed(frame: ThreadNotice): void;
   accepted(message: outbox.OutgoingMessage, frame: MessageAccepted): void;
+  /** The server does not take this message. */
+  refused(message: outbox.OutgoingMessage, error: ErrorMessage): void;
   /** An error of no message in particular. */
   failed(error: ErrorMessage): void;
   /** Something shown must be loaded over REST. */
@@ -34,6 +36,7 @@ export type RestRunName = Pick<OpenRun, "run_id" | "run_number" | "thread_id" | 
 
 const TOO_LARGE: outbox.Refusal = { error_code: "MESSAGE_TOO_LARGE", error_message: "" };
 const TOKEN_REF = "token";
+const SHORT_NOTICE_MS = 50_000;
 
 export class Delivery {
   /** What the page draws; it follows `current` once per animation frame. */
@@ -43,6 +46,8 @@ export class Delivery {
   /** Runs whose events the server no longer has. */
   readonly unavailable = signal<ReadonlySet<string>>(new Set());
   readonly stopping = signal<ReadonlySet<string>>(new Set());
+  /** Runs that the server could not go on telling of, as they were: they are shown until REST has shown their thread. */
+  readonly lostRuns = signal<ClientState["runs"]>({});
   readonly decisions = new Decisions((command) => this.#connection.send(command));
 
   #parts: DeliveryParts;
@@ -103,6 +108,12 @@ export class Delivery {
     this.#reportStale();
   }
 
+  /** REST has shown this thread as it is. */
+  threadRead(threadId: string): void {
+    const rest = Object.entries(this.lostRuns.value).filter(([, run]) => run.thread_id !== threadId);
+    if (rest.length < Object.keys(this.lostRuns.value).length) this.lostRuns.value = Object.fromEntries(rest);
+  }
+
   /** Milliseconds by the server's clock, as far as its greeting told. */
   readonly serverNow = (): number => this.#parts.clock.now() + this.#serverAhead;
 
@@ -119,6 +130,17 @@ export class Delivery {
   discard(messageId: string): void {
     this.#setOutbox(outbox.discarded(this.outbox.value, messageId));
     this.#flush();
+  }
+
+  /** Send what a closed tab has left. */
+  adopt(left: outbox.Outbox): void {
+    this.#setOutbox(outbox.adopted(this.outbox.value, left, this.#parts.clock.now()));
+    this.#flush();
+  }
+
+  /** Another tab sends what waits here. */
+  letGo(): void {
+    this.#setOutbox(this.outbox.value.filter((message) => message.state === "sent" || message.state === "accepted"));
   }
 
   /** Stop a run at the server; asked again after a reconnect, until the run has ended. */
@@ -174,7 +196,8 @@ export class Delivery {
         this.#established(frame, before.lastRunNumber === null);
         break;
       case "resumed":
-        this.#lost(before, [...frame.snapshot_required, ...frame.gone]);
+        this.#lost(before, frame.snapshot_required);
+        this.#withoutEvents(before, frame.gone);
         break;
       case "snapshot_required":
         this.#lost(before, frame.run_ids);
@@ -208,9 +231,16 @@ export class Delivery {
         }
         break;
       case "token_expiring":
-        void this.#parts.token(true).catch(() => {});
+        this.#renewIn(frame.expires_in * 1000);
         break;
     }
+  }
+
+  /** The server tells of a token that lives shorter than a minute as soon as it has it: that is not renewed at once. */
+  #renewIn(milliseconds: number): void {
+    const renew = (): void => void this.#parts.token(true).catch(() => {});
+    if (milliseconds > SHORT_NOTICE_MS) renew();
+    else this.#parts.clock.after(milliseconds / 2, () => this.#connection.state.phase === "connected" && renew());
   }
 
   #established(frame: ConnectionEstablished, first: boolean): void {
@@ -230,11 +260,17 @@ export class Delivery {
     this.#parts.events.established(frame, first);
   }
 
+  #lost(before: ClientState, runIds: readonly string[]): void {
+    const known = runIds.flatMap((id): [string, RunState][] => (before.runs[id]?.question ? [[id, before.runs[id]]] : []));
+    if (known.length > 0) this.lostRuns.value = { ...this.lostRuns.value, ...Object.fromEntries(known) };
+    this.#withoutEvents(before, runIds);
+  }
+
   /**
    * The server does not have the events that were asked for. Those of an ended run are pruned; an open run can be asked
    * for once more from its beginning, when the page was ahead of a server that lost its latest events.
    */
-  #lost(before: ClientState, runIds: readonly string[]): void {
+  #withoutEvents(before: ClientState, runIds: readonly string[]): void {
     for (const id of runIds) {
       this.#named.delete(id);
       this.#stopped(id);
@@ -262,14 +298,16 @@ export class Delivery {
 
   #refused(error: ErrorMessage): void {
     const { ref } = error;
+    const message = this.outbox.value.find((each) => each.messageId === ref);
     if (ref === undefined) {
       this.#parts.events.failed(error);
     } else if (ref.startsWith("stop:")) {
       this.#stopped(ref.slice("stop:".length));
       if (error.error_code !== "RUN_NOT_FOUND") this.#parts.events.failed(error);
-    } else if (this.outbox.value.some((message) => message.messageId === ref)) {
+    } else if (message) {
       this.#setOutbox(outbox.refused(this.outbox.value, ref, error));
       this.#flush();
+      this.#parts.events.refused(message, error);
     } else if (ref !== TOKEN_REF && !this.decisions.refused(error)) {
       // A token that was not taken closes the connection when the one before expires, and the next dial brings it again.
       this.#parts.events.failed(error);

@@ -1,15 +1,11 @@
-// What the person has typed and not sent, and what was sent and not yet accepted: both survive a reload.
-import { type Outbox, restored, stored } from "../protocol/outbox";
+// What the person has typed and not sent: it outlives the tab.
 import { forgetAll, keep, kept, PREFIX, quietly } from "./storage";
 
-/** Drafts outlive the tab; the outbox belongs to its tab, so that no two tabs send the same message. */
 export class Drafts {
   #prefix: string;
-  #outboxKey: string;
 
   constructor(userId: string) {
     this.#prefix = `${PREFIX}.draft.${userId}.`;
-    this.#outboxKey = `${PREFIX}.outbox.${userId}`;
   }
 
   read(threadId: string | null): string {
@@ -20,18 +16,8 @@ export class Drafts {
     keep(this.#prefix + (threadId ?? "new"), text);
   }
 
-  readOutbox(): Outbox {
-    return restored(quietly(() => sessionStorage.getItem(this.#outboxKey)));
-  }
-
-  writeOutbox(outbox: Outbox): void {
-    const text = stored(outbox);
-    quietly(() => (text === "[]" ? sessionStorage.removeItem(this.#outboxKey) : sessionStorage.setItem(this.#outboxKey, text)));
-  }
-
   /** Signing out leaves nothing of the person on this machine. */
   forget(): void {
-    quietly(() => sessionStorage.removeItem(this.#outboxKey));
     forgetAll(this.#prefix);
   }
 }

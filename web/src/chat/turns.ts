@@ -10,7 +10,8 @@ import type { RestMessage, RestRun } from "./rest";
 export interface Question {
   readonly id: string;
   readonly content: string;
-  readonly state: "sending" | "sent" | "refused";
+  /** `waiting`: it has never left this page, and can be taken back. */
+  readonly state: "waiting" | "sending" | "sent" | "refused";
   readonly refusal: Refusal | null;
 }
 
@@ -102,11 +103,15 @@ function addOutgoing({ conversation, threadId, outbox }: Sources, at: At): void 
   outbox.forEach((message, place) => {
     const here = message.conversation === conversation || (threadId !== null && message.threadId === threadId);
     if (!here) return;
-    const { messageId: id, content, state, refusal, acceptance } = message;
+    const { messageId: id, content, refusal, acceptance } = message;
     const draft = at(id, acceptance?.run_number ?? Number.MAX_SAFE_INTEGER - outbox.length + place);
-    const shown = state === "accepted" ? "sent" : state === "refused" ? "refused" : "sending";
-    draft.question ??= { id, content, state: shown, refusal };
+    draft.question ??= { id, content, state: shownState(message), refusal };
   });
+}
+
+function shownState({ state, tried }: OutgoingMessage): Question["state"] {
+  if (state === "refused") return state;
+  return state === "accepted" ? "sent" : tried ? "sending" : "waiting";
 }
 
 function sentQuestion(id: string, content: string): Question {
@@ -167,7 +172,7 @@ function restView(rest: RestRun, live: RunState | null, message: RestMessage | n
     steps: live?.steps ?? [],
     stepsKnown: false,
     approvals: live?.approvals ?? NONE,
-    text: message?.content ?? "",
+    text: message?.content ?? (rest.output_message_id === null ? "" : (live?.text ?? "")),
     error: failed ? { code: rest.error_code || "INTERNAL_ERROR", message: rest.error_message ?? "", correlationId: null } : null,
     cancelledBy: rest.cancelled_by,
     usage: rest.usage,

@@ -41,6 +41,10 @@ export interface ConnectionParts {
 
 const GREETING_MS = 10_000;
 const ANSWER_MS = 10_000;
+/** The person has come back and waits. */
+const CHECK_MS = 4_000;
+/** A connection that breaks sooner is no success: the waits go on growing. */
+const LASTING_MS = 5_000;
 const HEARTBEAT_MS = 25_000;
 const ABNORMAL = 1006;
 
@@ -53,6 +57,12 @@ export class Connection {
   #receipts = new Receipts();
   #drainMs: number | null = null;
   #heartbeatMs = HEARTBEAT_MS;
+  /** When the socket was dialled, and when it was greeted. */
+  #since = 0;
+  /** Failures before the connection that is open now, while it has not lasted. */
+  #failuresBefore = 0;
+  /** When the oldest ping without an answer is given up. */
+  #answerBy = 0;
   #timers = new Map<"retry" | "greeting" | "heartbeat" | "answer" | "ack", () => void>();
 
   constructor(parts: ConnectionParts) {
@@ -81,8 +91,10 @@ export class Connection {
 
   /** The page was woken, or the network came back: dial at once, or ask the open socket whether it still lives. */
   check(): void {
-    if (this.#state.phase === "waiting") this.#dial(false);
-    else if (this.#state.phase === "connected") this.#probe();
+    const { phase } = this.#state;
+    const isSlow = phase === "greeting" && this.#parts.clock.now() - this.#since > CHECK_MS;
+    if (phase === "waiting" || isSlow) this.#dial(false);
+    else if (phase === "connected") this.#probe(CHECK_MS);
   }
 
   /** What the server sent cannot be continued: begin a new connection. */
@@ -140,6 +152,7 @@ export class Connection {
   #open(token: string, dial: number): void {
     this.#receipts = new Receipts();
     this.#drainMs = null;
+    this.#since = this.#parts.clock.now();
     this.#enter("greeting");
     this.#arm("greeting", GREETING_MS, () => this.#lost(ABNORMAL));
     this.#wire = this.#parts.dial(token, {
@@ -167,6 +180,8 @@ export class Connection {
     if (frame.type === "connection_established") {
       this.#disarm("greeting");
       this.#heartbeatMs = frame.heartbeat.interval_seconds * 1000;
+      this.#since = this.#parts.clock.now();
+      this.#failuresBefore = this.#state.failures;
       this.#enter("connected", { failures: 0, error: null, code: null });
       this.#arm("heartbeat", this.#heartbeatMs, () => this.#heartbeat());
     } else if (frame.type === "error_message" && frame.ref === undefined) {
@@ -184,7 +199,7 @@ export class Connection {
   }
 
   #heartbeat(): void {
-    this.#probe();
+    this.#probe(ANSWER_MS);
     this.#arm("heartbeat", this.#heartbeatMs, () => this.#heartbeat());
   }
 
@@ -192,13 +207,17 @@ export class Connection {
    * A half-open socket reports nothing. The deadline runs from the ping, not from the last frame: a sleeping tab's
    * timers come late, and a late timer alone is no sign of a lost connection.
    */
-  #probe(): void {
+  #probe(patience: number): void {
     this.send({ type: "ping" });
-    if (!this.#timers.has("answer")) this.#arm("answer", ANSWER_MS, () => this.#lost(ABNORMAL));
+    const by = this.#parts.clock.now() + patience;
+    if (this.#timers.has("answer") && this.#answerBy <= by) return;
+    this.#answerBy = by;
+    this.#arm("answer", patience, () => this.#lost(ABNORMAL));
   }
 
   #lost(code: number): void {
-    const { failures } = this.#state;
+    const isBrief = this.#state.phase === "connected" && this.#parts.clock.now() - this.#since < LASTING_MS;
+    const failures = isBrief ? this.#failuresBefore : this.#state.failures;
     const error = code >= 4000 ? this.#state.error : null;
     const next = afterClose({ code, failures, error, drainMs: this.#drainMs }, this.#parts.random);
     this.#abandon();

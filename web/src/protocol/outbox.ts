@@ -18,12 +18,16 @@ export interface OutgoingMessage {
   /** Who is asked; null leaves it to the server. */
   readonly agent: string | null;
   readonly state: "waiting" | "sent" | "accepted" | "refused";
+  /** It went onto a socket: the server may have it, whatever became of the answer. */
+  readonly tried?: true;
+  /** Milliseconds since 1970 at which the person sent it. */
+  readonly writtenAt?: number;
   readonly refusal: Refusal | null;
   readonly acceptance: MessageAccepted | null;
 }
 
 /** A message as the person wrote it. */
-export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent">;
+export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "writtenAt">;
 
 export type Outbox = readonly OutgoingMessage[];
 
@@ -39,10 +43,17 @@ export function enqueued(outbox: Outbox, message: NewMessage): Outbox {
 export function due(outbox: Outbox): OutgoingMessage[] {
   const busy = new Set<string>();
   return outbox.filter((message) => {
-    if (message.state === "accepted" || message.state === "refused" || busy.has(message.conversation)) return false;
-    busy.add(message.conversation);
+    // A thread that was begun on this page and opened again later has two names here.
+    const place = message.threadId ?? message.conversation;
+    if (message.state === "accepted" || message.state === "refused" || busy.has(place)) return false;
+    busy.add(place);
     return message.state === "waiting";
   });
+}
+
+/** Those that have not reached the server, as far as the page knows. */
+export function waiting(outbox: Outbox): OutgoingMessage[] {
+  return outbox.filter((message) => message.state === "waiting" || message.state === "sent");
 }
 
 export function command(message: OutgoingMessage): Command {
@@ -57,7 +68,7 @@ export function command(message: OutgoingMessage): Command {
 }
 
 export function sent(outbox: Outbox, messageId: string): Outbox {
-  return changed(outbox, messageId, { state: "sent" });
+  return changed(outbox, messageId, { state: "sent", tried: true });
 }
 
 /** The connection is gone: what was sent and not answered is sent again. */
@@ -98,7 +109,25 @@ export function settled(outbox: Outbox, isShown: (messageId: string) => boolean)
   return rest.length === outbox.length ? outbox : rest;
 }
 
-/** The form in which the outbox survives a reload of the page. */
+const OFFERED_AFTER_MS = 60 * 60 * 1000;
+export const LEFT_UNSENT = "LEFT_UNSENT";
+
+/**
+ * What a closed tab has left. Recent messages go out as they would have there; an old one is no longer expected to, and
+ * is offered to the person. One that is here already, which its tab left behind as it died, is not taken twice.
+ */
+export function adopted(outbox: Outbox, left: Outbox, now: number): Outbox {
+  const known = new Set(outbox.map((message) => message.messageId));
+  const fresh = left.filter((message) => !known.has(message.messageId));
+  if (fresh.length === 0) return outbox;
+  const taken = fresh.map((message): OutgoingMessage => {
+    const isOld = message.state === "waiting" && now - (message.writtenAt ?? now) > OFFERED_AFTER_MS;
+    return isOld ? { ...message, state: "refused", refusal: { error_code: LEFT_UNSENT, error_message: "" } } : message;
+  });
+  return [...taken, ...outbox];
+}
+
+/** The form in which the outbox survives its page. */
 export function stored(outbox: Outbox): string {
   return JSON.stringify(disconnected(outbox.filter((message) => message.state !== "accepted")));
 }

@@ -15,16 +15,18 @@ export interface SessionEvents {
   /** A new access token replaced the one before. */
   renewed(token: string): void;
   signedOut(why: Farewell): void;
-  /** Another tab signed in as somebody else: nothing on this page is theirs. */
-  otherPerson(): void;
+  /** Another tab signed in as somebody else: nothing on this page is theirs. True when the page goes on as them all the same. */
+  otherPerson(): boolean;
 }
 
 interface Access {
   readonly token: string;
   readonly expiresAt: number;
+  readonly livesMs: number;
 }
 
-const AHEAD_MS = 60_000;
+/** Before the server's `token_expiring`, which is the net for a page whose timer was late. */
+const AHEAD_MS = 75_000;
 const TOO_CLOSE_MS = 10_000;
 const OTHER_TAB_MS = 500;
 const AGAIN_MS = 10_000;
@@ -95,7 +97,7 @@ export class Session {
 
   /** An access token that is good for now; null when nobody is signed in. Rejects when the server cannot tell. */
   async token(renew = false): Promise<string | null> {
-    if (!renew && this.#access && this.#access.expiresAt - Date.now() > TOO_CLOSE_MS) return this.#access.token;
+    if (!renew && this.#access && !this.#endsWithin(TOO_CLOSE_MS)) return this.#access.token;
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = null;
     });
@@ -104,7 +106,20 @@ export class Session {
 
   /** Timers of a sleeping tab come late: look again when it wakes. */
   async check(): Promise<void> {
-    if (this.#access && this.#access.expiresAt - Date.now() < AHEAD_MS) await this.token(true);
+    if (this.#access && this.#endsWithin(AHEAD_MS)) await this.token(true);
+  }
+
+  /** Somebody has signed out in another tab. */
+  ended(): void {
+    if (!this.#access) return;
+    this.#forget();
+    this.#events.signedOut("left");
+  }
+
+  /** A token that lives for seconds is not renewed all the time: half of its life is enough. */
+  #endsWithin(milliseconds: number): boolean {
+    const { expiresAt, livesMs } = this.#access as Access;
+    return expiresAt - Date.now() < Math.min(milliseconds, livesMs / 2);
   }
 
   /** A request in the name of the person, repeated once with a new token when the token is refused. */
@@ -162,10 +177,14 @@ export class Session {
   #keep(answer: unknown): string {
     const { access, expires_in: seconds } = answer as { access: string; expires_in: number };
     const subject = subjectOf(access);
-    if (this.#subject !== null && subject !== this.#subject) this.#events.otherPerson();
+    if (this.#subject !== null && subject !== this.#subject) {
+      this.#forget();
+      // What this page still has to send is not sent in their name.
+      if (!this.#events.otherPerson()) throw new RestError("OTHER_PERSON", "Another person has signed in", -1);
+    }
     const first = this.#access === null;
     this.#subject = subject;
-    this.#access = { token: access, expiresAt: Date.now() + seconds * 1000 };
+    this.#access = { token: access, expiresAt: Date.now() + seconds * 1000, livesMs: seconds * 1000 };
     this.#renewAfter(Math.max(seconds * 500, seconds * 1000 - AHEAD_MS));
     if (first) this.#events.signedIn();
     else this.#events.renewed(access);
@@ -175,7 +194,9 @@ export class Session {
   #renewAfter(milliseconds: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.token(true).catch(() => this.#renewAfter(AGAIN_MS));
+      this.token(true).catch(() => {
+        if (this.#access) this.#renewAfter(AGAIN_MS);
+      });
     }, milliseconds);
   }
 
@@ -186,10 +207,8 @@ export class Session {
   }
 
   #otherTab(what: unknown): void {
-    if (what === "signed-out" && this.#access) {
-      this.#forget();
-      this.#events.signedOut("left");
-    } else if (what === "everywhere" || what === "deleted") {
+    if (what === "signed-out") this.ended();
+    else if (what === "everywhere" || what === "deleted") {
       this.#forget();
       this.#events.signedOut(what);
     } else if (what === "signed-in") {
@@ -208,7 +227,7 @@ async function farewellOf(token: string): Promise<Farewell> {
   return "ended";
 }
 
-/** Tabs share the refresh cookie, which each use replaces: one of them at a time. */
+/** Tabs share the refresh cookie, which a sign-in, a sign-out or a use may replace: one of them at a time. */
 async function exclusively<Result>(act: () => Promise<Result>): Promise<Result> {
   return locks()?.request(SESSION_CHANNEL, act) ?? act();
 }

@@ -11,7 +11,7 @@ import { Composer } from "./composer";
 import { ConnectionLine } from "./connection_line";
 import { ErrorCard } from "./error_card";
 import { Follow } from "./follow";
-import { Icon } from "./icons";
+import { ToEnd } from "./to_end";
 import { TurnView } from "./turn";
 import { Welcome } from "./welcome";
 import { activity, approvalWords, outcome } from "./wording";
@@ -53,14 +53,10 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
         </div>
       </div>
       <div class="dock">
-        {pinned ? null : (
-          <button type="button" class="to-end" aria-label={words.conversation.toEnd} onClick={() => follow.current?.pin()}>
-            <Icon name="down" />
-          </button>
-        )}
-        <ConnectionLine chat={chat} />
+        {pinned ? null : <ToEnd conversation={conversation} pin={() => follow.current?.pin()} />}
         <PageNotice chat={chat} />
         <Composer chat={chat} conversation={conversation} send={send} />
+        <ConnectionLine chat={chat} />
       </div>
     </>
   );

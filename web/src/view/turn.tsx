@@ -47,7 +47,8 @@ export function TurnView({ chat, turn, latest }: TurnProps): VNode {
 const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { readonly chat: Chat }) => (
   <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label={words.question.label}>
     <div class="bubble">{content}</div>
-    {state === "sending" ? (
+    {state === "sending" ? <p class="sending">{words.question.sending}</p> : null}
+    {state === "waiting" ? (
       <p class="sending">
         {words.question.notSent}
         <button type="button" class="link" onClick={() => chat.takeBack(id)}>

@@ -38,6 +38,9 @@ class Cable:
     def __init__(self, port: int) -> None:
         self._target = port
         self._connected = True
+        self._carries_sockets = True
+        self._sockets: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -49,7 +52,16 @@ class Cable:
         self._call(self._drop_all(connected=False))
 
     def join(self) -> None:
-        self._connected = True
+        self._connected = self._carries_sockets = True
+
+    def cut_sockets(self) -> None:
+        """End the WebSockets and let no other begin; plain requests pass, so that a page can be loaded."""
+        self._carries_sockets = False
+        self._call(self._drop(self._sockets))
+
+    def silence_sockets(self) -> None:
+        """What is sent over the WebSockets of now is lost, and neither end is told: they are half open."""
+        self._silent |= self._sockets
 
     def close(self) -> None:
         self._server.close()
@@ -63,26 +75,46 @@ class Cable:
 
     async def _drop_all(self, *, connected: bool) -> None:
         self._connected = connected
-        for end in self._open:
+        await self._drop(self._open)
+
+    async def _drop(self, ends: set[asyncio.StreamWriter]) -> None:
+        for end in ends:
             end.transport.abort()
-        while self._open:  # noqa: ASYNC110 - each end closes itself
+        while ends:  # noqa: ASYNC110 - each end closes itself
             await asyncio.sleep(0.01)
 
     async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._connected:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        first = b""
+        with contextlib.suppress(OSError):
+            first = await reader.read(65536)
+        is_socket = first.startswith(b"GET /ws")
+        if not self._connected or (is_socket and not self._carries_sockets):
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+        except OSError:
+            # The server is away.
+            writer.transport.abort()
+            return
+        if is_socket:
+            self._sockets |= {writer, far_writer}
+        far_writer.write(first)
         await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         self._open.add(sink)
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
+                if sink not in self._silent:
+                    sink.write(data)
+                    await sink.drain()
         sink.close()
-        self._open.discard(sink)
+        for ends in (self._open, self._sockets, self._silent):
+            ends.discard(sink)
 
 
 @contextlib.contextmanager

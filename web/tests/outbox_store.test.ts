@@ -109,6 +109,7 @@ test("the next visit takes what the last tab has left", async () => {
   const next = adopting(await browser.open());
   await browser.pass();
   assert.deepEqual(next.has(), ["a"]);
+  closed.write(box("late"));
   assert.deepEqual(ids(closed.read()), []);
 });
 

@@ -124,15 +124,28 @@ export class Conversation {
       if (!page || !this.#live) return;
       if (wasDeleted) this.#delivery.update((state) => threadShown(state, id));
       batch(() => {
-        this.history.value = refreshed(this.history.value, page);
+        this.history.value = this.#joined(page);
         this.failure.value = null;
         this.loaded.value = true;
-        this.#delivery.threadRead(id);
+        const oldestRun = page.previous === null ? 0 : Math.min(...page.runs.map((run) => run.run_number));
+        this.#delivery.threadRead(id, new Set(page.messages.map((message) => message.id)), oldestRun);
       });
       this.#followRunsOf(page);
     } catch (error) {
       this.failure.value = error as RestError;
     }
+  }
+
+  /**
+   * An answer of an earlier page that was open when that was read, and of which the connection cannot tell any more, may
+   * have ended since: earlier pages are then read again when they are wanted.
+   */
+  #joined(page: MessagesPage): History {
+    const history = refreshed(this.history.value, page);
+    const told = new Set(page.runs.map((run) => run.id));
+    const live = this.#delivery.current.runs;
+    const isOutdated = Object.values(history.runs).some((run) => isOpen(run.status) && !told.has(run.id) && !(run.id in live));
+    return isOutdated ? refreshed(EMPTY_HISTORY, page) : history;
   }
 
   /** The page of messages before the oldest one shown. */

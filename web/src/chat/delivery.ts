@@ -108,8 +108,11 @@ export class Delivery {
     this.#reportStale();
   }
 
-  /** REST has shown this thread as it is. */
-  threadRead(threadId: string): void {
+  /** REST has shown the thread as it is: with these messages, and those of runs before `oldestRun` on earlier pages. */
+  threadRead(threadId: string, messageIds: ReadonlySet<string>, oldestRun: number): void {
+    const isShown = ({ messageId, acceptance }: outbox.OutgoingMessage): boolean =>
+      messageIds.has(messageId) || (acceptance?.thread_id === threadId && acceptance.run_number < oldestRun);
+    this.#setOutbox(outbox.settled(this.outbox.value, isShown));
     const rest = Object.entries(this.lostRuns.value).filter(([, run]) => run.thread_id !== threadId);
     if (rest.length < Object.keys(this.lostRuns.value).length) this.lostRuns.value = Object.fromEntries(rest);
   }
@@ -293,7 +296,7 @@ export class Delivery {
   #settleOutbox(): void {
     if (!this.outbox.value.some((message) => message.state === "accepted")) return;
     const shown = new Set(Object.values(this.state.value.runs).map((run) => run.question?.id));
-    this.#setOutbox(outbox.settled(this.outbox.value, (id) => shown.has(id)));
+    this.#setOutbox(outbox.settled(this.outbox.value, ({ messageId }) => shown.has(messageId)));
   }
 
   #refused(error: ErrorMessage): void {

@@ -55,7 +55,9 @@ export class OutboxStore {
     return this.#read(this.#key);
   }
 
+  /** A page that was left may still have something to say; the box is another's by then. */
   write(outbox: Outbox): void {
+    if (this.#close.signal.aborted) return;
     const text = stored(outbox);
     quietly(() => (text === "[]" ? this.#parts.boxes?.removeItem(this.#key) : this.#parts.boxes?.setItem(this.#key, text)));
   }

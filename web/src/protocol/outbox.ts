@@ -104,8 +104,8 @@ export function discarded(outbox: Outbox, messageId: string): Outbox {
 }
 
 /** Accepted messages leave when the conversation itself shows them. */
-export function settled(outbox: Outbox, isShown: (messageId: string) => boolean): Outbox {
-  const rest = outbox.filter((message) => message.state !== "accepted" || !isShown(message.messageId));
+export function settled(outbox: Outbox, isShown: (message: OutgoingMessage) => boolean): Outbox {
+  const rest = outbox.filter((message) => message.state !== "accepted" || !isShown(message));
   return rest.length === outbox.length ? outbox : rest;
 }
 

@@ -196,7 +196,7 @@ test("somebody who signed out elsewhere is signed out here, once", async () => {
   await session.token();
   session.ended();
   session.ended();
-  assert.deepEqual(happened, ["in", "out"]);
+  assert.deepEqual(happened, ["in", "left"]);
 });
 
 test("an answer that is no JSON is still a readable error", async () => {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from tests.browser import Cable, answers, ask, assert_accessible, profile
 from tests.browser import sign_in as sign_in_as
-from tests.clients import PASSWORD, Account
+from tests.clients import PASSWORD, Account, request
 from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
 from tests.processes import HOST
@@ -471,3 +472,110 @@ def test_every_place_is_accessible_also_on_a_phone(browser: Browser, server: Liv
         page.keyboard.press("Enter")
         page.get_by_test_id("mail-asked").wait_for()
         assert_accessible(page)
+
+
+# What a person does with an account
+
+
+def settings_of(page: Page, server: LiveServer) -> None:
+    page.goto(f"{server.url}/settings/account")
+    expect(page.get_by_test_id("change-password")).to_be_visible()
+
+
+def test_a_changed_password_keeps_this_browser_signed_in_and_no_other(
+    page: Page, elsewhere: Page, server: LiveServer, account: Account
+) -> None:
+    for each in (page, elsewhere):
+        sign_in_as(each, server.url, account)
+    tab = page.context.new_page()
+    tab.goto(server.url)
+    expect_chat(tab, account.username)
+    elsewhere.get_by_test_id("composer").fill("half a thought")
+    settings_of(page, server)
+    old, new = page.get_by_test_id("old_password"), page.get_by_test_id("new_password")
+    expect(old).to_have_attribute("autocomplete", "current-password")
+    expect(new).to_have_attribute("autocomplete", "new-password")
+    assert page.locator("form input[autocomplete=username]").input_value() == account.username
+    old.fill("a guess")
+    new.fill(NEW_PASSWORD)
+    page.keyboard.press("Enter")
+    expect(old).to_have_accessible_description("This is not your current password.")
+    old.fill(PASSWORD)
+    new.fill("1234")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("new_password-error").locator("p")).to_have_count(3)
+    new.fill(NEW_PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("password-changed")).to_contain_text("Your password is changed")
+    expect(new).to_have_value("")
+    expect(elsewhere.get_by_test_id("why")).to_contain_text("Your session ended")
+    for each in (page, tab):
+        each.goto(server.url)
+        expect_chat(each, account.username)
+        expect(each.get_by_test_id("connection")).to_have_attribute("data-state", "connected")
+    ask(tab, "What is 6 * 7?")
+    expect(answers(tab)).to_have_count(1)
+    enter(elsewhere, account.username, PASSWORD)
+    expect(elsewhere.get_by_test_id("password-error")).to_contain_text("not right")
+    enter(elsewhere, account.username, NEW_PASSWORD)
+    expect_chat(elsewhere, account.username)
+    expect(elsewhere.get_by_test_id("composer")).to_have_value("half a thought")
+    assert NEW_PASSWORD not in server.log_text()
+
+
+def test_a_tab_that_is_open_while_the_password_changes_stays_signed_in(
+    page: Page, server: LiveServer, account: Account
+) -> None:
+    """All sessions have ended, its socket is closed, and the new cookie is still on its way."""
+    sign_in_as(page, server.url, account)
+    tab = page.context.new_page()
+    tab.goto(server.url)
+    expect_chat(tab, account.username)
+    settings_of(page, server)
+
+    def hold(route: Route) -> None:
+        asked = route.request
+        headers = {"Authorization": asked.headers["authorization"]}
+        answer = request(server.url, "POST", "/api/me/password", body=asked.post_data_json, headers=headers)
+        expect(tab.get_by_test_id("connection")).not_to_have_attribute("data-state", "connected", timeout=15_000)
+        cookie = {"Set-Cookie": answer.headers["Set-Cookie"], "Content-Type": "application/json"}
+        route.fulfill(status=answer.status, headers=cookie, body=json.dumps(answer.body))
+
+    page.route("**/api/me/password", hold)
+    page.get_by_test_id("old_password").fill(PASSWORD)
+    page.get_by_test_id("new_password").fill(NEW_PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("password-changed")).to_contain_text("Your password is changed", timeout=20_000)
+    expect(tab.get_by_test_id("connection")).to_have_attribute("data-state", "connected", timeout=15_000)
+    expect_chat(tab, account.username)
+
+
+def test_signed_out_everywhere_is_signed_out_in_every_tab_and_browser_and_says_why(
+    page: Page, elsewhere: Page, server: LiveServer, account: Account
+) -> None:
+    for each in (page, elsewhere):
+        sign_in_as(each, server.url, account)
+        each.get_by_test_id("composer").fill("half a thought")
+    tab = page.context.new_page()
+    tab.goto(server.url)
+    expect_chat(tab, account.username)
+    settings_of(page, server)
+    page.get_by_test_id("everywhere").click()
+    expect(page.get_by_test_id("everywhere-cancel")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("everywhere")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_test_id("everywhere-sure")).to_be_focused()
+    assert_accessible(page)
+    page.keyboard.press("Enter")
+    for each in (page, tab):
+        expect(each.get_by_test_id("why")).to_have_attribute("data-why", "everywhere")
+    expect(elsewhere.get_by_test_id("why")).to_have_attribute("data-why", "ended")
+    page.reload()
+    expect(page.get_by_test_id("sign-in")).to_be_visible()
+    for each in (page, elsewhere):
+        enter(each, account.username, PASSWORD)
+        expect(each.get_by_test_id("user")).to_have_text(account.username)
+        each.goto(server.url)
+        expect(each.get_by_test_id("composer")).to_have_value("half a thought")

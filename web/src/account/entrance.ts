@@ -41,6 +41,11 @@ export class Entrance {
   }
 
   go(place: EntrancePlace): void {
+    // Who is signed in has come by a link of a mail: the page begins anew, with the chat.
+    if (place === "sign-in" && this.person.value !== null) {
+      location.assign(this.#chatAddress);
+      return;
+    }
     this.why.value = null;
     history.pushState(null, "", this.addressOf(place));
     this.addressChanged();

@@ -89,6 +89,12 @@ test("levels beyond the deepest are shown as they are written", () => {
   assert.match(markdownHtml(`${"> ".repeat(30)}x`), /^(?:<blockquote>\n){20}<p class="raw">(?:&gt; ){10}x<\/p>\n(?:<\/blockquote>\n){20}$/);
 });
 
+test("a table of more columns than anybody reads is shown as it is written", () => {
+  const table = (columns: number): string => ["a", "-"].map((cell) => `|${`${cell}|`.repeat(columns)}`).join("\n");
+  assert.match(markdownHtml(table(100)), /<table>/);
+  assert.match(markdownHtml(`${table(101)}\n\nafter`), /^<p class="raw">\|a\|.*<p>after<\/p>/s);
+});
+
 test("of a very long text the beginning is Markdown and the rest text, streamed or not, and no letter is lost", () => {
   const source = `${"**bold** text\n\n".repeat(14_000)}<b>end</b> 👩‍👩‍👧`;
   const html = markdownHtml(source);

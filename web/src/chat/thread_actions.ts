@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ThreadSummary } from "../protocol/frames";
 import { RestError } from "../session/rest";
+import { inSentence } from "../words/names";
 import { words } from "../words/words";
 import { changeThread, deleteThread, type Fetch, restoreThread, type SeenThread, seeThread } from "./rest";
 import type { ThreadList } from "./thread_list";
@@ -198,5 +199,5 @@ export class ThreadActions {
 }
 
 function titleOf({ title }: ThreadSummary): string {
-  return title || words.app.untitled;
+  return inSentence(title || words.app.untitled);
 }

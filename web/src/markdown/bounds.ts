@@ -10,6 +10,8 @@ const MOST_SEARCHED = 1_000_000;
 const MARK = /[*_~`[\]<!@\\]/g;
 /** Quotes within quotes, and how many more for each character. */
 const NESTED_QUOTES = { always: 100, each: 0.1 };
+/** Of a table. */
+const MOST_COLUMNS = 100;
 
 /** As raw HTML is: in its own lines, and nothing of it has a meaning. */
 function asWritten(raw: string): Tokens.HTML {
@@ -39,6 +41,11 @@ class BoundedTokenizer extends Tokenizer {
     const found = this.#depth < DEEPEST ? null : this.rules.block.list.exec(source)?.[0];
     if (found) return asWritten(found) as unknown as Tokens.List;
     return this.#deeper(() => super.list(source));
+  }
+
+  override table(source: string): Tokens.Table | undefined {
+    const found = super.table(source);
+    return found && found.header.length > MOST_COLUMNS ? (asWritten(found.raw) as unknown as Tokens.Table) : found;
   }
 
   #deeper<Found>(read: () => Found): Found {

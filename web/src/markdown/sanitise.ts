@@ -1,7 +1,8 @@
 // The last gate before the page: whatever HTML our renderer and the highlighter make is sanitised here.
 import DOMPurify, { type Config } from "dompurify";
 
-const RULES: Config = {
+const RULES = {
+  RETURN_DOM_FRAGMENT: true,
   ALLOWED_TAGS: [
     "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li",
     "table", "thead", "tbody", "tr", "th", "td", "div", "span", "a", "input",
@@ -12,7 +13,7 @@ const RULES: Config = {
   ADD_URI_SAFE_ATTR: ["start", "data-language", "target", "rel", "type", "checked", "disabled"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
-};
+} satisfies Config;
 
 DOMPurify.addHook("afterSanitizeAttributes", (element) => {
   if (element.tagName === "A") {
@@ -24,8 +25,7 @@ DOMPurify.addHook("afterSanitizeAttributes", (element) => {
   }
 });
 
-/** Put HTML into an element, as a TrustedHTML where the browser asks for one. */
+/** Put HTML into an element: as the nodes that were looked at, not as text to be parsed once more. */
 export function showHtml(element: Element, html: string): void {
-  const clean = DOMPurify.sanitize(html, { ...RULES, RETURN_TRUSTED_TYPE: true });
-  element.innerHTML = clean as unknown as string;
+  element.replaceChildren(DOMPurify.sanitize(html, RULES));
 }

@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Application } from "../application";
 import type { Chat } from "../chat/chat";
 import { useShortcut } from "../keys/shortcuts";
+import { inSentence } from "../words/names";
 import { words } from "../words/words";
 import { EntranceScreen } from "./account/entrance";
 import { Announcer } from "./announcer";
@@ -127,7 +128,7 @@ function useTabTitle(chat: Chat): void {
   });
   useEffect(() => chat.lookForNews(hidden), [chat, hidden]);
   useSignalEffect(() => {
-    const place = chat.settings.shown.value ? words.settings.title : (chat.title.value ?? words.app.untitled);
+    const place = chat.settings.shown.value ? words.settings.title : inSentence(chat.title.value ?? words.app.untitled);
     document.title = words.app.title(place, chat.news.threads.value.size);
   });
 }

@@ -5,6 +5,7 @@ import { addressOf } from "../chat/place";
 import { LONGEST_TITLE, type Renaming } from "../chat/thread_actions";
 import { marked } from "../chat/thread_search";
 import type { ThreadSummary } from "../protocol/frames";
+import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
 import { Icon } from "./icons";
 import { memo } from "./memo";
@@ -64,7 +65,7 @@ function Resting({ chat, thread, current, reachable, state, search, text, show, 
   return (
     <>
       <ThreadLink thread={thread} title={title} current={current} tabIndex={tabIndex} state={state} search={search} text={text} show={show} />
-      <Menu class="round thread-menu" testId="thread-menu" label={words.sidebar.menu(title)} groups={groups} tabIndex={tabIndex}>
+      <Menu class="round thread-menu" testId="thread-menu" label={words.sidebar.menu(inSentence(title))} groups={groups} tabIndex={tabIndex}>
         <Icon name="more" />
       </Menu>
     </>
@@ -180,7 +181,7 @@ function Rename({ chat, renaming, done }: RenameProps): VNode {
       />
       {renaming.theirs === null ? null : (
         <p class="rename-note" role="alert" data-testid="rename-note">
-          {words.sidebar.overtaken(renaming.theirs || words.app.untitled)}
+          {words.sidebar.overtaken(inSentence(renaming.theirs || words.app.untitled))}
         </p>
       )}
     </div>

@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { type Branch, branches } from "../chat/branches";
 import type { Approval, ContextStep, Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
+import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
@@ -68,7 +69,7 @@ function BranchItem({ branch, approvals, phase, thinking, load }: BranchProps): 
   if (step.kind === "thinking" && step.text === "" && thinking !== key) return null;
   const inner =
     inside.length === 0 ? null : (
-      <ol class="timeline" aria-label={words.steps.of(asked?.subagent ?? inside[0]?.step.agent ?? "")}>
+      <ol class="timeline" aria-label={words.steps.of(inSentence(asked?.subagent ?? inside[0]?.step.agent ?? ""))}>
         {inside.map((each) => (
           <BranchItem key={each.key} branch={each} approvals={approvals} phase={phase} thinking={thinking} load={load} />
         ))}

@@ -3,6 +3,7 @@ import type { AnswerView } from "../chat/turns";
 import type { ConnectionState } from "../protocol/connection";
 import type { Truncated, Usage } from "../protocol/frames";
 import type { Approval, ContextStep } from "../protocol/run";
+import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
 
 function sentenceOf(code: string): string | undefined {
@@ -67,8 +68,8 @@ function runningWords({ steps }: AnswerView, writing: boolean): string {
   const tool = steps.findLast(
     (step) => step.kind === "tool" && step.status === "running" && step.tool_call_id !== asked?.parent_tool_call_id,
   );
-  if (tool?.kind === "tool") return words.activity.using(tool.tool);
-  if (asked) return words.activity.asking(asked.subagent);
+  if (tool?.kind === "tool") return words.activity.using(inSentence(tool.tool));
+  if (asked) return words.activity.asking(inSentence(asked.subagent));
   return writing ? words.activity.writing : words.activity.thinking;
 }
 
@@ -106,7 +107,7 @@ export function contextWords({ dropped_messages, shortened_results }: ContextSte
 export function approvalWords({ status, approvals }: AnswerView): string | null {
   const open = Object.values(approvals).filter((approval) => approval.approved === null);
   if (status !== "awaiting_approval" || open.length === 0) return null;
-  return open.map(({ agent, tool }) => words.approval.waits(agent, tool)).join(". ");
+  return open.map(({ agent, tool }) => words.approval.waits(inSentence(agent), inSentence(tool))).join(". ");
 }
 
 /** What became of a request for approval; null while it is open. `ended`: the run has ended, and the request with it. */

@@ -18,6 +18,8 @@ from tests.processes import until
 TOKEN_SECONDS = 6
 WAIT_MS = 60_000
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
@@ -116,7 +118,14 @@ def restart_postgres(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [kill_the_worker, kill_the_server, end_the_server_in_order, kill_redis, restart_postgres]
+    "fault",
+    [
+        kill_the_worker,
+        kill_the_server,
+        pytest.param(end_the_server_in_order, marks=pytest.mark.nightly),
+        kill_redis,
+        restart_postgres,
+    ],
 )
 def test_an_answer_goes_on_and_ends_as_it_is_stored_after(
     fault: Callable[[Cluster], None], page: Page, cluster: Cluster, account: Account

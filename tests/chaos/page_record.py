@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlsplit
 
 OPEN = frozenset({"queued", "running", "awaiting_approval"})
 # How Chromium tells on the console of a request or socket that a fault has cut, or that found a service missing.
@@ -16,6 +17,7 @@ NETWORK_ERROR = re.compile(
     r"|WebSocket connection to 'wss?://[^']+/ws' failed: .*",
     re.DOTALL,
 )
+NOT_FOUND = re.compile(r"Failed to load resource: the server responded with a status of 404 \([\w ]*\)")
 POLICY = "Content Security Policy"
 
 
@@ -179,14 +181,14 @@ class PageRecord:
     threads_compared: int = 0
     opened_again: int = 0  # by the person, since a fault left no page
 
-    def told(self, kind: str, text: str) -> None:
-        """A message of the console."""
+    def told(self, kind: str, text: str, url: str) -> None:
+        """A message of the console, about this address. The proxy's error page names no icon: Chromium asks for one."""
         if kind not in ("error", "warning"):
             return
-        if NETWORK_ERROR.fullmatch(text):
+        if NETWORK_ERROR.fullmatch(text) or (NOT_FOUND.fullmatch(text) and urlsplit(url).path == "/favicon.ico"):
             self.network_errors += 1
         else:
-            self.console.append(text)
+            self.console.append(f"{text} ({url})")
 
     def saw(self, view: PageView) -> None:
         """Remember what answers say while they grow."""

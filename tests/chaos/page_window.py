@@ -75,7 +75,7 @@ class PageWindow:
         await self.until(lambda view: view.screen == "chat", "the chat after signing in")
 
     def _console(self, message: ConsoleMessage) -> None:
-        self.record.told(message.type, message.text)
+        self.record.told(message.type, message.text, message.location["url"])
 
     def _dialled(self, _socket: Any) -> None:
         self.record.sockets += 1

@@ -14,6 +14,7 @@ from tests.chaos.page_record import PageRecord, PageView, ShownMessage, StoredTh
 from tests.chaos.record import LoggedEvent, LoggedRun
 
 ANN = 1
+ICON = "http://127.0.0.1:1/favicon.ico"
 
 
 def message(role: str, number: int, content: str) -> dict[str, Any]:
@@ -112,10 +113,11 @@ def record() -> PageRecord:
     page = PageRecord("page", ANN, sent=Counter({"One": 1, "Two": 1, "Three": 1}), decided={"One": True})
     page.saw(with_message(1, status="running", text="Answ"))
     page.saw(with_message(1, status="running", text="Answer o"))
-    page.told("error", "Failed to load resource: net::ERR_INTERNET_DISCONNECTED")
-    page.told("error", "Failed to load resource: the server responded with a status of 503 (Service Unavailable)")
-    page.told("error", "WebSocket connection to 'ws://127.0.0.1:1/ws' failed: Error during WebSocket handshake")
-    page.told("log", "whatever")
+    page.told("error", "Failed to load resource: net::ERR_INTERNET_DISCONNECTED", "")
+    page.told("error", "Failed to load resource: the server responded with a status of 503 (Service Unavailable)", "")
+    page.told("error", "WebSocket connection to 'ws://127.0.0.1:1/ws' failed: Error during WebSocket handshake", "")
+    page.told("log", "whatever", "")
+    page.told("error", "Failed to load resource: the server responded with a status of 404 (Not Found)", ICON)
     return page
 
 
@@ -127,7 +129,7 @@ def test_a_whole_record_passes() -> None:
     page = record()
     verdict = verdict_on(page)
     assert verdict.is_clean, verdict
-    assert page.network_errors == 3
+    assert page.network_errors == 4
 
 
 def drop_a_chunk(page: PageRecord) -> None:
@@ -155,14 +157,16 @@ FAULTS: list[tuple[str, Callable[[PageRecord], object]]] = [
     ("page_errors", lambda page: page.page_errors.append("TypeError")),
     (
         "console",
-        lambda page: page.told("error", "Failed to load resource: the server responded with a status of 500 ()"),
+        lambda page: page.told("error", "Failed to load resource: the server responded with a status of 500 ()", ""),
     ),
     (
         "console",
-        lambda page: page.told("error", "Failed to load resource: the server responded with a status of 404 ()"),
+        lambda page: page.told(
+            "error", "Failed to load resource: the server responded with a status of 404 ()", "http://h/api/me"
+        ),
     ),
-    ("console", lambda page: page.told("warning", "something is deprecated")),
-    ("policy", lambda page: page.told("error", "Refused: it violates the Content Security Policy directive …")),
+    ("console", lambda page: page.told("warning", "something is deprecated", "")),
+    ("policy", lambda page: page.told("error", "Refused: it violates the Content Security Policy directive …", "")),
     ("not_decided", lambda page: page.decided.update({"One": False})),
 ]
 

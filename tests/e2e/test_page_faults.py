@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.browser import Cable, answers, ask, plain, shown, sign_in
 from tests.chaos.page_record import PageRecord
@@ -55,7 +55,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     """What the faults make fail is told on the console, and nothing else is."""
     record = PageRecord("page", 0)
     context = browser.new_context(viewport={"width": 1100, "height": 760})
-    context.on("console", lambda message: record.told(message.type, message.text))
+    context.on("console", lambda message: record.told(message.type, message.text, message.location["url"]))
     context.on("weberror", lambda error: record.page_errors.append(str(error.error)))
     yield context
     context.close()
@@ -131,6 +131,27 @@ def test_an_answer_goes_on_and_ends_as_it_is_stored_after(
     fault: Callable[[Cluster], None], page: Page, cluster: Cluster, account: Account
 ) -> None:
     fault(cluster)
+    assert_ends_as_it_is_stored(page, cluster, account)
+
+
+def test_code_is_highlighted_when_the_highlighter_comes_at_a_second_attempt(
+    context: BrowserContext, cable: Cable, cluster: Cluster, account: Account
+) -> None:
+    asked: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.abort("connectionrefused")
+        else:
+            route.continue_()
+
+    context.route("**/highlight.js*", fail_once)
+    page = context.new_page()
+    sign_in(page, cable.url, account)
+    ask(page, "help")
+    expect(page.locator('[data-testid="answer"] pre code span').first).to_be_visible(timeout=WAIT_MS)
+    assert len(asked) == 2
     assert_ends_as_it_is_stored(page, cluster, account)
 
 

@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Block, MarkdownStream } from "../markdown/blocks";
+import { highlighter } from "../markdown/highlighter";
 import { type Reader, reader } from "../markdown/loaded";
 import { memo } from "./memo";
 
@@ -46,7 +47,7 @@ function BlockBody({ html, settled, showHtml }: BlockProps): VNode {
 async function highlight(body: Element, showHtml: Reader["showHtml"]): Promise<void> {
   const codes = [...body.querySelectorAll("pre[data-language] > code")];
   if (codes.length === 0) return;
-  const { highlightedHtml } = await import("../markdown/highlight");
+  const { highlightedHtml } = await highlighter();
   for (const code of codes) {
     const text = code.textContent ?? "";
     const language = code.parentElement?.dataset["language"] ?? "";

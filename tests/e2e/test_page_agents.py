@@ -27,6 +27,7 @@ from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
 from tests.processes import PATIENCE_SECONDS
 
+FIGURES = ["Model", "Duration", "Requests to models", "Tokens read", "Tokens written", "Cost"]
 WHO_HAS_THE_FOCUS = "document.activeElement.dataset.testid ?? document.activeElement.className"
 
 
@@ -65,6 +66,13 @@ def cards(page: Page) -> Locator:
 
 def steps(page: Page, kind: str, status: str = "completed") -> Locator:
     return page.locator(f'[data-testid="step"][data-kind="{kind}"][data-status="{status}"]')
+
+
+def unfold(step: Locator) -> None:
+    """Agents that were seen at work are open, others are not."""
+    head = step.locator("> .step-head")
+    if head.get_attribute("aria-expanded") == "false":
+        head.click()
 
 
 def another_tab(page: Page) -> Page:
@@ -110,7 +118,7 @@ def stored(server: LiveServer, account: Account) -> list[tuple[Any, ...]]:
 def test_what_is_asked_for_is_shown_whole_and_approved_from_another_tab_after_a_reload(
     asked: Page, server: LiveServer, account: Account
 ) -> None:
-    expect(cards(asked)).to_contain_text("clerk wants to use send_letter")
+    expect(cards(asked)).to_contain_text("clerk wants to use Send letter")
     expect(cards(asked).get_by_test_id("approval-time")).to_have_text("24 hours left")
     expect(cards(asked).locator("dt")).to_have_text(["to", "text"])
     assert cards(asked).locator("dd").nth(1).inner_text() == LETTER
@@ -137,7 +145,7 @@ def test_a_denial_tells_the_agent_why_and_the_tool_does_not_run(
     asked.keyboard.press("Enter")
     expect(answers(asked)).to_have_count(1)
     expect(steps(asked, "tool")).to_have_count(0)
-    denied = steps(asked, "approval", "failed")
+    denied = steps(asked, "approval", "denied")
     expect(denied).to_contain_text("denied")
     expect(denied).to_contain_text("She is on holiday.")
     assert stored(server, account) == [(False, "user", "She is on holiday.")]
@@ -163,7 +171,7 @@ def test_two_requests_are_answered_by_keyboard_alone_and_the_focus_is_never_lost
     expect(answers(page)).to_have_count(1)
     expect(page.get_by_test_id("composer")).to_be_focused()
     expect(steps(page, "tool")).to_have_count(1)
-    expect(steps(page, "approval", "failed")).to_have_count(1)
+    expect(steps(page, "approval", "denied")).to_have_count(1)
 
 
 def test_a_request_does_not_take_the_focus_from_somebody_who_writes(asked: Page) -> None:
@@ -228,7 +236,7 @@ def test_whoever_answers_first_decides_and_the_other_tab_follows(
     cable.join()
     expect(answers(slow)).to_have_count(1, timeout=30_000)
     expect(cards(slow)).to_have_count(0)
-    expect(steps(slow, "approval", "failed")).to_contain_text("denied")
+    expect(steps(slow, "approval", "denied")).to_contain_text("denied")
     expect(slow.get_by_test_id("error")).to_have_count(0)
     assert stored(server, account) == [(False, "user", "")]
 
@@ -242,7 +250,7 @@ def test_a_request_that_nobody_answers_expires(asked: Page, server: LiveServer, 
         )
     expect(asked.get_by_test_id("error")).to_contain_text("Nobody approved the step in time.")
     expect(cards(asked)).to_have_count(0)
-    expect(steps(asked, "approval", "failed")).to_contain_text("not answered in time")
+    expect(steps(asked, "approval", "denied")).to_contain_text("not answered in time")
     asked.get_by_test_id("retry").click()
     expect(cards(asked)).to_have_count(1)
 
@@ -250,16 +258,16 @@ def test_a_request_that_nobody_answers_expires(asked: Page, server: LiveServer, 
 def test_stopping_the_answer_takes_its_request_along(asked: Page, server: LiveServer, account: Account) -> None:
     asked.get_by_test_id("stop").click()
     expect(cards(asked)).to_have_count(0)
-    expect(steps(asked, "approval", "failed")).to_contain_text("cancelled")
+    expect(steps(asked, "approval", "denied")).to_contain_text("cancelled")
     asked.reload()
-    expect(steps(asked, "approval", "failed")).to_contain_text("cancelled")
+    expect(steps(asked, "approval", "denied")).to_contain_text("cancelled")
     assert stored(server, account) == [(False, "cancelled", "")]
 
 
 def test_what_other_agents_do_stands_within_the_call_that_asked_them(page: Page) -> None:
     choose_agent(page, "manager")
     ask(page, DELEGATE)
-    expect(cards(page)).to_contain_text("clerk wants to use send_letter")
+    expect(cards(page)).to_contain_text("clerk wants to use Send letter")
     waiting = steps(page, "subagent", "waiting")
     expect(waiting).to_contain_text("waits for you")
     assert waiting.get_attribute("data-agent") == "clerk"
@@ -267,10 +275,9 @@ def test_what_other_agents_do_stands_within_the_call_that_asked_them(page: Page)
     expect(answers(page)).to_have_count(1)
     agents = steps(page, "subagent")
     expect(agents).to_have_count(2)
-    expect(page.locator('[data-kind="subagent"] [data-kind="tool"]')).to_have_count(0)
     first, second = agents.all()
-    first.locator("> .step-head").click()
-    second.locator("> .step-head").click()
+    unfold(first)
+    unfold(second)
     expect(first.locator('[data-kind="tool"]')).to_have_attribute("data-tool", "send_letter")
     expect(first).to_contain_text("That is all.")
     expect(second.locator('[data-kind="tool"]')).to_have_attribute("data-tool", "count")
@@ -279,6 +286,7 @@ def test_what_other_agents_do_stands_within_the_call_that_asked_them(page: Page)
     expect(second).to_contain_text("It must be counted.")
     page.reload()
     expect(steps(page, "subagent")).to_have_count(2)
+    expect(page.locator('[data-kind="subagent"] [data-kind="tool"]')).to_have_count(0)
 
 
 def test_the_supervising_agent_shows_whom_it_asked_and_what_they_used(page: Page) -> None:
@@ -289,7 +297,7 @@ def test_the_supervising_agent_shows_whom_it_asked_and_what_they_used(page: Page
     expect(agents).to_have_count(2)
     assert [agent.get_attribute("data-agent") for agent in agents.all()] == ["data", "optimization"]
     for agent, tool in zip(agents.all(), ("usage_summary", "savings"), strict=True):
-        agent.locator("> .step-head").click()
+        unfold(agent)
         expect(agent.locator(f'[data-kind="tool"][data-tool="{tool}"]')).to_have_count(1)
 
 
@@ -297,7 +305,7 @@ def test_a_tool_that_failed_within_another_agent_says_so(page: Page) -> None:
     choose_agent(page, "manager")
     ask(page, DELEGATE_IN_VAIN)
     expect(answers(page)).to_have_count(1)
-    steps(page, "subagent").locator("> .step-head").click()
+    unfold(steps(page, "subagent"))
     expect(steps(page, "tool", "failed")).to_contain_text("the archive burned down")
 
 
@@ -330,8 +338,9 @@ def test_the_chosen_agent_is_asked_named_and_remembered(page: Page, server: Live
     ask(page, "Who are you?")
     expect(answers(page)).to_have_attribute("data-agent", "clerk")
     expect(page.get_by_test_id("usage")).to_contain_text("script")
-    told = re.compile(r"script: 1 request, \d+ tokens read, \d+ tokens written")
-    expect(page.get_by_test_id("usage")).to_have_attribute("title", told)
+    page.get_by_test_id("usage").click()
+    expect(page.get_by_test_id("figures").locator("dt")).to_have_text(FIGURES)
+    expect(page.get_by_test_id("figures").locator("dd").nth(2)).to_have_text("1")
     choose_agent(page, "manager")
     ask(page, "And you?")
     expect(answers(page)).to_have_count(2)

@@ -14,7 +14,6 @@ import {
   leftOut,
   smallPrint,
   timeLeft,
-  usageWords,
   visible,
   waitSentence,
 } from "../src/view/wording";
@@ -68,13 +67,6 @@ test("the small print", () => {
   assert.match(smallPrint(view({ model: "offline" })), /^offline: fixed rules, no language model/);
 });
 
-test("what an answer took is told exactly to whoever asks", () => {
-  const usage = { model: "m", input_tokens: 1200, output_tokens: 1, requests: 3, cost_usd: 0.00000213 };
-  assert.equal(usageWords(usage), "m: 3 requests, 1,200 tokens read, 1 token written, $0.00000213");
-  assert.equal(usageWords({ ...usage, requests: 1, cost_usd: 0 }), "m: 1 request, 1,200 tokens read, 1 token written, free of charge");
-  assert.equal(usageWords({ ...usage, requests: 1, cost_usd: null }), "m: 1 request, 1,200 tokens read, 1 token written");
-});
-
 test("a context that was cut says what is missing", () => {
   const step = (dropped_messages: number, shortened_results: number) =>
     ({ kind: "context", agent: "a", limit_tokens: 1, estimated_tokens: 1, kept_messages: 1, dropped_messages, shortened_results }) as const;
@@ -96,7 +88,7 @@ test("a request for approval says what became of it", () => {
 
 test("what waits for an approval is said with its name", () => {
   const approvals = { one: asked, two: { ...asked, approved: true, by: "user" as const } };
-  assert.equal(approvalWords(view({ status: "awaiting_approval", approvals })), "data wants to use fetch and waits for your approval");
+  assert.equal(approvalWords(view({ status: "awaiting_approval", approvals })), "data wants to use Fetch and waits for your approval");
   assert.equal(approvalWords(view({ status: "running", approvals })), null);
 });
 
@@ -119,6 +111,8 @@ test("an answer says whom it asks, and what that one uses", () => {
   const asking: Step = { kind: "subagent", agent: "triage", subagent: "data", parent_tool_call_id: "1", began_at: "", status: "running" };
   const words = (...steps: Step[]): string | null => activity(view({ status: "running", steps }), false);
   assert.equal(words(tool("1", "ask_data", "triage"), asking), "Asking data…");
-  assert.equal(words(tool("1", "ask_data", "triage"), asking, tool("2", "usage", "data")), "Using usage…");
+  assert.equal(words(tool("1", "ask_data", "triage"), asking, tool("2", "usage_summary", "data")), "Using Usage summary…");
+  const again: Step = { ...asking, parent_tool_call_id: "3" };
+  assert.equal(words(tool("1", "ask_data", "triage"), asking, tool("3", "ask_data", "triage"), again), "Asking data…");
   assert.equal(words(), "Thinking…");
 });

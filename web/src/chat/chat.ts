@@ -18,11 +18,13 @@ import { News } from "./news";
 import type { OutboxStore } from "./outbox_store";
 import { addressOf, threadInAddress } from "./place";
 import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
+import type { Waiting } from "./queue";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
 import { SettingsPlace } from "./settings_place";
 import { ThreadActions } from "./thread_actions";
 import { ThreadList } from "./thread_list";
 import { ThreadSearch } from "./thread_search";
+import { loadThreadUsage, type ThreadUsage } from "./thread_usage";
 import { Toasts } from "./toasts";
 
 export interface Notice {
@@ -153,6 +155,8 @@ export class Chat {
 
   readonly toolResult = (href: string): Promise<unknown> => loadToolResult(this.#parts.fetch, href);
 
+  readonly threadUsage = (threadId: string): Promise<ThreadUsage> => loadThreadUsage(this.#parts.fetch, threadId);
+
   readonly approvalArguments = (href: string, toolCallId: string): Promise<unknown> =>
     loadArguments(this.#parts.fetch, href, toolCallId);
 
@@ -212,11 +216,11 @@ export class Chat {
     this.drafts.write(threadId.value, text);
   }
 
-  send(content: string, agent = this.agent.value): void {
+  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy"> = {}): void {
     const { key, threadId } = this.#conversation.value;
     this.notice.value = null;
     const writtenAt = this.#parts.clock.now();
-    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent, writtenAt });
+    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent, writtenAt, ...more });
   }
 
   /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
@@ -231,6 +235,13 @@ export class Chat {
     const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
     this.delivery.discard(messageId);
     if (message) this.type([message.content, this.#conversation.value.draft.value].filter((text) => text !== "").join("\n\n"));
+  }
+
+  /** Take a message that waits for the answer before it back into the composer. */
+  takeOutOfQueue({ key, runId, content }: Waiting): void {
+    if (runId === null) return this.takeBack(key);
+    this.delivery.stopRun(runId);
+    this.type([content, this.#conversation.value.draft.value].filter((text) => text !== "").join("\n\n"));
   }
 
   retry(messageId: string): void {

@@ -5,6 +5,7 @@ import { isOpen } from "../protocol/frames";
 import type { RestError } from "../session/rest";
 import type { Delivery, RestRunName } from "./delivery";
 import { EMPTY_HISTORY, extended, type History, refreshed } from "./history";
+import { type Parted, parted } from "./queue";
 import { type Fetch, loadMessages, loadThread, type MessagesPage, type RestRun } from "./rest";
 import { isPassing, untilLoaded } from "./retrying";
 import { type Turn, turnsOf } from "./turns";
@@ -32,6 +33,8 @@ export class Conversation {
   readonly title = signal<string | null>(null);
   readonly turns: ReadonlySignal<readonly Turn[]>;
   readonly openRunIds: ReadonlySignal<readonly string[]>;
+  /** The turns that are shown, and what waits behind the answer that is being written. */
+  readonly parted: ReadonlySignal<Parted>;
 
   #threadId = signal<string | null>(null);
   #fetch: Fetch;
@@ -70,6 +73,7 @@ export class Conversation {
         .sort(([, a], [, b]) => a.run_number - b.run_number)
         .map(([id]) => id),
     );
+    this.parted = computed(() => parted(this.turns.value, this.openRunIds.value));
   }
 
   /** The server has made the thread of a new conversation. */

@@ -13,6 +13,8 @@ export interface Question {
   /** `waiting`: it has never left this page, and can be taken back. */
   readonly state: "waiting" | "sending" | "sent" | "refused";
   readonly refusal: Refusal | null;
+  /** On its way to take the place of an answer that is being written. */
+  readonly interrupts?: boolean;
 }
 
 /** What is known of one answer, from either side. */
@@ -105,7 +107,8 @@ function addOutgoing({ conversation, threadId, outbox }: Sources, at: At): void 
     if (!here) return;
     const { messageId: id, content, refusal, acceptance } = message;
     const draft = at(id, acceptance?.run_number ?? Number.MAX_SAFE_INTEGER - outbox.length + place);
-    draft.question ??= { id, content, state: shownState(message), refusal };
+    const interrupts = message.whenBusy === "interrupt" ? { interrupts: true } : {};
+    draft.question ??= { id, content, state: shownState(message), refusal, ...interrupts };
   });
 }
 

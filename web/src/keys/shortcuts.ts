@@ -21,6 +21,7 @@ export const SHORTCUTS = {
   next: { keys: ["Alt+ArrowDown"], words: say.next, place: "everywhere" },
   compose: { keys: ["Escape"], words: say.compose, place: "everywhere" },
   stop: { keys: ["Mod+."], words: say.stop, place: "everywhere" },
+  interrupt: { keys: ["Mod+Enter"], words: say.interrupt, place: "everywhere" },
   undo: { keys: ["Mod+Z"], words: say.undo, place: "everywhere" },
   settings: { keys: ["Mod+,"], words: say.settings, place: "everywhere" },
   sheet: { keys: ["?", "Mod+/"], words: say.sheet, place: "everywhere" },

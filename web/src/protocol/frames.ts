@@ -204,6 +204,7 @@ export type Command =
       readonly content: string;
       readonly thread_id?: string;
       readonly agent?: string;
+      readonly when_busy?: "interrupt" | "reject";
     }
   | { readonly type: "stop_run"; readonly ref: string; readonly run_id: string }
   | {

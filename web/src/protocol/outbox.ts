@@ -17,6 +17,8 @@ export interface OutgoingMessage {
   readonly content: string;
   /** Who is asked; null leaves it to the server. */
   readonly agent: string | null;
+  /** What becomes of an answer that is being written; without it, the message waits. */
+  readonly whenBusy?: "interrupt" | "reject";
   readonly state: "waiting" | "sent" | "accepted" | "refused";
   /** It went onto a socket: the server may have it, whatever became of the answer. */
   readonly tried?: true;
@@ -27,7 +29,7 @@ export interface OutgoingMessage {
 }
 
 /** A message as the person wrote it. */
-export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "writtenAt">;
+export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "whenBusy" | "writtenAt">;
 
 export type Outbox = readonly OutgoingMessage[];
 
@@ -64,6 +66,7 @@ export function command(message: OutgoingMessage): Command {
     content: message.content,
     ...(message.threadId === null ? {} : { thread_id: message.threadId }),
     ...(message.agent === null ? {} : { agent: message.agent }),
+    ...(message.whenBusy === undefined ? {} : { when_busy: message.whenBusy }),
   };
 }
 

@@ -14,6 +14,7 @@ import { useMedia } from "./media";
 import { SettingsLayer, useFocusKept } from "./settings_layer";
 import { ShortcutSheet } from "./shortcut_sheet";
 import { Sidebar } from "./sidebar";
+import { ThreadUsageButton } from "./thread_usage";
 import { ToastRegion } from "./toast";
 
 export function App({ application }: { readonly application: Application }): VNode {
@@ -40,6 +41,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
   useFocusKept(covered);
   useTabTitle(chat);
   useShortcuts(chat);
+  const threadId = chat.conversation.value.threadId.value;
   const title = chat.title.value ?? words.app.untitled;
   return (
     <>
@@ -55,6 +57,7 @@ function ChatScreen({ application, chat }: { readonly application: Application; 
               <Icon name="menu" />
             </button>
             <h1>{title}</h1>
+            {threadId === null ? null : <ThreadUsageButton key={threadId} chat={chat} threadId={threadId} />}
             <button type="button" class="round drawer-only" aria-label={words.sidebar.newChat} onClick={() => chat.open(null)}>
               <Icon name="plus" />
             </button>

@@ -6,6 +6,7 @@ import type { Approval } from "../protocol/run";
 import { words } from "../words/words";
 import { Icon, Spinner } from "./icons";
 import { memo } from "./memo";
+import { toolWords } from "./step_words";
 import { errorSentence, timeLeft, visible } from "./wording";
 
 interface ApprovalCardProps {
@@ -21,6 +22,7 @@ export const ApprovalCard = memo(({ chat, runId, toolCallId, approval }: Approva
   const title = useId();
   const { whole, read } = useWhole(chat, toolCallId, approval);
   useFocusHandedOn(card);
+  const [over, setOver] = useState(false);
   const decision = chat.delivery.decisions.of(runId, toolCallId);
   // The button that was pressed goes away: the card keeps the focus.
   const stay = (): void => card.current?.focus({ preventScroll: true });
@@ -33,9 +35,10 @@ export const ApprovalCard = memo(({ chat, runId, toolCallId, approval }: Approva
       <header class="approval-head">
         <Icon name="hand" />
         <h3 id={title}>
-          {words.approval.request(<b>{visible(approval.agent)}</b>, <b>{visible(approval.tool)}</b>)}
+          {words.approval.request(<b>{visible(approval.agent)}</b>, <b>{visible(toolWords(approval.tool))}</b>)}
+          <code class="tool-name">{visible(approval.tool)}</code>
         </h3>
-        <TimeLeft chat={chat} approval={approval} />
+        <TimeLeft chat={chat} approval={approval} over={() => setOver(true)} />
       </header>
       <Arguments given={whole.state === "known" ? whole.value : approval.arguments} />
       {whole.state === "known" ? null : (
@@ -48,7 +51,7 @@ export const ApprovalCard = memo(({ chat, runId, toolCallId, approval }: Approva
           ) : null}
         </p>
       )}
-      {decision && decision.state !== "refused" ? <Answering chat={chat} decision={decision} /> : <Answer decide={decide} stay={stay} seen={whole.state === "known"} />}
+      {decision && decision.state !== "refused" ? <Answering chat={chat} decision={decision} /> : <Answer decide={decide} stay={stay} seen={whole.state === "known"} over={over} />}
       {decision?.refusal ? (
         <p class="approval-error" role="alert">
           {errorSentence(decision.refusal.error_code, decision.refusal.error_message)}
@@ -110,9 +113,11 @@ interface AnswerProps {
   readonly stay: () => void;
   /** All that it is about can be seen. */
   readonly seen: boolean;
+  /** Nobody has answered in time: the server is about to say so. */
+  readonly over: boolean;
 }
 
-function Answer({ decide, stay, seen }: AnswerProps): VNode {
+function Answer({ decide, stay, seen, over }: AnswerProps): VNode {
   const [explaining, explain] = useState(false);
   const back = (): void => {
     stay();
@@ -121,10 +126,10 @@ function Answer({ decide, stay, seen }: AnswerProps): VNode {
   if (explaining) return <Denial deny={(reason) => decide(false, reason)} back={back} />;
   return (
     <p class="approval-actions">
-      <button type="button" class="primary" data-testid="approve" disabled={!seen} onClick={() => decide(true)}>
+      <button type="button" class="primary" data-testid="approve" disabled={!seen || over} onClick={() => decide(true)}>
         {words.approval.approve}
       </button>
-      <button type="button" data-testid="deny" onClick={() => decide(false)}>
+      <button type="button" data-testid="deny" disabled={over} onClick={() => decide(false)}>
         {words.approval.deny}
       </button>
       <button type="button" class="link" data-testid="deny-with-reason" onClick={() => explain(true)}>
@@ -184,13 +189,17 @@ function Answering({ chat, decision }: { readonly chat: Chat; readonly decision:
 }
 
 /** It does not speak: a screen reader would read every second. */
-function TimeLeft({ chat, approval }: { readonly chat: Chat; readonly approval: Approval }): VNode {
+function TimeLeft({ chat, approval, over }: { readonly chat: Chat; readonly approval: Approval; readonly over: () => void }): VNode {
   const end = Date.parse(approval.asked_at) + approval.expires_in * 1000;
   const [now, setNow] = useState(chat.delivery.serverNow);
   useEffect(() => {
     const timer = setInterval(() => setNow(chat.delivery.serverNow()), 1000);
     return () => clearInterval(timer);
   }, [chat]);
+  const isOver = now >= end;
+  useEffect(() => {
+    if (isOver) over();
+  }, [isOver]);
   return (
     <span class="approval-time" data-testid="approval-time">
       {timeLeft(end - now)}

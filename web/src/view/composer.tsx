@@ -1,17 +1,19 @@
-import type { TargetedKeyboardEvent, TargetedSubmitEvent, VNode } from "preact";
+import type { TargetedKeyboardEvent, VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import type { Conversation } from "../chat/conversation";
 import { words } from "../words/words";
 import { AgentPicker } from "./agent_picker";
 import { Icon, StopIcon } from "./icons";
+import { Interrupt } from "./interrupt";
 
 const IME_KEY = 229;
 
 interface ComposerProps {
   readonly chat: Chat;
   readonly conversation: Conversation;
-  readonly send: (text: string) => void;
+  /** `interrupts`: in the place of the answer that is being written. */
+  readonly send: (text: string, interrupts: boolean) => void;
 }
 
 export function Composer({ chat, conversation, send }: ComposerProps): VNode {
@@ -25,21 +27,29 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
     if (matchMedia("(pointer: fine)").matches) field.current?.focus({ preventScroll: true });
   }, [conversation]);
 
-  const submit = (event?: TargetedSubmitEvent<HTMLFormElement>): void => {
-    event?.preventDefault();
+  const busy = conversation.openRunIds.value.length > 0;
+  const submit = (interrupts = false): void => {
     const content = conversation.draft.value.trim();
     if (content === "") return;
     chat.type("");
-    send(content);
+    send(content, interrupts);
     field.current?.focus({ preventScroll: true });
   };
   const pressed = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === IME_KEY) return;
+    // It interrupts while there is what it can interrupt.
+    if (busy && (event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     submit();
   };
   return (
-    <form class="composer" onSubmit={submit}>
+    <form
+      class="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
       <textarea
         ref={field}
         rows={1}
@@ -54,8 +64,9 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
       />
       <div class="composer-tools">
         <AgentPicker chat={chat} done={() => field.current?.focus({ preventScroll: true })} />
+        {busy && text.trim() !== "" ? <Interrupt field={field} act={() => submit(true)} /> : null}
         <Stop chat={chat} conversation={conversation} />
-        <button type="submit" class="round primary" data-testid="send" aria-label={words.composer.send} disabled={text.trim() === ""}>
+        <button type="submit" class="round primary" data-testid="send" aria-label={busy ? words.composer.sendAfter : words.composer.send} title={busy ? words.composer.sendAfter : words.composer.send} disabled={text.trim() === ""}>
           <Icon name="send" />
         </button>
       </div>

@@ -11,10 +11,12 @@ import { Composer } from "./composer";
 import { ConnectionLine } from "./connection_line";
 import { ErrorCard } from "./error_card";
 import { Follow } from "./follow";
+import { Queue } from "./queue";
 import { ToEnd } from "./to_end";
 import { TurnView } from "./turn";
+import { isWriting, outcome } from "./step_words";
 import { Welcome } from "./welcome";
-import { activity, approvalWords, outcome } from "./wording";
+import { activity, approvalWords } from "./wording";
 
 /** As many turns as may be in view when a conversation opens at its end. */
 const TURNS_AT_ONCE = 4;
@@ -41,8 +43,8 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
     return () => following.close();
   }, []);
   useAnnouncements(conversation);
-  const send = (text: string): void => {
-    chat.send(text);
+  const send = (text: string, interrupts: boolean): void => {
+    chat.send(text, chat.agent.value, interrupts ? { whenBusy: "interrupt" } : {});
     follow.current?.pin();
   };
   return (
@@ -55,6 +57,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
       <div class="dock">
         {pinned ? null : <ToEnd conversation={conversation} pin={() => follow.current?.pin()} />}
         <PageNotice chat={chat} />
+        <Queue chat={chat} waiting={conversation.parted.value.waiting} />
         <Composer chat={chat} conversation={conversation} send={send} />
         <ConnectionLine chat={chat} />
       </div>
@@ -63,7 +66,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
 }
 
 function History({ chat, conversation, scroller }: OpenProps & { readonly scroller: RefObject<HTMLDivElement | null> }): VNode {
-  const turns = conversation.loaded.value ? conversation.turns.value : [];
+  const turns = conversation.loaded.value ? conversation.parted.value.shown : [];
   useSteadyTop(turns, scroller);
   const failure = conversation.failure.value;
   if (failure) {
@@ -146,7 +149,7 @@ function PageNotice({ chat }: { readonly chat: Chat }): VNode | null {
 function useAnnouncements(conversation: Conversation): void {
   const said = useRef<string | null>(null);
   useSignalEffect(() => {
-    const answer = conversation.turns.value.at(-1)?.answers.at(-1);
+    const answer = conversation.parted.value.shown.at(-1)?.answers.at(-1);
     if (!answer) return;
     const words = stateWords(answerView(answer));
     const before = said.current;
@@ -158,7 +161,7 @@ function useAnnouncements(conversation: Conversation): void {
 }
 
 function stateWords(view: AnswerView): string {
-  const doing = approvalWords(view) ?? activity(view, view.text !== "");
+  const doing = approvalWords(view) ?? activity(view, isWriting(view));
   if (doing !== null) return doing;
   if (view.status === "failed") return words.conversation.failed;
   return outcome(view) ?? words.conversation.complete;

@@ -2,6 +2,7 @@ import type { VNode } from "preact";
 import { useState } from "preact/hooks";
 import type { Truncated } from "../protocol/frames";
 import { words } from "../words/words";
+import { Spinner } from "./icons";
 import type { LoadResult } from "./timeline";
 import { Value } from "./value";
 import { leftOut } from "./wording";
@@ -18,7 +19,7 @@ type Whole = { readonly state: "unknown" | "loading" | "failed" } | { readonly s
 export function ResultValue({ result, truncated, load }: ResultProps): VNode {
   const [whole, setWhole] = useState<Whole>({ state: "unknown" });
   if (!truncated) return <Value title={words.steps.result} value={result} />;
-  if (whole.state === "loaded") return <Value title={words.steps.result} value={whole.value} />;
+  if (whole.state === "loaded") return <Value key="whole" title={words.steps.result} value={whole.value} whole />;
   const show = (): void => {
     setWhole({ state: "loading" });
     load(truncated.href).then(
@@ -27,16 +28,18 @@ export function ResultValue({ result, truncated, load }: ResultProps): VNode {
     );
   };
   return (
-    <>
-      <Value title={words.steps.result} value={`${String(result)}…`} />
-      <button type="button" class="link" data-testid="show-result" onClick={show} disabled={whole.state === "loading"}>
-        {leftOut(truncated)}
-      </button>
-      {whole.state === "failed" ? (
-        <p class="steps-gone" role="status">
-          {words.steps.resultGone}
-        </p>
-      ) : null}
-    </>
+    <Value key="beginning" title={words.steps.result} value={String(result)}>
+      <p class="value-rest">
+        <button type="button" class="link" data-testid="show-result" onClick={show} disabled={whole.state === "loading"}>
+          {leftOut(truncated)}
+        </button>
+        {whole.state === "loading" ? <Spinner /> : null}
+        {whole.state === "failed" ? (
+          <span class="steps-gone" role="status">
+            {words.steps.resultGone}
+          </span>
+        ) : null}
+      </p>
+    </Value>
   );
 }

@@ -1,9 +1,11 @@
-import type { VNode } from "preact";
-import { useState } from "preact/hooks";
+import type { ComponentChildren, VNode } from "preact";
+import { useId, useState } from "preact/hooks";
 import type { Step } from "../protocol/run";
-import { Icon, type IconName, Spinner } from "./icons";
+import { Icon, type IconName, Spinner, StopIcon } from "./icons";
+import { statusWords } from "./step_words";
 
-export type CardStatus = "running" | "waiting" | "completed" | "failed" | "interrupted";
+/** `stopped` and `interrupted`: it ran when the run was stopped, or ended otherwise. */
+export type CardStatus = "running" | "waiting" | "completed" | "failed" | "denied" | "stopped" | "interrupted";
 
 interface CardProps {
   readonly kind: Step["kind"] | "approval";
@@ -13,21 +15,29 @@ interface CardProps {
   readonly icon: IconName;
   readonly title: string;
   readonly hint?: string;
-  readonly note?: string;
+  /** What stands beside the status: how long it took, who allowed it. */
+  readonly note?: ComponentChildren;
+  /** A thought says how it stands in its title. */
+  readonly bare?: boolean;
+  /** How it is first shown; from then on only the person opens and closes it, so that nothing jumps. */
+  readonly opened?: boolean;
   readonly children?: VNode | null;
 }
 
-/** Open while it runs, closed once done, and as the person left it after they touched it. */
-export function StepCard({ kind, agent, tool, status, icon, title, hint, note, children }: CardProps): VNode {
-  const [chosen, choose] = useState<boolean | null>(null);
-  const open = chosen ?? (status === "running" || status === "waiting");
+export function StepCard({ kind, agent, tool, status, icon, title, hint, note, bare = false, opened = false, children }: CardProps): VNode {
+  const [open, setOpen] = useState(opened);
+  const body = useId();
   const hooks = { "data-testid": "step", "data-kind": kind, "data-agent": agent, "data-tool": tool, "data-status": status };
   const head = (
     <>
-      {status === "running" ? <Spinner /> : <Icon name={status === "failed" ? "alert" : icon} />}
+      <Icon name={icon} />
       <span class="step-title">{title}</span>
       {hint && !(open && children) ? <span class="step-hint">{hint}</span> : null}
-      {note ? <span class="step-note">{note}</span> : null}
+      <span class="step-note">
+        {bare ? null : <StatusSign status={status} />}
+        {bare ? null : <span>{statusWords(status)}</span>}
+        {note}
+      </span>
     </>
   );
   if (!children) {
@@ -39,13 +49,31 @@ export function StepCard({ kind, agent, tool, status, icon, title, hint, note, c
   }
   return (
     <div class="step" {...hooks}>
-      <button type="button" class="step-head" aria-expanded={open} onClick={() => choose(!open)}>
+      <button type="button" class="step-head" aria-expanded={open} aria-controls={body} onClick={() => setOpen(!open)}>
         {head}
         <span class="step-chevron">
           <Icon name="chevron" />
         </span>
       </button>
-      {open ? <div class="step-body">{children}</div> : null}
+      <div class="step-body" id={body} hidden={!open}>
+        {open ? children : null}
+      </div>
     </div>
   );
+}
+
+function StatusSign({ status }: { readonly status: CardStatus }): VNode {
+  switch (status) {
+    case "running":
+      return <Spinner />;
+    case "waiting":
+      return <Icon name="hand" />;
+    case "completed":
+      return <Icon name="check" />;
+    case "stopped":
+    case "denied":
+      return <StopIcon />;
+    default:
+      return <Icon name="alert" />;
+  }
 }

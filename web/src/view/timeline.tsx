@@ -3,10 +3,12 @@ import { type Branch, branches } from "../chat/branches";
 import type { Approval, ContextStep, Step, SubagentStep, ThinkingStep, ToolStep } from "../protocol/run";
 import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
+import { Elapsed, type Now, useElapsed } from "./elapsed";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
 import { ResultValue } from "./result";
-import { type CardStatus, StepCard } from "./step_card";
+import { StepCard } from "./step_card";
+import { hasEnded, isThinking, lastLine, type RunPhase, statusIn, thoughtWords, toolWords } from "./step_words";
 import { Value } from "./value";
 import { approvalOutcome, contextWords } from "./wording";
 
@@ -15,31 +17,26 @@ const LONGEST_HINT = 200;
 /** Fetches what a tool gave, whole. */
 export type LoadResult = (href: string) => Promise<unknown>;
 
-/** How the run is that the steps belong to: what runs in one that has ended was cut short. */
-export type RunPhase = "running" | "waiting" | "ended";
-
 interface TimelineProps {
   readonly steps: readonly Step[];
   readonly approvals: Readonly<Record<string, Approval>>;
   readonly phase: RunPhase;
-  /** The answer is being written: the last thought is over. */
-  readonly writing: boolean;
   readonly load: LoadResult;
+  readonly now: Now;
 }
 
 /** What the agents did on their way to the answer, in the order in which it began, each within what asked for it. */
-export const Timeline = memo(({ steps, approvals, phase, writing, load }: TimelineProps) => {
+export const Timeline = memo(({ steps, approvals, phase, load, now }: TimelineProps) => {
   const unasked = Object.entries(approvals).filter(([id, approval]) => isDecided(approval, phase) && !wasCalled(steps, id));
   if (steps.length === 0 && unasked.length === 0) return null;
-  const thinking = phase === "running" && !writing ? steps.length - 1 : -1;
   return (
     <ol class="timeline" aria-label={words.steps.label} data-testid="timeline">
       {branches(steps).map((branch) => (
-        <BranchItem key={branch.key} branch={branch} approvals={approvals} phase={phase} thinking={thinking} load={load} />
+        <BranchItem key={branch.key} branch={branch} approvals={approvals} phase={phase} load={load} now={now} />
       ))}
       {unasked.map(([id, approval]) => (
         <li key={id}>
-          <Undone approval={approval} ended={phase === "ended"} />
+          <Undone approval={approval} ended={hasEnded(phase)} />
         </li>
       ))}
     </ol>
@@ -47,7 +44,7 @@ export const Timeline = memo(({ steps, approvals, phase, writing, load }: Timeli
 });
 
 function isDecided(approval: Approval, phase: RunPhase): boolean {
-  return approvalOutcome(approval, phase === "ended") !== null;
+  return approvalOutcome(approval, hasEnded(phase)) !== null;
 }
 
 function wasCalled(steps: readonly Step[], id: string): boolean {
@@ -58,41 +55,58 @@ interface BranchProps {
   readonly branch: Branch;
   readonly approvals: Readonly<Record<string, Approval>>;
   readonly phase: RunPhase;
-  /** The place of the step that is going on when it is a thought. */
-  readonly thinking: number;
   readonly load: LoadResult;
+  readonly now: Now;
 }
 
-function BranchItem({ branch, approvals, phase, thinking, load }: BranchProps): VNode | null {
-  const { key, step, asked, inside } = branch;
-  // A model that does not tell its thoughts has none to show when it is done.
-  if (step.kind === "thinking" && step.text === "" && thinking !== key) return null;
+function BranchItem({ branch, approvals, phase, load, now }: BranchProps): VNode | null {
+  const { step, asked, inside } = branch;
+  // A thought of which nothing is told has nothing to show: the line below the steps says that it goes on.
+  if (step.kind === "thinking" && step.text === "") return null;
   const inner =
     inside.length === 0 ? null : (
       <ol class="timeline" aria-label={words.steps.of(inSentence(asked?.subagent ?? inside[0]?.step.agent ?? ""))}>
         {inside.map((each) => (
-          <BranchItem key={each.key} branch={each} approvals={approvals} phase={phase} thinking={thinking} load={load} />
+          <BranchItem key={each.key} branch={each} approvals={approvals} phase={phase} load={load} now={now} />
         ))}
       </ol>
     );
+  const given = { phase, load, now };
   return (
     <li>
-      {step.kind === "thinking" ? <Thinking step={step} active={thinking === key} /> : null}
+      {step.kind === "thinking" ? <Thinking step={step} going={isThinking(step, phase)} now={now} /> : null}
       {step.kind === "context" ? <ContextLine step={step} /> : null}
-      {step.kind === "subagent" ? <Subagent step={step} tool={null} phase={phase} inner={inner} load={load} /> : null}
-      {step.kind === "tool" && asked ? <Subagent step={asked} tool={step} phase={phase} inner={inner} load={load} /> : null}
-      {step.kind === "tool" && !asked ? (
-        <Tool step={step} approval={approvals[step.tool_call_id] ?? null} phase={phase} load={load} />
-      ) : null}
+      {step.kind === "subagent" ? <Subagent step={step} tool={null} inner={inner} {...given} /> : null}
+      {step.kind === "tool" && asked ? <Subagent step={asked} tool={step} inner={inner} {...given} /> : null}
+      {step.kind === "tool" && !asked ? <Tool step={step} approval={approvals[step.tool_call_id] ?? null} {...given} /> : null}
     </li>
   );
 }
 
-const Thinking = memo(({ step, active }: { readonly step: ThinkingStep; readonly active: boolean }) => (
-  <StepCard kind="thinking" agent={step.agent} status={active ? "running" : "completed"} icon="thought" title={active ? words.steps.thinking : words.steps.thought}>
-    {step.text === "" ? null : <p class="thought">{step.text}</p>}
-  </StepCard>
-));
+interface ThinkingProps {
+  readonly step: ThinkingStep;
+  readonly going: boolean;
+  readonly now: Now;
+}
+
+const Thinking = memo(({ step, going, now }: ThinkingProps) => {
+  const elapsed = useElapsed(step.began_at, now, going);
+  return (
+    <StepCard
+      kind="thinking"
+      agent={step.agent}
+      status={going ? "running" : "completed"}
+      icon="thought"
+      title={going ? words.steps.thinkingFor(format.elapsed(elapsed)) : thoughtWords(step)}
+      hint={going ? lastLine(step.text, LONGEST_HINT) : ""}
+      bare
+    >
+      <div class="answer thought">
+        <Markdown text={step.text} growing={going} />
+      </div>
+    </StepCard>
+  );
+});
 
 function ContextLine({ step }: { readonly step: ContextStep }): VNode {
   return (
@@ -102,23 +116,17 @@ function ContextLine({ step }: { readonly step: ContextStep }): VNode {
   );
 }
 
-function statusIn(phase: RunPhase, status: "running" | "completed" | "failed"): CardStatus {
-  if (status !== "running" || phase === "running") return status;
-  return phase === "waiting" ? "waiting" : "interrupted";
-}
-
-const STANDSTILL: Partial<Record<CardStatus, string>> = { interrupted: words.steps.interrupted, waiting: words.steps.waiting };
-
 interface ToolProps {
   readonly step: ToolStep;
   readonly approval: Approval | null;
   readonly phase: RunPhase;
   readonly load: LoadResult;
+  readonly now: Now;
 }
 
-const Tool = memo(({ step, approval, phase, load }: ToolProps) => {
+const Tool = memo(({ step, approval, phase, load, now }: ToolProps) => {
   const status = statusIn(phase, step.status);
-  const took = STANDSTILL[status] ?? (step.duration_ms === undefined ? "" : format.duration(step.duration_ms));
+  const took = step.duration_ms === undefined ? null : format.duration(step.duration_ms);
   const decided = approval ? approvalOutcome(approval, false) : null;
   return (
     <StepCard
@@ -127,9 +135,15 @@ const Tool = memo(({ step, approval, phase, load }: ToolProps) => {
       tool={step.tool}
       status={status}
       icon="tool"
-      title={step.tool}
+      title={toolWords(step.tool)}
       hint={step.error ?? oneLine(step.arguments)}
-      note={[decided, took].filter(Boolean).join(" · ")}
+      note={
+        <>
+          {status === "running" ? <Elapsed since={step.began_at} now={now} /> : null}
+          {decided ? <span>{decided}</span> : null}
+          {took ? <span>{took}</span> : null}
+        </>
+      }
     >
       <>
         <Value title={words.steps.arguments} value={step.arguments} />
@@ -147,12 +161,13 @@ interface SubagentProps {
   readonly phase: RunPhase;
   readonly inner: VNode | null;
   readonly load: LoadResult;
+  readonly now: Now;
 }
 
-function Subagent({ step, tool, phase, inner, load }: SubagentProps): VNode {
+function Subagent({ step, tool, phase, inner, load, now }: SubagentProps): VNode {
   const status = statusIn(phase, tool?.status ?? step.status);
   // Of a call that waited for a person nobody measured how long it took.
-  const took = STANDSTILL[status] ?? (tool?.duration_ms ? format.duration(tool.duration_ms) : "");
+  const took = tool?.duration_ms ? format.duration(tool.duration_ms) : null;
   const error = step.error ?? tool?.error;
   return (
     <StepCard
@@ -163,7 +178,8 @@ function Subagent({ step, tool, phase, inner, load }: SubagentProps): VNode {
       icon="people"
       title={step.subagent}
       hint={error ?? questionIn(tool?.arguments).slice(0, LONGEST_HINT)}
-      note={took}
+      note={status === "running" ? <Elapsed since={step.began_at} now={now} /> : took ? <span>{took}</span> : null}
+      opened={status === "running" || status === "waiting"}
     >
       <>
         {tool ? <p class="asked">{questionIn(tool.arguments)}</p> : null}
@@ -193,11 +209,11 @@ function Undone({ approval, ended }: { readonly approval: Approval; readonly end
       kind="approval"
       agent={approval.agent}
       tool={approval.tool}
-      status={approval.approved ? "completed" : "failed"}
+      status="denied"
       icon="hand"
-      title={approval.tool}
+      title={toolWords(approval.tool)}
       hint={approval.reason ?? oneLine(approval.arguments)}
-      note={outcome}
+      note={<span>{outcome}</span>}
     >
       <>
         <Value title={words.steps.arguments} value={approval.arguments} />

@@ -1,18 +1,20 @@
 import type { VNode } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import { type Answer, type AnswerView, answerView, type Question, type Turn } from "../chat/turns";
 import { isOpen } from "../protocol/frames";
 import type { Approval } from "../protocol/run";
 import { words } from "../words/words";
+import { Activity } from "./activity";
 import { ApprovalCard } from "./approval";
-import { ErrorCard } from "./error_card";
+import { ErrorCard, TryAgain } from "./error_card";
 import { Icon, Spinner } from "./icons";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
-import { type RunPhase, Timeline } from "./timeline";
+import { SmallPrint } from "./small_print";
+import { phaseOf } from "./step_words";
+import { Timeline } from "./timeline";
 import { useUnhurried } from "./unhurried";
-import { activity, outcome, smallPrint, usageWords } from "./wording";
 
 interface TurnProps {
   readonly chat: Chat;
@@ -58,9 +60,7 @@ const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { r
     ) : null}
     {refusal ? (
       <ErrorCard code={refusal.error_code} message={refusal.error_message} retryAfter={refusal.retry_after}>
-        <button type="button" data-testid="retry" onClick={() => chat.retry(id)}>
-          {words.app.tryAgain}
-        </button>
+        <TryAgain act={() => chat.retry(id)} />
         <button type="button" onClick={() => chat.takeBack(id)}>
           {words.question.edit}
         </button>
@@ -78,7 +78,6 @@ interface AnswerProps extends Answer {
 const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }: AnswerProps) => {
   const view = answerView({ runId, live, rest, message });
   const open = isOpen(view.status);
-  const writing = useWriting(view);
   return (
     <article
       class="message answer-message"
@@ -92,20 +91,14 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       aria-busy={open}
     >
       {view.agent === null ? null : <h2 class="answer-agent">{view.agent}</h2>}
-      <Timeline steps={view.steps} approvals={view.approvals} phase={phaseOf(view)} writing={writing} load={chat.toolResult} />
+      <Timeline steps={view.steps} approvals={view.approvals} phase={phaseOf(view)} load={chat.toolResult} now={chat.delivery.serverNow} />
       {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
       <AnswerText text={view.text} growing={open} latest={latest} />
       {open ? <OpenApprovals chat={chat} runId={runId} view={view} /> : null}
-      {open ? <Activity chat={chat} runId={runId} view={view} writing={writing} /> : <Ending chat={chat} view={view} asked={asked} />}
+      {open ? <Activity chat={chat} runId={runId} view={view} /> : <Ending chat={chat} view={view} asked={asked} />}
     </article>
   );
 });
-
-/** A run in the queue goes on soon: after an approval it has steps that were begun. */
-function phaseOf({ status }: AnswerView): RunPhase {
-  if (!isOpen(status)) return "ended";
-  return status === "awaiting_approval" ? "waiting" : "running";
-}
 
 function openApprovals({ approvals }: AnswerView): [string, Approval][] {
   return Object.entries(approvals).filter(([, approval]) => approval.approved === null);
@@ -139,13 +132,6 @@ function AnswerText({ text, growing, latest }: TextProps): VNode | null {
   );
 }
 
-/** Whether the text has grown since the last step began or went on. Of a text found on opening nobody knows. */
-function useWriting({ steps, text }: AnswerView): boolean {
-  const before = useRef({ steps, length: text.length });
-  if (before.current.steps !== steps) before.current = { steps, length: text.length };
-  return text.length > before.current.length;
-}
-
 /** The steps of an older answer are fetched when the person wants them. */
 function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: string }): VNode {
   const [asked, ask] = useState(false);
@@ -162,32 +148,6 @@ function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: s
   );
 }
 
-interface ActivityProps {
-  readonly chat: Chat;
-  readonly runId: string;
-  readonly view: AnswerView;
-  readonly writing: boolean;
-}
-
-function Activity({ chat, runId, view, writing }: ActivityProps): VNode | null {
-  const stopping = chat.delivery.stopping.value.has(runId);
-  const [current] = chat.conversation.value.openRunIds.value;
-  const waits = view.status === "queued" && current !== undefined && current !== runId;
-  // What is waited for stands in the card above.
-  if (!stopping && openApprovals(view).length > 0) return null;
-  return (
-    <p class="activity" data-testid="activity">
-      <Spinner />
-      {stopping ? words.activity.stopping : waits ? words.activity.before : activity(view, writing)}
-      {waits && !stopping ? (
-        <button type="button" class="link" onClick={() => chat.delivery.stopRun(runId)}>
-          {words.app.cancel}
-        </button>
-      ) : null}
-    </p>
-  );
-}
-
 interface EndingProps {
   readonly chat: Chat;
   readonly view: AnswerView;
@@ -195,8 +155,6 @@ interface EndingProps {
 }
 
 function Ending({ chat, view, asked }: EndingProps): VNode {
-  const print = smallPrint(view);
-  const how = outcome(view);
   return (
     <>
       {view.error ? (
@@ -208,14 +166,7 @@ function Ending({ chat, view, asked }: EndingProps): VNode {
           )}
         </ErrorCard>
       ) : null}
-      <p class="small-print">
-        {how ? <span class="outcome">{how}</span> : null}
-        {print === "" ? null : (
-          <span data-testid="usage" title={view.usage ? usageWords(view.usage) : undefined}>
-            {print}
-          </span>
-        )}
-      </p>
+      <SmallPrint view={view} />
     </>
   );
 }

@@ -1,10 +1,11 @@
 // What the page says of a state: which sentence of the catalogue, for an error, a connection, an answer, an approval.
 import type { AnswerView } from "../chat/turns";
 import type { ConnectionState } from "../protocol/connection";
-import type { Truncated, Usage } from "../protocol/frames";
+import type { Truncated } from "../protocol/frames";
 import type { Approval, ContextStep } from "../protocol/run";
 import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
+import { toolWords } from "./step_words";
 
 function sentenceOf(code: string): string | undefined {
   return Object.hasOwn(words.errors, code) ? words.errors[code as keyof typeof words.errors] : undefined;
@@ -15,7 +16,12 @@ export function errorSentence(code: string, message: string): string {
   return sentenceOf(code) ?? (message === "" ? words.error.code(code) : sentence(message));
 }
 
-const TELLING: ReadonlySet<string> = new Set(["MODEL_ERROR", "INVALID_MESSAGE", "SERVICE_UNAVAILABLE", "WORKER_LOST"]);
+const TELLING: ReadonlySet<string> = new Set(["MODEL_ERROR", "INVALID_MESSAGE", "SERVICE_UNAVAILABLE", "WORKER_LOST", "RUN_TIMEOUT"]);
+
+/** What one can do about it. */
+export function errorAdvice(code: string): string | null {
+  return Object.hasOwn(words.advice, code) ? words.advice[code as keyof typeof words.advice] : null;
+}
 
 /** What the server says beyond the sentence of its code, where that tells more. */
 export function errorDetail(code: string, message: string): string | null {
@@ -51,7 +57,7 @@ export function connectionWords({ phase, failures, error, code }: ConnectionStat
 export function activity(view: AnswerView, writing: boolean): string | null {
   switch (view.status) {
     case "queued":
-      if (view.attempt > 1) return words.activity.workerLost;
+      if (view.attempt > 1) return words.activity.workerLost(view.attempt);
       return view.text !== "" || view.steps.length > 0 ? words.activity.continuing : words.activity.starting;
     case "awaiting_approval":
       return words.activity.approval;
@@ -63,22 +69,16 @@ export function activity(view: AnswerView, writing: boolean): string | null {
 }
 
 function runningWords({ steps }: AnswerView, writing: boolean): string {
-  const asking = steps.findLast((step) => step.kind === "subagent" && step.status === "running");
-  const asked = asking?.kind === "subagent" ? asking : null;
-  const tool = steps.findLast(
-    (step) => step.kind === "tool" && step.status === "running" && step.tool_call_id !== asked?.parent_tool_call_id,
-  );
-  if (tool?.kind === "tool") return words.activity.using(inSentence(tool.tool));
-  if (asked) return words.activity.asking(inSentence(asked.subagent));
+  const asked = steps.flatMap((step) => (step.kind === "subagent" && step.status === "running" ? [step] : []));
+  const asking = new Set(asked.map((step) => step.parent_tool_call_id));
+  const tool = steps.findLast((step) => step.kind === "tool" && step.status === "running" && !asking.has(step.tool_call_id));
+  const agent = asked.at(-1);
+  if (tool?.kind === "tool") return words.activity.using(inSentence(toolWords(tool.tool)));
+  if (agent) return words.activity.asking(inSentence(agent.subagent));
   return writing ? words.activity.writing : words.activity.thinking;
 }
 
-export function outcome(view: AnswerView): string | null {
-  if (view.status !== "cancelled") return null;
-  return view.cancelledBy === "interrupt" ? words.answer.interrupted : words.answer.stopped;
-}
-
-function modelWords(model: string): string {
+export function modelWords(model: string): string {
   return Object.hasOwn(words.models, model) ? words.models[model as keyof typeof words.models] : model;
 }
 
@@ -94,11 +94,6 @@ export function smallPrint({ usage, model, durationMs }: AnswerView): string {
   return parts.filter((part) => part !== "").join(" · ");
 }
 
-/** The same, told to whoever wants to know exactly. */
-export function usageWords({ model, input_tokens, output_tokens, requests, cost_usd }: Usage): string {
-  return words.usage.exact(modelWords(model), requests, input_tokens, output_tokens, cost_usd ?? null);
-}
-
 export function contextWords({ dropped_messages, shortened_results }: ContextStep): string {
   return words.steps.contextReduced(dropped_messages, shortened_results);
 }
@@ -107,7 +102,7 @@ export function contextWords({ dropped_messages, shortened_results }: ContextSte
 export function approvalWords({ status, approvals }: AnswerView): string | null {
   const open = Object.values(approvals).filter((approval) => approval.approved === null);
   if (status !== "awaiting_approval" || open.length === 0) return null;
-  return open.map(({ agent, tool }) => words.approval.waits(inSentence(agent), inSentence(tool))).join(". ");
+  return open.map(({ agent, tool }) => words.approval.waits(inSentence(agent), inSentence(toolWords(tool)))).join(". ");
 }
 
 /** What became of a request for approval; null while it is open. `ended`: the run has ended, and the request with it. */

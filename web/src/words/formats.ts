@@ -18,6 +18,8 @@ export interface Formats {
   /** Dollars, to the last digit that is counted. */
   readonly exactCost: (dollars: number) => string;
   readonly duration: (milliseconds: number) => string;
+  /** As a duration, in whole seconds. */
+  readonly elapsed: (milliseconds: number) => string;
   /** Minutes and seconds as on a clock. */
   readonly countdown: (seconds: number) => string;
   readonly bytes: (bytes: number) => string;
@@ -57,7 +59,7 @@ export function formats(locale: string): Formats {
     cost: (amount) => (amount < SMALLEST_COST ? `< ${small(SMALLEST_COST)}` : amount < 0.1 ? small(amount) : cents(amount)),
     wholeCost: cents,
     exactCost: dollars({ minimumFractionDigits: 0, maximumFractionDigits: 8 }),
-    duration: durations(unit),
+    ...durations(unit),
     countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
     bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
     month: (value, now) => (value.getFullYear() === now.getFullYear() ? month(value) : monthOfYear(value)),
@@ -69,16 +71,18 @@ export function formats(locale: string): Formats {
 
 function durations(
   unit: (name: string, unitDisplay: "narrow", options?: Intl.NumberFormatOptions) => (value: number) => string,
-): (milliseconds: number) => string {
+): Pick<Formats, "duration" | "elapsed"> {
   const whole = { maximumFractionDigits: 0 };
   const milliseconds = unit("millisecond", "narrow", whole);
   const tenths = unit("second", "narrow", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const [seconds, minutes] = [unit("second", "narrow", whole), unit("minute", "narrow", whole)];
-  return (taken) => {
-    if (taken < SECOND_MS) return milliseconds(taken);
-    if (taken < 9.95 * SECOND_MS) return tenths(taken / SECOND_MS);
-    const all = Math.round(taken / SECOND_MS);
-    return all < 60 ? seconds(all) : `${minutes(Math.floor(all / 60))} ${seconds(all % 60)}`;
+  const counted = (all: number): string => (all < 60 ? seconds(all) : `${minutes(Math.floor(all / 60))} ${seconds(all % 60)}`);
+  return {
+    duration: (taken) => {
+      if (taken < SECOND_MS) return milliseconds(taken);
+      return taken < 9.95 * SECOND_MS ? tenths(taken / SECOND_MS) : counted(Math.round(taken / SECOND_MS));
+    },
+    elapsed: (taken) => counted(Math.floor(taken / SECOND_MS)),
   };
 }
 

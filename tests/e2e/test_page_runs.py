@@ -298,6 +298,8 @@ def test_what_an_answer_and_a_conversation_took_is_what_the_server_counted(
     page.get_by_test_id("usage").first.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("figures").locator("dd").nth(2)).to_have_text("2")
+    # The title is asked of a model, too.
+    expect(page).to_have_title(re.compile("A held conversation"))
     with server.database() as connection:
         connection.execute("UPDATE chat_modelrequest SET cost_usd = 0.0123 WHERE user_id = %s", (account.id,))
     page.get_by_test_id("thread-usage").click()
@@ -309,8 +311,8 @@ def test_what_an_answer_and_a_conversation_took_is_what_the_server_counted(
 
     figures = page.get_by_test_id("thread-figures")
     expect(figures).to_have_attribute("data-tokens", counted()[0])
-    assert counted()[1] == "0.03690000", "three requests"
-    expect(figures).to_contain_text("$0.0369")
+    assert counted()[1] == "0.04920000", "four requests"
+    expect(figures).to_contain_text("$0.0492")
     shot(page, "usage")
     assert_accessible(page)
     before = counted()

@@ -92,7 +92,7 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
     >
       {view.agent === null ? null : <h2 class="answer-agent">{view.agent}</h2>}
       <Timeline steps={view.steps} approvals={view.approvals} phase={phaseOf(view)} load={chat.toolResult} now={chat.delivery.serverNow} />
-      {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} />}
+      {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} coming={live !== null} />}
       <AnswerText text={view.text} growing={open} latest={latest} />
       {open ? <OpenApprovals chat={chat} runId={runId} view={view} /> : null}
       {open ? <Activity chat={chat} runId={runId} view={view} /> : <Ending chat={chat} view={view} asked={asked} />}
@@ -132,9 +132,17 @@ function AnswerText({ text, growing, latest }: TextProps): VNode | null {
   );
 }
 
+interface StepsProps {
+  readonly chat: Chat;
+  readonly runId: string;
+  /** They are on their way, of the latest answers unasked. */
+  readonly coming: boolean;
+}
+
 /** The steps of an older answer are fetched when the person wants them. */
-function StepsOnDemand({ chat, runId }: { readonly chat: Chat; readonly runId: string }): VNode {
+function StepsOnDemand({ chat, runId, coming }: StepsProps): VNode {
   const [asked, ask] = useState(false);
+  if (coming && !asked) return <></>;
   if (chat.delivery.unavailable.value.has(runId)) return asked ? <p class="steps-gone">{words.steps.gone}</p> : <></>;
   const show = (): void => {
     ask(true);

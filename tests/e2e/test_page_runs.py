@@ -86,6 +86,12 @@ def another_tab(page: Page) -> Page:
     return tab
 
 
+def assert_accessible_in_both_themes(page: Page) -> None:
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        assert_accessible(page)
+
+
 def shot(page: Page, name: str) -> None:
     if folder := os.environ.get("SHOTS"):
         page.screenshot(path=f"{folder}/{name}.png")
@@ -103,7 +109,7 @@ def test_a_thought_is_counted_while_it_goes_on_and_read_when_opened(page: Page, 
     expect(going.locator("ol > li")).to_have_text(["the short one", "the long one"])
     expect(going.locator("strong")).to_have_text("two")
     shot(page, "thinking")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
     holds.let_go("thought")
     done = step(page, "thinking", "completed")
     expect(done).to_contain_text("Thought for ")
@@ -136,7 +142,7 @@ def test_tools_say_their_name_status_and_time_and_large_results_are_fetched_when
     small.get_by_test_id("fold").click()
     expect(small.locator("pre").last).to_contain_text('"row": 39')
     shot(page, "tools")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
     small.get_by_test_id("fold").click()
     expect(small.locator("pre").last).not_to_contain_text('"row": 39')
 
@@ -154,7 +160,7 @@ def test_two_sub_agents_of_one_name_at_once_each_show_their_own_steps(page: Page
         step(agent, "thinking", "completed").locator(".step-head").click()
         expect(agent).to_contain_text(f"I look at the {thought}.")
     shot(page, "subagents")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
     holds.let_go("weeks")
     expect(answers(page)).to_have_count(1)
     page.reload()
@@ -195,7 +201,7 @@ def test_messages_that_wait_are_a_queue_in_every_tab_and_can_be_cancelled_and_ta
     for tab in (page, other):
         expect(queued(tab)).to_have_text(["One more", "And two", "And three"])
     shot(page, "queue")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
     queued(other).nth(1).get_by_test_id("queue-cancel").click()
     for tab in (page, other):
         expect(queued(tab)).to_have_text(["One more", "And three"])
@@ -267,7 +273,7 @@ def test_what_was_said_until_a_failure_stays_with_what_happened_and_what_can_be_
         expect(page.locator(".spinner")).to_have_count(0)
         page.reload()
     shot(page, "failed")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
 
 
 def test_nothing_jumps_when_an_answer_ends(page: Page, holds: Holds) -> None:
@@ -314,14 +320,14 @@ def test_what_an_answer_and_a_conversation_took_is_what_the_server_counted(
     assert counted()[1] == "0.04920000", "four requests"
     expect(figures).to_contain_text("$0.0492")
     shot(page, "usage")
-    assert_accessible(page)
+    assert_accessible_in_both_themes(page)
     before = counted()
     ask(page, "Say more")
     expect(answers(page)).to_have_count(3)
     assert counted() != before
-    page.get_by_test_id("thread-usage").click()
     expect(figures).to_have_attribute("data-tokens", counted()[0])
     expect(figures).to_have_attribute("data-cost", counted()[1])
+    page.get_by_test_id("thread-usage").focus()
     page.keyboard.press("Escape")
     expect(figures).to_have_count(0)
     expect(page.get_by_test_id("thread-usage")).to_be_focused()

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { EMPTY_HISTORY } from "../src/chat/history";
+import { answerView, turnsOf } from "../src/chat/turns";
 import { type ClientState, cursors, fold, INITIAL, listLoaded, movedRun, ProtocolViolation, resumeCommand, threadsLoaded, withRun } from "../src/protocol/fold";
-import type { Frame, RunEvent } from "../src/protocol/frames";
+import { type Frame, isOpen, type RunEvent } from "../src/protocol/frames";
 import { Receipts } from "../src/protocol/receipts";
 import { established, event } from "./frames";
 
@@ -96,6 +98,27 @@ for (const trace of traces) {
   test(`receiving each event of the trace ${trace.name} twice makes no difference`, () => {
     const doubled = trace.frames.flatMap((frame): Trace["frames"] => ("seq" in frame ? [frame, frame] : [frame]));
     assert.deepEqual(stateJson(folded(doubled)), trace.state);
+  });
+}
+
+for (const trace of traces) {
+  test(`at no moment of the trace ${trace.name} is a question there twice, or an ended answer open again`, () => {
+    const threads = new Set(trace.frames.flatMap((frame) => ("seq" in frame ? [frame.thread_id] : [])));
+    const ended = new Map<string, string>();
+    let state = INITIAL;
+    for (const frame of trace.frames) {
+      state = step(state, frame);
+      for (const threadId of threads) {
+        const turns = turnsOf({ threadId, conversation: threadId, history: EMPTY_HISTORY, runs: state.runs, outbox: [] });
+        assert.equal(new Set(turns.map((turn) => turn.key)).size, turns.length);
+        for (const answer of turns.flatMap((turn) => turn.answers)) {
+          const { status, text } = answerView(answer);
+          const before = ended.get(answer.runId);
+          if (before !== undefined) assert.equal(`${status} ${text}`, before);
+          if (!isOpen(status)) ended.set(answer.runId, `${status} ${text}`);
+        }
+      }
+    }
   });
 }
 

@@ -146,11 +146,13 @@ export class ModelServer {
     return this.socket;
   };
 
+  /** A question's first answer, or another one beside those that it has. */
   begin(thread: string, question: { readonly id: string; readonly content: string }): ModelRun {
+    const isNew = this.runs.every((run) => run.told.question.id !== question.id);
     const number = this.runs.length + 1;
     const run = new ModelRun(toldRun(this.random, { id: `run ${number}`, number, thread, question }));
     this.runs.push(run);
-    this.#written.push({ run, role: "user" });
+    if (isNew) this.#written.push({ run, role: "user" });
     this.socket?.follow(run);
     return run;
   }
@@ -170,9 +172,11 @@ export class ModelServer {
     const end = before === null ? all.length : Number(before);
     const start = Math.max(0, end - PAGE);
     const shown = all.slice(start, end);
+    const questions = new Set(shown.filter(({ role }) => role === "user").map(({ run }) => run.told.question.id));
+    const runs = this.runs.filter((run) => questions.has(run.told.question.id) || shown.some((message) => message.run === run));
     return {
       messages: shown.map(restMessage),
-      runs: [...new Set(shown.map(({ run }) => run))].map(restRun),
+      runs: runs.map(restRun),
       previous: start > 0 ? String(start) : null,
     };
   }

@@ -96,6 +96,10 @@ def talk(server: LiveServer, account: Account) -> str:
         connection.execute(
             "SELECT setval(pg_get_serial_sequence('chat_message', 'id'), (SELECT max(id) FROM chat_message))"
         )
+        connection.execute(
+            "INSERT INTO chat_usercounters (user_id, last_run_number, threads_version) VALUES (%s, 70, 1)",
+            (account.id,),
+        )
     return thread
 
 

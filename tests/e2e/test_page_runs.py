@@ -100,7 +100,7 @@ def shot(page: Page, name: str) -> None:
 def test_a_thought_is_counted_while_it_goes_on_and_read_when_opened(page: Page, holds: Holds) -> None:
     ask(page, THINK)
     going = step(page, "thinking", "running")
-    expect(going).to_contain_text("Thinking for 2s")
+    expect(going).to_contain_text(re.compile(r"Thinking for ([2-9]|\d\d)s"))
     expect(going).to_contain_text("2. the long one")
     page.reload()
     counted = int(going.locator(".step-title").inner_text().removeprefix("Thinking for ").removesuffix("s"))
@@ -246,7 +246,7 @@ def test_a_message_can_interrupt_the_answer_that_is_being_written(
 
 def test_what_was_said_until_a_stop_stays_and_what_ran_says_that_it_was_stopped(page: Page) -> None:
     ask(page, USE)
-    expect(step(page, "tool", "running")).to_contain_text(re.compile(r"running\s*\ds"))
+    expect(step(page, "tool", "running")).to_contain_text(re.compile(r"running\s*\d+s"))
     other = another_tab(page)
     other.get_by_test_id("stop").click()
     for tab in (page, other):

@@ -18,7 +18,7 @@ export function ConnectionLine({ chat }: { readonly chat: Chat }): VNode {
       {shown === "back" && state === "connected" ? text : null}
       {shown === "away" && state !== "connected" ? (
         <>
-          <span class="connection-words">{unsent.value > 0 ? `${text} ${words.connection.waiting(unsent.value)}` : text}</span>
+          <span class="connection-words">{unsent.value > 0 ? `${words.connection.waiting(unsent.value)} ${text}` : text}</span>
           {state === "offline" ? (
             <button type="button" class="link" onClick={() => (connection.phase === "stopped" ? chat.delivery.restart() : chat.check())}>
               {connection.phase === "stopped" ? words.app.tryAgain : words.connection.tryNow}

@@ -184,7 +184,11 @@ class ThreadService(OwnThreads, OwnRuns):
         """The run for a question, and the notice of its thread, which is locked."""
         thread, files = asked.message.thread, in_order(asked.message)
         if asked.agent in self._blind_agents and any(file.media_type in IMAGE_TYPES for file in files):
-            raise ChatError(ErrorCode.IMAGES_NOT_SUPPORTED, f"The model of the agent {asked.agent} cannot read images")
+            raise ChatError(
+                ErrorCode.IMAGES_NOT_SUPPORTED,
+                f"The model of the agent {asked.agent} cannot read images",
+                details={"agents": [name for name in self.agents if name not in self._blind_agents]},
+            )
         counters.last_run_number += 1
         run = runs.begin(
             asked.message,

@@ -141,7 +141,7 @@ def profile(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
     context.on("weberror", lambda error: problems.append(str(error.error)))
     yield context
     context.close()
-    assert problems == []
+    assert problems == [], problems
 
 
 def sign_in(page: Page, url: str, account: Account) -> None:
@@ -154,7 +154,7 @@ def sign_in(page: Page, url: str, account: Account) -> None:
 
 def ask(page: Page, text: str) -> None:
     page.get_by_test_id("composer").fill(text)
-    page.keyboard.press("Enter")
+    page.get_by_test_id("send").click()
 
 
 def choose_agent(page: Page, name: str) -> None:

@@ -51,6 +51,7 @@ DETAILS: dict[ErrorCode, dict[str, Any]] = {
     ErrorCode.RUN_ACTIVE: {"run_ids": ["0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"]},
     ErrorCode.MESSAGE_TOO_LARGE: {"max_message_bytes": 65_536},
     ErrorCode.TOO_MANY_ATTACHMENTS: {"max_attachments": 10},
+    ErrorCode.IMAGES_NOT_SUPPORTED: {"agents": ["assistant"]},
     ErrorCode.ATTACHMENT_TOO_LARGE: {"max_attachment_bytes": 10_485_760},
     ErrorCode.ATTACHMENT_TYPE_NOT_SUPPORTED: {"supported": list(SUPPORTED)},
     ErrorCode.ATTACHMENT_SPACE_FULL: {"max_bytes": 1_073_741_824, "used_bytes": 1_073_741_000},

@@ -33,7 +33,7 @@ ERRORS: dict[ErrorCode, str] = {
     ErrorCode.TOO_MANY_ATTACHMENTS: "A message has at most `details.max_attachments` files.",
     ErrorCode.ATTACHMENT_NOT_FOUND: "The person has no such file.",
     ErrorCode.ATTACHMENT_SENT: "The file belongs to a message already.",
-    ErrorCode.IMAGES_NOT_SUPPORTED: "The agent's model cannot read images, and the question has one.",
+    ErrorCode.IMAGES_NOT_SUPPORTED: "The agent's model cannot read the image of the question: `details.agents` may.",
     ErrorCode.WINDOW_FULL: "Frames were not acknowledged for too long.",
     ErrorCode.INTERNAL_ERROR: "A fault of the server: `details.correlation_id` is in its log.",
 }

@@ -518,7 +518,9 @@ def blind(threads: ThreadService) -> ThreadService:
 
 def test_an_agent_that_reads_no_images_is_not_asked_about_one(api: Client, threads: ThreadService, ann: Any) -> None:
     service, picture = blind(threads), sent(api, image())
-    assert code_of(lambda: post(service, ann, picture, agent="data")) == "IMAGES_NOT_SUPPORTED"
+    with pytest.raises(ChatError) as refusal:
+        post(service, ann, picture, agent="data")
+    assert (refusal.value.code, refusal.value.details) == ("IMAGES_NOT_SUPPORTED", {"agents": ["assistant"]})
     assert not Message.objects.exists()
     assert Attachment.objects.get().message is None
     post(service, ann, sent(api), agent="data")

@@ -6,6 +6,7 @@ import { resetPassword } from "./account/requests";
 import { Chat } from "./chat/chat";
 import { mayBeSignedIn, noteSignedIn } from "./chat/drafts";
 import { OutboxStore } from "./chat/outbox_store";
+import { sendFile } from "./chat/file_transfer";
 import { loadMe } from "./chat/rest";
 import { untilLoaded } from "./chat/retrying";
 import { forgetPerson } from "./chat/storage";
@@ -13,6 +14,7 @@ import { systemClock } from "./protocol/clock";
 import { dialWebSocket } from "./session/dial";
 import { RestError } from "./session/rest";
 import { type Farewell, type NewPerson, Session, SESSION_CHANNEL } from "./session/session";
+import { drawPreview } from "./view/picture";
 
 export type Screen =
   | { readonly name: "starting"; readonly unreachable: boolean }
@@ -111,7 +113,7 @@ export class Application {
   }
 
   async signOut(): Promise<void> {
-    this.#chat?.drafts.forget();
+    this.#chat?.leave();
     this.#chat?.agents.forget();
     this.#chat?.news.forget();
     history.replaceState(null, "", "/");
@@ -156,7 +158,7 @@ export class Application {
       const token = (renew: boolean): Promise<string | null> => this.#session.token(renew);
       this.#person = String(me.id);
       const fetchFile = this.#session.fetchFile.bind(this.#session);
-      const chat = new Chat({ me, fetch, fetchFile, outbox, token, dial: dialWebSocket, clock: systemClock, nextFrame });
+      const chat = new Chat({ me, fetch, fetchFile, outbox, token, dial: dialWebSocket, clock: systemClock, nextFrame, sendFile, drawPreview });
       this.screen.value = { name: "chat", chat };
       chat.start();
     } catch (error) {

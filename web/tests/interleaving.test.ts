@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Conversation } from "../src/chat/conversation";
 import { Delivery } from "../src/chat/delivery";
+import { Draft } from "../src/chat/drafts";
 import type { RestRequest } from "../src/session/rest";
 import { type Answer, answerView, type AnswerView } from "../src/chat/turns";
 import { threadsLoaded } from "../src/protocol/fold";
@@ -79,7 +80,7 @@ class World {
         },
       },
     });
-    this.conversation = new Conversation("thread", this.#fetch, this.delivery, { draft: "", agent: null });
+    this.conversation = new Conversation("thread", this.#fetch, this.delivery, { draft: new Draft({ text: "", files: [] }, () => {}), agent: null });
     this.delivery.start(restored(this.#kept));
     void this.conversation.load();
     await settle();

@@ -44,7 +44,7 @@ test("a plural takes its form from the language's rules", () => {
 });
 
 test("each code with a sentence is one that the server, or the page itself, gives", () => {
-  const own = new Set(["UNREACHABLE", "THREAD_DELETED", "BROKEN_OFF", "LEFT_UNSENT"]);
+  const own = new Set(["UNREACHABLE", "THREAD_DELETED", "BROKEN_OFF", "LEFT_UNSENT", "FILE_EMPTY", "IS_FOLDER", "UPLOAD_INTERRUPTED"]);
   const documents = ["docs/protocol.md", "docs/openapi.json"].map((name) => readFileSync(join(REPOSITORY, name), "utf8")).join();
   for (const code of Object.keys(en(formats("en")).errors)) assert.ok(own.has(code) || new RegExp(`\\b${code}\\b`).test(documents), code);
 });

@@ -9,11 +9,14 @@ import { newMessageId } from "../protocol/identifier";
 import type { Outbox, OutgoingMessage } from "../protocol/outbox";
 import { RestError } from "../session/rest";
 import { Agents } from "./agents";
+import { Attachments } from "./attachments";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { downloaded, type FetchFile, save } from "./download";
+import { attachmentsOf } from "./draft_files";
 import { Drafts } from "./drafts";
 import { Interruption } from "./interruption";
+import type { SendFile } from "./file_transfer";
 import { News } from "./news";
 import type { OutboxStore } from "./outbox_store";
 import { addressOf, threadInAddress } from "./place";
@@ -21,6 +24,7 @@ import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
 import type { Waiting } from "./queue";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
 import { SettingsPlace } from "./settings_place";
+import { type Obstacle, obstacle } from "./sending";
 import { ThreadActions } from "./thread_actions";
 import { ThreadList } from "./thread_list";
 import { ThreadSearch } from "./thread_search";
@@ -42,6 +46,8 @@ export interface ChatParts {
   readonly dial: ConnectionParts["dial"];
   readonly clock: Clock;
   readonly nextFrame: (act: () => void) => void;
+  readonly sendFile: SendFile;
+  readonly drawPreview: (image: Blob) => Promise<string>;
 }
 
 const CONNECTION_ERRORS = new Set([
@@ -63,6 +69,9 @@ export class Chat {
   readonly delivery: Delivery;
   readonly interruption: Interruption;
   readonly drafts: Drafts;
+  readonly attachments: Attachments;
+  /** Why the draft cannot be sent as it is; null when it can. */
+  readonly obstacle: ReadonlySignal<Obstacle | null>;
   readonly agents: Agents;
   readonly preferences: Preferences;
   readonly settings: SettingsPlace;
@@ -101,6 +110,7 @@ export class Chat {
       events: {
         established: (frame, first) => {
           this.agents.announced(frame.agents);
+          this.attachments.connected();
           this.#established(first, frame.last_run_number);
         },
         noticed: (notice) => this.#noticed(notice),
@@ -115,6 +125,14 @@ export class Chat {
     });
     this.interruption = new Interruption(parts.clock);
     this.#unwatch = this.delivery.connection.subscribe(({ phase }) => this.interruption.look(phase === "connected"));
+    this.attachments = new Attachments({
+      fetch: parts.fetch,
+      token: parts.token,
+      clock: parts.clock,
+      limits: () => this.delivery.limits.value,
+      send: parts.sendFile,
+      draw: parts.drawPreview,
+    });
     this.list = new ThreadList(parts.fetch, (version, threads) => {
       const ids = threads.map((thread) => thread.id);
       this.delivery.update((state) => listLoaded(state, version, ids));
@@ -137,6 +155,11 @@ export class Chat {
     this.agent = computed(() => {
       const { chosenAgent, latestAgent } = this.conversation.value;
       return this.agents.choose(chosenAgent.value, latestAgent.value, this.preferences.defaultAgent.value, this.agents.chosenIn(null));
+    });
+    this.obstacle = computed(() => {
+      const { draft, threadId } = this.conversation.value;
+      const written = { text: draft.text.value, files: draft.files.value };
+      return obstacle(written, { threadId: threadId.value, agent: this.agent.value }, this.delivery.limits.value);
     });
     const threadsWith = (wanted: (status: RunStatus) => boolean): ReadonlySet<string> => {
       const runs = Object.values(this.delivery.state.value.runs);
@@ -191,6 +214,15 @@ export class Chat {
     this.toasts.dismiss();
     this.#conversation.value.close();
     this.#parts.outbox.close();
+    this.attachments.close();
+  }
+
+  /** The person signs out: what no socket has seen is a draft again; the rest is known to the server, or is sent again. */
+  leave(): void {
+    this.delivery.stop();
+    const unsent = this.delivery.outbox.value.filter(({ state, tried }) => state !== "accepted" && !tried);
+    this.drafts.takeBack(unsent);
+    for (const { messageId } of unsent) this.delivery.discard(messageId);
   }
 
   /** Show a thread, or a new conversation for null. */
@@ -211,16 +243,33 @@ export class Chat {
 
   /** What the person has typed so far. */
   type(text: string): void {
-    const { draft, threadId } = this.#conversation.value;
-    draft.value = text;
-    this.drafts.write(threadId.value, text);
+    this.#conversation.value.draft.type(text);
   }
 
-  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy"> = {}): void {
+  /** Send what is in the composer; false while something stands in its way. */
+  sendDraft(interrupts = false): boolean {
+    if (this.obstacle.value !== null) return false;
+    const { draft } = this.#conversation.value;
+    const [content, attachments] = [draft.text.value.trim(), attachmentsOf(draft.files.value)];
+    draft.clear();
+    this.send(content, this.agent.value, { attachments, ...(interrupts ? { whenBusy: "interrupt" } : {}) });
+    return true;
+  }
+
+  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy" | "attachments"> = {}): void {
     const { key, threadId } = this.#conversation.value;
     this.notice.value = null;
     const writtenAt = this.#parts.clock.now();
     this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent, writtenAt, ...more });
+  }
+
+  /** Ask somebody else what was refused. */
+  askInstead(messageId: string, agent: string): void {
+    const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
+    if (!message) return;
+    this.chooseAgent(agent);
+    this.delivery.discard(messageId);
+    this.send(message.content, agent, { attachments: message.attachments ?? [] });
   }
 
   /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
@@ -234,14 +283,16 @@ export class Chat {
   takeBack(messageId: string): void {
     const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
     this.delivery.discard(messageId);
-    if (message) this.type([message.content, this.#conversation.value.draft.value].filter((text) => text !== "").join("\n\n"));
+    const { draft } = this.#conversation.value;
+    if (message) draft.takeBack(message);
+    void this.attachments.check(draft);
   }
 
   /** Take a message that waits for the answer before it back into the composer. */
   takeOutOfQueue({ key, runId, content }: Waiting): void {
     if (runId === null) return this.takeBack(key);
     this.delivery.stopRun(runId);
-    this.type([content, this.#conversation.value.draft.value].filter((text) => text !== "").join("\n\n"));
+    this.type([content, this.#conversation.value.draft.text.value].filter((text) => text !== "").join("\n\n"));
   }
 
   retry(messageId: string): void {
@@ -276,7 +327,7 @@ export class Chat {
   readonly #adopted = (left: Outbox): void => {
     this.delivery.adopt(left);
     const { threadId, turns, draft } = this.#conversation.value;
-    if (threadId.value === null && turns.value.length === 0 && draft.value === "") this.#show(null);
+    if (threadId.value === null && turns.value.length === 0 && draft.text.value === "" && draft.files.value.length === 0) this.#show(null);
   };
 
   #show(threadId: string | null): void {
@@ -308,7 +359,9 @@ export class Chat {
     const waiting = this.#parts.outbox.read().findLast((message) => message.threadId === null);
     const key = threadId ?? waiting?.conversation ?? NEW_CONVERSATION + newMessageId();
     const agent = threadId === null ? null : this.agents.chosenIn(threadId);
-    return new Conversation(key, this.#parts.fetch, this.delivery, { draft: this.drafts.read(threadId), agent });
+    const draft = this.drafts.of(threadId);
+    void this.attachments.check(draft);
+    return new Conversation(key, this.#parts.fetch, this.delivery, { draft, agent });
   }
 
   /** What was read before the first connection may lack runs that began between the reading and the connection. */
@@ -326,6 +379,8 @@ export class Chat {
     this.archive.apply(told);
     this.search.apply(notice);
     if (notice.type !== "thread_deleted") this.actions.retitled(notice.thread);
+    if (notice.type === "thread_deleted") this.drafts.deleted(notice.thread.id);
+    if (notice.type === "thread_created") this.drafts.restored(notice.thread.id);
     const { threadId, title } = this.#conversation.value;
     if (notice.thread.id !== threadId.value) return;
     if (notice.type !== "thread_deleted") {
@@ -340,25 +395,21 @@ export class Chat {
     const { threadId: open, draft } = this.#conversation.value;
     const wasOpen = open.value === threadId;
     if (wasOpen) {
-      const typed = draft.value;
-      this.drafts.write(threadId, "");
+      const typed = { content: draft.text.value, attachments: attachmentsOf(draft.files.value) };
+      draft.clear();
       this.#show(null);
       this.#addressMoved();
       this.#keepForNew([typed]);
     }
     const unsent = this.delivery.outbox.value.filter((message) => message.threadId === threadId && message.state !== "accepted");
     for (const message of unsent) this.delivery.discard(message.messageId);
-    this.#keepForNew(unsent.map((message) => message.content));
+    this.#keepForNew(unsent);
     if (wasOpen || unsent.length > 0) this.notice.value = { code: "THREAD_DELETED", message: "", retryAfter: null };
   }
 
-  #keepForNew(texts: readonly string[]): void {
-    const isOpen = this.#conversation.value.threadId.value === null;
-    const before = isOpen ? this.#conversation.value.draft.value : this.drafts.read(null);
-    const text = [before, ...texts].filter((each) => each.trim() !== "").join("\n\n");
-    if (text === before) return;
-    if (isOpen) this.type(text);
-    else this.drafts.write(null, text);
+  #keepForNew(messages: readonly Pick<OutgoingMessage, "content" | "attachments">[]): void {
+    const draft = this.drafts.of(null);
+    for (const message of messages) draft.append(message);
   }
 
   #accepted(message: OutgoingMessage, threadId: string): void {
@@ -366,8 +417,7 @@ export class Chat {
     if (message.conversation !== conversation.key || conversation.threadId.value !== null) return;
     conversation.begun(threadId);
     this.#addressMoved();
-    this.drafts.write(threadId, conversation.draft.value);
-    this.drafts.write(null, "");
+    this.drafts.begun(conversation.draft, threadId);
   }
 
   /** What is open has another address. While the settings lie over it, they have theirs. */

@@ -4,6 +4,7 @@ import { threadShown } from "../protocol/fold";
 import { isOpen } from "../protocol/frames";
 import type { RestError } from "../session/rest";
 import type { Delivery, RestRunName } from "./delivery";
+import type { Draft } from "./drafts";
 import { EMPTY_HISTORY, extended, type History, refreshed } from "./history";
 import { type Parted, parted } from "./queue";
 import { type Fetch, loadMessages, loadThread, type MessagesPage, type RestRun } from "./rest";
@@ -24,7 +25,7 @@ export class Conversation {
   readonly loaded = signal(false);
   readonly failure = signal<RestError | null>(null);
   /** What is in the composer. */
-  readonly draft: Signal<string>;
+  readonly draft: Draft;
   /** The agent that the person chose for this conversation. */
   readonly chosenAgent: Signal<string | null>;
   /** The agent that was asked last. */
@@ -44,9 +45,9 @@ export class Conversation {
   #extending = false;
   #live = true;
 
-  constructor(key: string, fetch: Fetch, delivery: Delivery, { draft, agent }: { readonly draft: string; readonly agent: string | null }) {
+  constructor(key: string, fetch: Fetch, delivery: Delivery, { draft, agent }: { readonly draft: Draft; readonly agent: string | null }) {
     this.key = key;
-    this.draft = signal(draft);
+    this.draft = draft;
     this.chosenAgent = signal(agent);
     this.#fetch = fetch;
     this.#delivery = delivery;

@@ -3,7 +3,7 @@ import { batch, signal } from "@preact/signals";
 import type { Clock } from "../protocol/clock";
 import { Connection, type ConnectionParts, type ConnectionState } from "../protocol/connection";
 import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCommand, type RunState, type Stale, withRun } from "../protocol/fold";
-import type { ConnectionEstablished, ErrorMessage, Frame, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
+import type { ConnectionEstablished, ErrorMessage, Frame, Limits, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import * as outbox from "../protocol/outbox";
 import { Decisions } from "./decisions";
@@ -48,6 +48,8 @@ export class Delivery {
   readonly stopping = signal<ReadonlySet<string>>(new Set());
   /** Runs that the server could not go on telling of, as they were: they are shown until REST has shown their thread. */
   readonly lostRuns = signal<ClientState["runs"]>({});
+  /** What the server takes; null before it has told. */
+  readonly limits = signal<Limits | null>(null);
   readonly decisions = new Decisions((command) => this.#connection.send(command));
 
   #parts: DeliveryParts;
@@ -56,7 +58,6 @@ export class Delivery {
   #drawing = false;
   #baseline = 0;
   #serverAhead = 0;
-  #maxMessageBytes = Number.POSITIVE_INFINITY;
   /** Named in a `resume` of this connection. */
   #named = new Set<string>();
   /** Ended runs whose events somebody wants to see. */
@@ -249,7 +250,7 @@ export class Delivery {
   #established(frame: ConnectionEstablished, first: boolean): void {
     this.#baseline = frame.last_run_number;
     this.#serverAhead = (Date.parse(frame.server_time) || this.#parts.clock.now()) - this.#parts.clock.now();
-    this.#maxMessageBytes = frame.limits.max_message_bytes;
+    this.limits.value = frame.limits;
     this.#named.clear();
     const resume = resumeCommand(this.#current);
     if (resume?.type === "resume") {
@@ -335,7 +336,7 @@ export class Delivery {
   #flush(): void {
     for (let [message] = outbox.due(this.outbox.value); message; [message] = outbox.due(this.outbox.value)) {
       const command = outbox.command(message);
-      if (new TextEncoder().encode(JSON.stringify(command)).length > this.#maxMessageBytes) {
+      if (outbox.frameBytes(message) > (this.limits.value?.max_message_bytes ?? Number.POSITIVE_INFINITY)) {
         this.#setOutbox(outbox.refused(this.outbox.value, message.messageId, TOO_LARGE));
       } else if (this.#connection.send(command)) {
         this.#setOutbox(outbox.sent(this.outbox.value, message.messageId));

@@ -1,5 +1,5 @@
 // What REST tells of threads, messages and runs.
-import type { RunStatus, ThreadSummary, Usage } from "../protocol/frames";
+import type { RunStatus, ThreadSummary, Usage, WireAttachment } from "../protocol/frames";
 import { RestError, type RestRequest } from "../session/rest";
 
 export type Fetch = (wanted: Omit<RestRequest, "token">) => Promise<unknown>;
@@ -20,6 +20,7 @@ export interface RestMessage {
   readonly created_at: string;
   readonly run_id: string | null;
   readonly partial: boolean;
+  readonly attachments?: readonly WireAttachment[];
 }
 
 export interface RestRun {

@@ -14,6 +14,11 @@ export function keep(key: string, text: string): void {
   quietly(() => (text === "" ? localStorage.removeItem(key) : localStorage.setItem(key, text)));
 }
 
+/** False where the browser's room is used up, or it keeps nothing. */
+export function tryToKeep(key: string, text: string): boolean {
+  return quietly(() => (localStorage.setItem(key, text), true)) ?? false;
+}
+
 export function kept(key: string): string {
   return quietly(() => localStorage.getItem(key)) ?? "";
 }

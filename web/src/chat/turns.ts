@@ -1,6 +1,6 @@
 // A thread as the person reads it: each question with the answers to it, from what REST showed, what the connection
 // brought, and what is still in the outbox. Pure.
-import type { RunStatus, Usage } from "../protocol/frames";
+import type { RunStatus, Usage, WireAttachment, WireMessage } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import type { OutgoingMessage, Refusal } from "../protocol/outbox";
 import type { Approval, RunState, Step } from "../protocol/run";
@@ -10,6 +10,7 @@ import type { RestMessage, RestRun } from "./rest";
 export interface Question {
   readonly id: string;
   readonly content: string;
+  readonly attachments: readonly WireAttachment[];
   /** `waiting`: it has never left this page, and can be taken back. */
   readonly state: "waiting" | "sending" | "sent" | "refused";
   readonly refusal: Refusal | null;
@@ -71,7 +72,7 @@ function addHistory({ messages, runs }: History, at: At): void {
   const outputs = new Map(messages.filter((message) => message.role === "assistant").map((message) => [message.id, message]));
   for (const message of messages) {
     const run = message.run_id === null ? undefined : runs[message.run_id];
-    if (message.role === "user") at(message.id, run?.run_number ?? 0).question = sentQuestion(message.id, message.content);
+    if (message.role === "user") at(message.id, run?.run_number ?? 0).question = sentQuestion(message);
   }
   const shown = new Set(messages.map((message) => message.id));
   for (const run of Object.values(runs)) {
@@ -89,7 +90,7 @@ function addLive({ threadId, history, runs }: Sources, at: At): void {
     const key = live.question?.id ?? rest?.input_message_id;
     if (live.thread_id !== threadId || key === undefined || isOnEarlierPage(live, rest, history)) continue;
     const draft = at(key, live.run_number);
-    if (live.question) draft.question ??= sentQuestion(live.question.id, live.question.content);
+    if (live.question) draft.question ??= sentQuestion(live.question);
     const answer = { runId, live, rest: rest ?? null, message: draft.answers.get(runId)?.answer.message ?? null };
     draft.answers.set(runId, { order: live.run_number, answer });
   }
@@ -105,10 +106,10 @@ function addOutgoing({ conversation, threadId, outbox }: Sources, at: At): void 
   outbox.forEach((message, place) => {
     const here = message.conversation === conversation || (threadId !== null && message.threadId === threadId);
     if (!here) return;
-    const { messageId: id, content, refusal, acceptance } = message;
+    const { messageId: id, content, attachments = NO_FILES, refusal, acceptance } = message;
     const draft = at(id, acceptance?.run_number ?? Number.MAX_SAFE_INTEGER - outbox.length + place);
     const interrupts = message.whenBusy === "interrupt" ? { interrupts: true } : {};
-    draft.question ??= { id, content, state: shownState(message), refusal, ...interrupts };
+    draft.question ??= { id, content, attachments, state: shownState(message), refusal, ...interrupts };
   });
 }
 
@@ -117,8 +118,11 @@ function shownState({ state, tried }: OutgoingMessage): Question["state"] {
   return state === "accepted" ? "sent" : tried ? "sending" : "waiting";
 }
 
-function sentQuestion(id: string, content: string): Question {
-  return { id, content, state: "sent", refusal: null };
+/** One list for all, so that a question without files is drawn once. */
+const NO_FILES: readonly WireAttachment[] = [];
+
+function sentQuestion({ id, content, attachments = NO_FILES }: Pick<WireMessage, "id" | "content" | "attachments">): Question {
+  return { id, content, attachments, state: "sent", refusal: null };
 }
 
 export interface AnswerView {

@@ -20,6 +20,7 @@ export const SHORTCUTS = {
   previous: { keys: ["Alt+ArrowUp"], words: say.previous, place: "everywhere" },
   next: { keys: ["Alt+ArrowDown"], words: say.next, place: "everywhere" },
   compose: { keys: ["Escape"], words: say.compose, place: "everywhere" },
+  attach: { keys: ["Mod+U"], words: say.attach, place: "everywhere" },
   stop: { keys: ["Mod+."], words: say.stop, place: "everywhere" },
   interrupt: { keys: ["Mod+Enter"], words: say.interrupt, place: "everywhere" },
   undo: { keys: ["Mod+Z"], words: say.undo, place: "everywhere" },

@@ -128,6 +128,8 @@ export interface OpenRun {
   readonly last_seq: number;
 }
 
+export type Limits = { readonly max_message_bytes: number } & Readonly<Record<string, number>>;
+
 export interface ConnectionEstablished {
   readonly type: "connection_established";
   readonly connection_id: string;
@@ -140,7 +142,7 @@ export interface ConnectionEstablished {
   readonly open_runs: readonly OpenRun[];
   readonly token: { readonly expires_in: number };
   readonly heartbeat: { readonly interval_seconds: number };
-  readonly limits: { readonly max_message_bytes: number } & Readonly<Record<string, number>>;
+  readonly limits: Limits;
 }
 
 export interface ErrorMessage {
@@ -205,6 +207,7 @@ export type Command =
       readonly thread_id?: string;
       readonly agent?: string;
       readonly when_busy?: "interrupt" | "reject";
+      readonly attachments?: readonly string[];
     }
   | { readonly type: "stop_run"; readonly ref: string; readonly run_id: string }
   | {

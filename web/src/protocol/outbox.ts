@@ -1,6 +1,6 @@
 // Messages on their way to the server: one at a time per conversation, each after the acceptance of the one before,
 // sent again under the same id until the server accepts or refuses it. Pure: each function gives a new outbox.
-import type { Command, MessageAccepted } from "./frames";
+import type { Command, MessageAccepted, WireAttachment } from "./frames";
 
 export interface Refusal {
   readonly error_code: string;
@@ -19,6 +19,8 @@ export interface OutgoingMessage {
   readonly agent: string | null;
   /** What becomes of an answer that is being written; without it, the message waits. */
   readonly whenBusy?: "interrupt" | "reject";
+  /** Files that the server has taken and no message has yet. */
+  readonly attachments?: readonly WireAttachment[];
   readonly state: "waiting" | "sent" | "accepted" | "refused";
   /** It went onto a socket: the server may have it, whatever became of the answer. */
   readonly tried?: true;
@@ -29,7 +31,7 @@ export interface OutgoingMessage {
 }
 
 /** A message as the person wrote it. */
-export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "whenBusy" | "writtenAt">;
+export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "whenBusy" | "writtenAt" | "attachments">;
 
 export type Outbox = readonly OutgoingMessage[];
 
@@ -58,7 +60,7 @@ export function waiting(outbox: Outbox): OutgoingMessage[] {
   return outbox.filter((message) => message.state === "waiting" || message.state === "sent");
 }
 
-export function command(message: OutgoingMessage): Command {
+export function command(message: NewMessage): Command {
   return {
     type: "user_message",
     ref: message.messageId,
@@ -67,7 +69,13 @@ export function command(message: OutgoingMessage): Command {
     ...(message.threadId === null ? {} : { thread_id: message.threadId }),
     ...(message.agent === null ? {} : { agent: message.agent }),
     ...(message.whenBusy === undefined ? {} : { when_busy: message.whenBusy }),
+    ...(message.attachments?.length ? { attachments: message.attachments.map((file) => file.id) } : {}),
   };
+}
+
+/** What the frame of a message takes. */
+export function frameBytes(message: NewMessage): number {
+  return new TextEncoder().encode(JSON.stringify(command(message))).length;
 }
 
 export function sent(outbox: Outbox, messageId: string): Outbox {

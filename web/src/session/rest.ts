@@ -87,7 +87,8 @@ function parsed(text: string): unknown {
   }
 }
 
-function refusal(answer: Response, body: unknown): RestError {
+/** The error in an answer. */
+export function refusal(answer: { readonly status: number; readonly headers: Pick<Headers, "get"> }, body: unknown): RestError {
   const given = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
   const text = (name: string): string | null => (typeof given[name] === "string" ? given[name] : null);
   const seconds = Number.parseFloat(answer.headers.get("Retry-After") ?? "");

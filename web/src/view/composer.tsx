@@ -1,24 +1,32 @@
 import type { TargetedKeyboardEvent, VNode } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import type { Conversation } from "../chat/conversation";
+import { sends } from "../keys/enter";
 import { words } from "../words/words";
 import { AgentPicker } from "./agent_picker";
+import { announce } from "./announcer";
+import { AttachButton } from "./attach_button";
+import { DraftFiles } from "./draft_files";
 import { Icon, StopIcon } from "./icons";
 import { Interrupt } from "./interrupt";
-
-const IME_KEY = 229;
+import { useDraftOfOtherTabs } from "./other_tabs";
+import { pasteInto } from "./paste";
+import { Room } from "./room";
+import { obstacleWords } from "./wording";
 
 interface ComposerProps {
   readonly chat: Chat;
   readonly conversation: Conversation;
-  /** `interrupts`: in the place of the answer that is being written. */
-  readonly send: (text: string, interrupts: boolean) => void;
+  /** Send the draft; false when it cannot be sent yet. `interrupts`: in the place of the answer that is being written. */
+  readonly send: (interrupts: boolean) => boolean;
 }
 
 export function Composer({ chat, conversation, send }: ComposerProps): VNode {
   const field = useRef<HTMLTextAreaElement>(null);
-  const text = conversation.draft.value;
+  const hint = useId();
+  const text = conversation.draft.text.value;
+  useDraftOfOtherTabs(chat, field);
   useLayoutEffect(() => {
     if (field.current) fit(field.current);
   }, [text]);
@@ -29,19 +37,18 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
 
   const busy = conversation.openRunIds.value.length > 0;
   const submit = (interrupts = false): void => {
-    const content = conversation.draft.value.trim();
-    if (content === "") return;
-    chat.type("");
-    send(content, interrupts);
+    if (!send(interrupts)) return announce(obstacleWords(chat.obstacle.value, conversation.draft.files.value.length > 0) ?? "");
     field.current?.focus({ preventScroll: true });
   };
   const pressed = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === IME_KEY) return;
+    if (!sends(event, touchOnly())) return;
     // It interrupts while there is what it can interrupt.
     if (busy && (event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     submit();
   };
+  const obstacle = chat.obstacle.value;
+  const said = obstacleWords(obstacle, conversation.draft.files.value.length > 0);
   return (
     <form
       class="composer"
@@ -50,6 +57,7 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
         submit();
       }}
     >
+      <DraftFiles chat={chat} draft={conversation.draft} />
       <textarea
         ref={field}
         rows={1}
@@ -57,16 +65,24 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
         aria-label={words.composer.label}
         placeholder={words.composer.placeholder}
         autocomplete="off"
-        enterkeyhint="send"
+        enterkeyhint={touchOnly() ? "enter" : "send"}
+        aria-describedby={hint}
         value={text}
         onInput={(event) => chat.type(event.currentTarget.value)}
         onKeyDown={pressed}
+        onBlur={() => conversation.draft.left()}
+        onPaste={(event) => pasteInto(chat, conversation.draft, event)}
       />
+      <p class="composer-hint" id={hint} data-testid="hint">
+        {said}
+      </p>
+      <Room chat={chat} draft={conversation.draft} />
       <div class="composer-tools">
+        <AttachButton chat={chat} draft={conversation.draft} done={() => field.current?.focus({ preventScroll: true })} />
         <AgentPicker chat={chat} done={() => field.current?.focus({ preventScroll: true })} />
         {busy && text.trim() !== "" ? <Interrupt field={field} act={() => submit(true)} /> : null}
         <Stop chat={chat} conversation={conversation} />
-        <button type="submit" class="round primary" data-testid="send" aria-label={busy ? words.composer.sendAfter : words.composer.send} title={busy ? words.composer.sendAfter : words.composer.send} disabled={text.trim() === ""}>
+        <button type="submit" class="round primary" data-testid="send" aria-label={busy ? words.composer.sendAfter : words.composer.send} title={busy ? words.composer.sendAfter : words.composer.send} disabled={obstacle !== null}>
           <Icon name="send" />
         </button>
       </div>
@@ -92,6 +108,11 @@ function Stop({ chat, conversation }: { readonly chat: Chat; readonly conversati
       <StopIcon />
     </button>
   );
+}
+
+/** Nothing but a finger: the keyboard is on the screen. */
+function touchOnly(): boolean {
+  return !matchMedia("(any-pointer: fine)").matches;
 }
 
 /** As high as its text; the style sheet sets the limit. */

@@ -9,7 +9,9 @@ import { words } from "../words/words";
 import { announce } from "./announcer";
 import { Composer } from "./composer";
 import { ConnectionLine } from "./connection_line";
+import { DropZone } from "./drop_zone";
 import { ErrorCard } from "./error_card";
+import { FileViewer } from "./file_viewer";
 import { Follow } from "./follow";
 import { Queue } from "./queue";
 import { ToEnd } from "./to_end";
@@ -43,9 +45,10 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
     return () => following.close();
   }, []);
   useAnnouncements(conversation);
-  const send = (text: string, interrupts: boolean): void => {
-    chat.send(text, chat.agent.value, interrupts ? { whenBusy: "interrupt" } : {});
+  const send = (interrupts: boolean): boolean => {
+    if (!chat.sendDraft(interrupts)) return false;
     follow.current?.pin();
+    return true;
   };
   return (
     <>
@@ -61,6 +64,8 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
         <Composer chat={chat} conversation={conversation} send={send} />
         <ConnectionLine chat={chat} />
       </div>
+      <DropZone chat={chat} draft={conversation.draft} />
+      <FileViewer chat={chat} />
     </>
   );
 }

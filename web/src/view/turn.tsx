@@ -11,10 +11,12 @@ import { ErrorCard, TryAgain } from "./error_card";
 import { Icon, Spinner } from "./icons";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
+import { MessageFiles } from "./message_files";
 import { SmallPrint } from "./small_print";
 import { phaseOf } from "./step_words";
 import { Timeline } from "./timeline";
 import { useUnhurried } from "./unhurried";
+import { agentsInstead } from "./wording";
 
 interface TurnProps {
   readonly chat: Chat;
@@ -28,7 +30,7 @@ export function TurnView({ chat, turn, latest }: TurnProps): VNode {
   return (
     <section class="turn" data-turn={turn.key}>
       {question ? (
-        <QuestionView chat={chat} id={question.id} content={question.content} state={question.state} refusal={question.refusal} />
+        <QuestionView chat={chat} id={question.id} content={question.content} attachments={question.attachments} state={question.state} refusal={question.refusal} />
       ) : null}
       {turn.answers.map(({ runId, live, rest, message }) => (
         <AnswerMessage
@@ -46,8 +48,9 @@ export function TurnView({ chat, turn, latest }: TurnProps): VNode {
   );
 }
 
-const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { readonly chat: Chat }) => (
+const QuestionView = memo(({ chat, id, content, attachments, state, refusal }: Question & { readonly chat: Chat }) => (
   <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label={words.question.label}>
+    {attachments.length > 0 ? <MessageFiles chat={chat} files={attachments} /> : null}
     <div class="bubble">{content}</div>
     {state === "sending" ? <p class="sending">{words.question.sending}</p> : null}
     {state === "waiting" ? (
@@ -61,7 +64,12 @@ const QuestionView = memo(({ chat, id, content, state, refusal }: Question & { r
     {refusal ? (
       <ErrorCard code={refusal.error_code} message={refusal.error_message} retryAfter={refusal.retry_after}>
         <TryAgain act={() => chat.retry(id)} />
-        <button type="button" onClick={() => chat.takeBack(id)}>
+        {agentsInstead(chat, refusal).map((agent) => (
+          <button type="button" key={agent} data-testid="ask-instead" data-agent={agent} onClick={() => chat.askInstead(id, agent)}>
+            {words.question.ask(agent)}
+          </button>
+        ))}
+        <button type="button" data-testid="edit-refused" onClick={() => chat.takeBack(id)}>
           {words.question.edit}
         </button>
       </ErrorCard>

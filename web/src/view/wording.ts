@@ -1,7 +1,11 @@
 // What the page says of a state: which sentence of the catalogue, for an error, a connection, an answer, an approval.
+import type { Chat } from "../chat/chat";
+import type { FileFailure } from "../chat/draft_files";
+import type { Obstacle } from "../chat/sending";
 import type { AnswerView } from "../chat/turns";
 import type { ConnectionState } from "../protocol/connection";
-import type { Truncated } from "../protocol/frames";
+import type { Limits, Truncated } from "../protocol/frames";
+import type { Refusal } from "../protocol/outbox";
 import type { Approval, ContextStep } from "../protocol/run";
 import { inSentence } from "../words/names";
 import { format, words } from "../words/words";
@@ -31,6 +35,38 @@ export function errorDetail(code: string, message: string): string | null {
 export function sentence(text: string): string {
   const trimmed = text.trim();
   return trimmed.charAt(0).toUpperCase() + trimmed.slice(1) + (/[.!?…]$/.test(trimmed) ? "" : ".");
+}
+
+/** What to do about a file that is not taken. */
+export function failureSentence({ code, message, retryAfter }: FileFailure, limits: Limits | null): string {
+  const say = words.files;
+  const [most, largest] = [limits?.["max_attachments"], limits?.["max_attachment_bytes"]];
+  if (code === "ATTACHMENT_TOO_LARGE" && largest !== undefined) return say.largest(largest);
+  if (code === "TOO_MANY_ATTACHMENTS" && most !== undefined) return say.most(most);
+  if (code === "RATE_LIMITED") return [say.tooFast, retryAfter ? say.goesOn(Math.ceil(retryAfter)) : ""].join(" ").trim();
+  return errorSentence(code, message);
+}
+
+export function obstacleWords(obstacle: Obstacle | null, withFiles: boolean): string | null {
+  switch (obstacle) {
+    case "files on their way":
+      return words.files.onTheirWay;
+    case "files missing":
+      return words.files.missing;
+    case "too long":
+      return words.composer.tooLong;
+    case "nothing written":
+      return withFiles ? words.files.askAboutThem : null;
+    case null:
+      return null;
+  }
+}
+
+/** Who may be asked instead, where the refusal says so. */
+export function agentsInstead(chat: Chat, { error_code: code, details }: Refusal): readonly string[] {
+  const named = code === "IMAGES_NOT_SUPPORTED" ? details?.["agents"] : null;
+  const offered = new Set(chat.agents.offered.value.map((agent) => agent.name));
+  return Array.isArray(named) ? named.filter((name) => typeof name === "string" && offered.has(name)) : [];
 }
 
 export function waitSentence(seconds: number): string {

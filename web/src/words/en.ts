@@ -5,7 +5,7 @@ import type { Formats } from "./formats";
 /** A sentence with something else than text in it, such as a name in bold. */
 export type Phrase<Part> = readonly (string | Part)[];
 
-export function en({ number, plural, bytes, countdown }: Formats) {
+export function en({ number, plural, bytes, countdown, percent }: Formats) {
   const counted = (count: number, one: string, other: string): string => `${number(count)} ${plural(count, { one, other })}`;
   const were = (count: number): string => plural(count, { one: "was", other: "were" });
   return {
@@ -158,6 +158,7 @@ export function en({ number, plural, bytes, countdown }: Formats) {
       previous: "Previous conversation",
       next: "Next conversation",
       compose: "Go to the message field",
+      attach: "Attach files",
       stop: "Stop the answer",
       interrupt: "Interrupt the answer and send",
       undo: "Undo",
@@ -198,6 +199,39 @@ export function en({ number, plural, bytes, countdown }: Formats) {
       stop: "Stop",
       agent: (name: string) => `Agent: ${name}`,
       agents: "Agents",
+      /** `share`: of the longest message. */
+      room: (share: number) => `${percent(share)} of the longest message`,
+      tooLong: "This is longer than a message may be. Shorten it, or attach it as a file.",
+      asFile: "Attach it as a file",
+    },
+    files: {
+      attach: "Attach files",
+      label: "Attached files",
+      of: "Files of this message",
+      image: (name: string) => `Image: ${name}`,
+      show: (name: string) => `Show ${name}`,
+      remove: (name: string) => `Remove ${name}`,
+      cancel: (name: string) => `Cancel sending ${name}`,
+      again: (name: string) => `Send ${name} again`,
+      sending: (name: string) => `Sending ${name}`,
+      size: (size: number) => (size < 1000 ? counted(size, "byte", "bytes") : bytes(size)),
+      attached: (name: string) => `${name} is attached`,
+      notAttached: (name: string) => `${name} is not attached.`,
+      drop: "Drop files here to attach them",
+      dropLimits: (most: number, largest: number) => `Images and text, up to ${counted(most, "file", "files")} of ${bytes(largest)}`,
+      onTheirWay: "The files are on their way. Then it can be sent.",
+      missing: "A file has not arrived. Send it again, or remove it.",
+      askAboutThem: "Write what you want to know about it.",
+      pastedName: "pasted.txt",
+      pasted: "The long text is attached as a file",
+      largest: (largest: number) => `It is larger than ${bytes(largest)}.`,
+      most: (most: number) => `A message has at most ${counted(most, "file", "files")}.`,
+      tooFast: "You are sending files faster than the server allows.",
+      goesOn: (seconds: number) => `It goes on in ${counted(seconds, "second", "seconds")}.`,
+      download: "Download",
+      close: "Close",
+      loading: "Loading…",
+      beginning: (shown: number, size: number) => `The first ${bytes(shown)} of ${bytes(size)}`,
     },
     queue: {
       label: "Waiting messages",
@@ -223,6 +257,7 @@ export function en({ number, plural, bytes, countdown }: Formats) {
       sending: "Sending…",
       takeBack: "Take back",
       edit: "Edit",
+      ask: (agent: string) => `Ask ${agent} instead`,
     },
     answer: {
       label: "Answer",
@@ -473,7 +508,6 @@ export function en({ number, plural, bytes, countdown }: Formats) {
       APPROVAL_EXPIRED: "Nobody approved the step in time.",
       APPROVAL_NOT_FOUND: "Nothing waits for this approval any more.",
       BROKEN_OFF: "The file did not come to its end. Nothing was saved; try it again.",
-      INTERNAL_ERROR: "Something went wrong on the server.",
       ATTACHMENT_TOO_LARGE: "The file is too large.",
       ATTACHMENT_TYPE_NOT_SUPPORTED: "Only images (PNG, JPEG, GIF, WebP) and text can be attached.",
       ATTACHMENT_SPACE_FULL: "Your files take all the space that you have. Delete conversations with files in them.",
@@ -481,6 +515,10 @@ export function en({ number, plural, bytes, countdown }: Formats) {
       ATTACHMENT_SENT: "A file belongs to another message already. Attach it again.",
       TOO_MANY_ATTACHMENTS: "These are more files than a message may have.",
       IMAGES_NOT_SUPPORTED: "This agent cannot read images.",
+      FILE_EMPTY: "The file is empty.",
+      IS_FOLDER: "Folders cannot be attached. Attach the files in it.",
+      UPLOAD_INTERRUPTED: "It was not sent to its end. Attach it again.",
+      INTERNAL_ERROR: "Something went wrong on the server.",
     },
     /** What one can do about each. */
     advice: {

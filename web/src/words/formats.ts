@@ -22,6 +22,8 @@ export interface Formats {
   readonly elapsed: (milliseconds: number) => string;
   /** Minutes and seconds as on a clock. */
   readonly countdown: (seconds: number) => string;
+  /** A share of one, in whole hundredths. */
+  readonly percent: (share: number) => string;
   readonly bytes: (bytes: number) => string;
   /** "November"; "November 2025" of another year than that of `now`. */
   readonly month: (date: Date, now: Date) => string;
@@ -61,6 +63,7 @@ export function formats(locale: string): Formats {
     exactCost: dollars({ minimumFractionDigits: 0, maximumFractionDigits: 8 }),
     ...durations(unit),
     countdown: (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`,
+    percent: numeral({ style: "percent", maximumFractionDigits: 0 }),
     bytes: (bytes) => (bytes < 1_000_000 ? kilobytes(bytes / 1000) : megabytes(bytes / 1_000_000)),
     month: (value, now) => (value.getFullYear() === now.getFullYear() ? month(value) : monthOfYear(value)),
     day: date({ dateStyle: "medium" }),

@@ -91,6 +91,23 @@ test("closing leads back to where one was, through however many sections", () =>
   assert.deepEqual(kept, [true]);
 });
 
+test("who closes twice goes back once", () => {
+  const { browser, place } = opened("/t/a");
+  browser.pushState(null, "", "/t/b");
+  place.open();
+  const asked: number[] = [];
+  browser.go = (by) => void asked.push(by);
+  place.close();
+  place.close();
+  assert.deepEqual(asked, [-1]);
+  browser.at = 1;
+  browser.changed();
+  assert.equal(place.shown.value, null);
+  place.open();
+  place.close();
+  assert.deepEqual(asked, [-1, -1]);
+});
+
 test("a section is left by Back, and found again by Forward", () => {
   const { browser, place } = opened("/");
   place.open("general");

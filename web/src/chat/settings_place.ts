@@ -40,6 +40,8 @@ export class SettingsPlace {
   /** The address of what the settings lie over, when they were opened. */
   #behind: string | null = this.shown.peek() && (openingIn(history.state)?.behind ?? null);
   #home: () => string;
+  /** The browser goes back a moment after it is told to. */
+  #closing = false;
 
   /** `home` is the address of what the settings lie over, as it is now. */
   constructor(home: () => string) {
@@ -77,9 +79,10 @@ export class SettingsPlace {
 
   /** Back to where one was: also for the browser's Back. */
   close(): void {
-    if (!this.shown.peek()) return;
+    if (!this.shown.peek() || this.#closing) return;
     const opening = openingIn(history.state);
     if (opening) {
+      this.#closing = true;
       history.go(-opening.depth);
       return;
     }
@@ -95,6 +98,7 @@ export class SettingsPlace {
   /** The person went back or forward. True: the chat is as it was, behind the settings or after them. */
   addressChanged(): boolean {
     const before = this.shown.peek();
+    this.#closing = false;
     this.shown.value = settingsInAddress(location.pathname);
     if (this.shown.peek()) {
       if (!before) this.#behind = openingIn(history.state)?.behind ?? null;

@@ -13,6 +13,8 @@ export class Notes {
 
   #fetch: Fetch;
   #cursor: string | null = null;
+  /** A page that was asked for before everything was forgotten comes too late. */
+  #asks = 0;
 
   constructor(fetch: Fetch) {
     this.#fetch = fetch;
@@ -23,8 +25,10 @@ export class Notes {
     if (this.loading.peek() || !this.hasMore.peek()) return;
     this.loading.value = true;
     this.failure.value = null;
+    const ask = ++this.#asks;
     try {
       const { notes, next } = await loadNotes(this.#fetch, this.#cursor);
+      if (ask !== this.#asks) return;
       this.#cursor = next;
       this.notes.value = [...this.notes.value, ...notes];
       this.hasMore.value = next !== null;
@@ -50,6 +54,7 @@ export class Notes {
 
   async forgetAll(): Promise<void> {
     await forgetNotes(this.#fetch);
+    this.#asks += 1;
     this.notes.value = [];
     this.hasMore.value = false;
   }

@@ -4,6 +4,7 @@ import type { Fetch } from "../../chat/rest";
 import { RestError } from "../../session/rest";
 import { loadUsage, type UsageRow } from "../../settings/rest";
 import { costOf, daysOf, firstDay, type Measure, MEASURES, type Period, PERIODS, tokensOf, type Usage } from "../../settings/usage";
+import "../../style/settings_usage.css";
 import { format, words } from "../../words/words";
 import { Icon } from "../icons";
 import { DayChart } from "./day_chart";

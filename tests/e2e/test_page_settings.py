@@ -55,10 +55,10 @@ def path_of(page: Page) -> str:
 def test_the_settings_are_opened_from_the_menu_and_closing_leads_back_with_focus_and_scroll(
     page: Page, account: Account
 ) -> None:
-    sockets: list[str] = []
-    page.on("websocket", lambda socket: sockets.append(socket.url))
     ask(page, "help")
     expect(answers(page)).to_have_count(1)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
     page.set_viewport_size({"width": 1100, "height": 320})
     scroller = page.locator(".scroller")
     page.mouse.move(700, 100)

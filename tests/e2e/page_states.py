@@ -37,7 +37,6 @@ class Showcase:
         yield "empty"
         yield from self._answers(page)
         yield from self._agents(page)
-        yield from self._settings(page)
         yield from self._failures(page)
 
     def _answers(self, page: Page) -> Iterator[str]:
@@ -70,16 +69,6 @@ class Showcase:
         expect(answers(page)).to_have_count(1)
         page.locator('[data-testid="step"][data-tool="ask_data"]').get_by_role("button").first.click()
         yield "sub-agents"
-
-    def _settings(self, page: Page) -> Iterator[str]:
-        page.keyboard.press("Control+,")
-        expect(page.get_by_test_id("settings")).to_be_visible()
-        yield "settings"
-        page.goto(f"{self.cable.url}/settings/usage")
-        expect(page.get_by_test_id("totals")).to_be_visible()
-        yield "usage"
-        page.get_by_test_id("settings-close").click()
-        expect(page.get_by_test_id("settings")).to_have_count(0)
 
     def _failures(self, page: Page) -> Iterator[str]:
         new_chat(page)

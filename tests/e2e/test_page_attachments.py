@@ -201,7 +201,8 @@ def test_what_only_the_server_knows_is_told_beside_the_file(page: Page, server: 
     choose(page, *[text(f"{number}.txt", b"x" * 90_000) for number in range(3)])
     expect(files(page)).to_have_count(2)
     expect(refused(page, "ATTACHMENT_SPACE_FULL")).to_contain_text("take all the space that you have")
-    page.get_by_label("Remove 2.txt").click()
+    # Sent together, any of them may have come last.
+    refused(page, "ATTACHMENT_SPACE_FULL").get_by_test_id("file-remove").click()
     refusal = {"error_code": "ATTACHMENT_TOO_LARGE", "error_message": "", "details": {}}
 
     def answer(route: Route) -> None:

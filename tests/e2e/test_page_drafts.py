@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
 from tests.browser import Cable, answers, ask, assert_accessible, profile, sign_in
 from tests.clients import PASSWORD, Account
@@ -50,7 +50,7 @@ def files(page: Page) -> Locator:
 
 
 def attach(page: Page, name: str) -> None:
-    page.get_by_test_id("file-input").set_input_files([{"name": name, "mimeType": "text/plain", "buffer": b"text\n"}])
+    page.get_by_test_id("file-input").set_input_files(FilePayload(name=name, mimeType="text/plain", buffer=b"text\n"))
 
 
 def sign_out(page: Page) -> None:

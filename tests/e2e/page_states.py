@@ -38,6 +38,7 @@ class Showcase:
         yield from self._answers(page)
         yield from self._agents(page)
         yield from self._failures(page)
+        yield from self._settings(page)
 
     def _answers(self, page: Page) -> Iterator[str]:
         self.go.unlink(missing_ok=True)
@@ -78,9 +79,16 @@ class Showcase:
         yield "error"
         self.cable.cut()
         ask(page, "And the third one?")
-        expect(page.get_by_test_id("connection")).to_be_visible()
+        expect(page.get_by_test_id("connection")).to_contain_text("1 message waits")
         yield "offline"
         self.cable.join()
+        expect(page.get_by_test_id("retry")).to_have_count(2)
+
+    def _settings(self, page: Page) -> Iterator[str]:
+        for section in ("general", "usage", "account"):
+            page.goto(f"{self.cable.url}/settings/{section}")
+            expect(page.get_by_test_id(f"section-{section}")).to_be_visible()
+            yield f"settings-{section}"
 
 
 def new_chat(page: Page) -> None:

@@ -182,7 +182,7 @@ function Subagent({ step, tool, phase, inner, load, now }: SubagentProps): VNode
       opened={status === "running" || status === "waiting"}
     >
       <>
-        {tool ? <p class="asked">{questionIn(tool.arguments)}</p> : null}
+        {tool ? <p class="asked" tabIndex={0}>{questionIn(tool.arguments)}</p> : null}
         {inner}
         {tool?.truncated ? <ResultValue result={tool.result} truncated={tool.truncated} load={load} /> : <Said text={step.result} />}
         {error === undefined ? null : <Value title={words.steps.error} value={error} />}

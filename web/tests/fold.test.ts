@@ -4,11 +4,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { EMPTY_HISTORY } from "../src/chat/history";
-import { answerView, turnsOf } from "../src/chat/turns";
+import { answerView } from "../src/chat/turns";
 import { type ClientState, cursors, fold, INITIAL, listLoaded, movedRun, ProtocolViolation, resumeCommand, threadsLoaded, withRun } from "../src/protocol/fold";
 import { type Frame, isOpen, type RunEvent } from "../src/protocol/frames";
 import { Receipts } from "../src/protocol/receipts";
 import { established, event } from "./frames";
+import { newestTurns } from "./newest_turns";
 
 declare const TRACES: string;
 
@@ -109,9 +110,9 @@ for (const trace of traces) {
     for (const frame of trace.frames) {
       state = step(state, frame);
       for (const threadId of threads) {
-        const turns = turnsOf({ threadId, conversation: threadId, history: EMPTY_HISTORY, runs: state.runs, outbox: [] });
+        const turns = newestTurns({ threadId, conversation: threadId, history: EMPTY_HISTORY, runs: state.runs, outbox: [] });
         assert.equal(new Set(turns.map((turn) => turn.key)).size, turns.length);
-        for (const answer of turns.flatMap((turn) => turn.answers)) {
+        for (const answer of turns.flatMap((turn) => turn.answer ?? [])) {
           const { status, text } = answerView(answer);
           const before = ended.get(answer.runId);
           if (before !== undefined) assert.equal(`${status} ${text}`, before);

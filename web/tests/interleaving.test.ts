@@ -2,6 +2,7 @@
 // shows nothing on the way that was not so: no text twice, no ended answer open again, no question lost or there twice.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ChosenBranches } from "../src/chat/chosen_branches";
 import { Conversation } from "../src/chat/conversation";
 import { Delivery } from "../src/chat/delivery";
 import { Draft } from "../src/chat/drafts";
@@ -13,7 +14,7 @@ import { restored, stored } from "../src/protocol/outbox";
 import { foldEvent, unbegun } from "../src/protocol/run";
 import { seeded } from "./corpus";
 import { FakeClock, settle } from "./fake_clock";
-import { type ModelRun, ModelServer } from "./model_server";
+import { ModelServer } from "./model_server";
 import { below, toldRun } from "./told_runs";
 
 const EXAMPLES = Number(process.env["INTERLEAVINGS"] ?? 200);
@@ -68,7 +69,7 @@ class World {
           if (first && frame.last_run_number > newest) void this.conversation.load();
         },
         noticed: () => {},
-        accepted: () => {},
+        accepted: ({ messageId }) => this.conversation.accepted(messageId),
         refused: (message) => assert.fail(`${message.messageId} was refused`),
         failed: (error) => assert.fail(error.error_code),
         stale: ({ all, threads }) => {
@@ -80,7 +81,8 @@ class World {
         },
       },
     });
-    this.conversation = new Conversation("thread", this.#fetch, this.delivery, { draft: new Draft({ text: "", files: [] }, () => {}), agent: null });
+    const draft = new Draft({ text: "", files: [] }, () => {});
+    this.conversation = new Conversation("thread", { fetch: this.#fetch, delivery: this.delivery, branches: new ChosenBranches("1"), draft, agent: null });
     this.delivery.start(restored(this.#kept));
     void this.conversation.load();
     await settle();
@@ -88,7 +90,7 @@ class World {
 
   /** REST answers with what was so when it was asked, as late as the test lets it. */
   readonly #fetch = ({ path }: Omit<RestRequest, "token">): Promise<unknown> => {
-    const page = this.server.page("thread", new URL(path, "http://x").searchParams.get("before"));
+    const page = this.server.page("thread", new URL(path, "http://x").searchParams.get("leaf"));
     return new Promise((resolve) => this.#requests.push(() => resolve(page)));
   };
 
@@ -112,7 +114,7 @@ class World {
     else if (kind === "steps") conversation.showSteps(run.told.id);
     else if (kind === "reload") await this.open();
     else if (kind === "prune" && run.ended) run.pruned = true;
-    else if (kind === "regenerate" && run.ended) server.begin(run.told.thread, run.told.question);
+    else if (kind === "regenerate" && server.isAnswered(run)) server.begin(run.told.thread, run.told.question);
     await settle();
   }
 
@@ -136,23 +138,31 @@ class World {
 
   /** What is so at every moment. */
   check(): void {
+    // Before that the page draws nothing of it.
+    if (!this.conversation.loaded.value) return;
     const turns = this.conversation.turns.value;
     const keys = turns.map((turn) => turn.key);
     assert.equal(new Set(keys).size, keys.length, `a turn is there twice: ${keys.join()}`);
-    const answers = turns.flatMap((turn) => turn.answers);
+    const answers = turns.flatMap((turn) => turn.answer ?? []);
     assert.equal(new Set(answers.map((answer) => answer.runId)).size, answers.length, "an answer is there twice");
     const oldest = Math.min(...numbersOf(answers));
     for (const { question } of turns) if (question) this.#shownQuestions.add(question.id);
+    const way = this.#wayTo(keys.findLast((id) => this.server.runs.some((run) => run.told.question.id === id)) ?? null);
     for (const id of this.#shownQuestions) {
       const number = this.server.runs.find((run) => run.told.question.id === id)?.told.number;
-      // What REST shows after a long gap begins anew with its newest page.
-      if (number !== undefined && number < oldest) continue;
+      // What REST shows after a long gap begins anew with its newest page, and other branches are not shown.
+      if (number !== undefined && (number < oldest || !way.has(id))) continue;
       assert.ok(keys.includes(id), `the question ${id} is no longer there`);
     }
-    for (const places of [turns.flatMap((turn) => turn.answers.slice(0, 1)), ...turns.map((turn) => turn.answers)].map(numbersOf)) {
-      assert.deepEqual(places, [...places].sort((a, b) => a - b), "in the order of their runs");
-    }
+    const asked = keys.map((id) => this.server.runs.findIndex((run) => run.told.question.id === id)).filter((place) => place >= 0);
+    assert.deepEqual(asked, [...asked].sort((a, b) => a - b), "in the order in which they were asked");
     for (const answer of answers) this.#checkAnswer(answer.runId, answerView(answer));
+  }
+
+  #wayTo(message: string | null): Set<string> {
+    const way = new Set<string>();
+    for (let id = message; id !== null; id = this.server.parentOf(id)) way.add(id);
+    return way;
   }
 
   #checkAnswer(id: string, view: AnswerView): void {
@@ -170,18 +180,24 @@ class World {
     const asked = [...new Set(runs.map((run) => run.told.question.id))];
     assert.deepEqual(asked.filter((id) => this.sent.includes(id)), this.sent, "each arrived, in the order in which they were sent");
     assert.deepEqual(this.delivery.outbox.value, []);
-    const shown = this.conversation.turns.value.map((turn) => [turn.key, turn.question?.state, ...turn.answers.map((answer) => seen(answerView(answer)))]);
-    const ended = ({ told }: ModelRun): unknown => {
-      const live = told.log.reduce(foldEvent, unbegun(told.number, "thread", "queued"));
-      return seen(answerView({ runId: told.id, live, rest: null, message: null }));
-    };
-    const here = runs.filter((run) => run.told.thread === "thread");
-    const expected = [...new Set(here.map((run) => run.told.question.id))].map((id) => [
-      id,
-      "sent",
-      ...here.filter((run) => run.told.question.id === id).map(ended),
-    ]);
-    assert.deepEqual(shown, expected);
+    // One way through the thread: each question follows what is shown before it, and nothing is left to follow the end.
+    const shown = this.conversation.turns.value;
+    let before: readonly (string | null)[] = [null];
+    for (const { question, answer } of shown) {
+      assert.equal(question?.state, "sent");
+      assert.ok(before.includes(this.server.parentOf(question?.id ?? "")), `${question?.id} does not follow ${before.join()}`);
+      const run = runs.find((each) => each.told.id === answer?.runId);
+      assert.ok(run && answer && run.told.question.id === question?.id, `${question?.id} has its answer`);
+      const live = run.told.log.reduce(foldEvent, unbegun(run.told.number, "thread", "queued"));
+      assert.deepEqual(seen(answerView(answer)), seen(answerView({ runId: run.told.id, live, rest: null, message: null })));
+      before = [live.message?.id ?? run.told.question.id, run.told.question.id];
+    }
+    const [end] = before;
+    assert.deepEqual(runs.filter((run) => run.told.thread === "thread" && this.server.parentOf(run.told.question.id) === end), [], "it goes on");
+    if (!this.conversation.branch.isOlder.value) {
+      const newest = runs.findLast((run) => run.told.thread === "thread");
+      assert.equal(shown.at(-1)?.answer?.runId, newest?.told.id);
+    }
     assert.deepEqual(this.conversation.openRunIds.value, [], "nothing is waited for");
   }
 }

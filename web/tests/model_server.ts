@@ -133,8 +133,8 @@ class ModelSocket implements Wire {
 export class ModelServer {
   readonly runs: ModelRun[] = [];
   readonly random: Random;
-  /** Messages in the order in which they were written. */
-  #written: { readonly run: ModelRun; readonly role: "user" | "assistant" }[] = [];
+  /** What each message of a thread follows. */
+  #parents = new Map<string, string | null>();
   socket: ModelSocket | null = null;
 
   constructor(random: Random) {
@@ -150,9 +150,12 @@ export class ModelServer {
   begin(thread: string, question: { readonly id: string; readonly content: string }): ModelRun {
     const isNew = this.runs.every((run) => run.told.question.id !== question.id);
     const number = this.runs.length + 1;
-    const run = new ModelRun(toldRun(this.random, { id: `run ${number}`, number, thread, question }));
+    const last = this.runs.findLast((each) => each.told.thread === thread);
+    const parent = isNew ? (last ? (last.state.message?.id ?? last.told.question.id) : null) : this.parentOf(question.id);
+    const asked = parent === null ? question : { ...question, parent_id: parent };
+    const run = new ModelRun(toldRun(this.random, { id: `run ${number}`, number, thread, question: asked }));
     this.runs.push(run);
-    if (isNew) this.#written.push({ run, role: "user" });
+    if (isNew) this.#parents.set(question.id, parent);
     this.socket?.follow(run);
     return run;
   }
@@ -161,32 +164,63 @@ export class ModelServer {
   advance(run: ModelRun, count: number): void {
     if (run.ended) return;
     run.happened = Math.min(run.told.log.length, run.happened + count);
-    if (run.state.message) this.#written.push({ run, role: "assistant" });
+    const answer = run.state.message?.id;
+    if (answer !== undefined) this.#adopt(run, answer);
     this.socket?.follow(run);
   }
 
-  /** The messages of the thread as they are now, newest page first. */
-  page(thread: string, before: string | null): MessagesPage {
+  /** A question has one open run at most. */
+  isAnswered({ told }: ModelRun): boolean {
+    return this.runs.every((run) => run.told.question.id !== told.question.id || run.ended);
+  }
+
+  parentOf(messageId: string): string | null {
+    return this.#parents.get(messageId) ?? null;
+  }
+
+  /** Questions that waited for the answer follow it. */
+  #adopt({ told }: ModelRun, answer: string): void {
+    this.#parents.set(answer, told.question.id);
+    for (const later of this.runs) {
+      if (later.told.number > told.number && this.#parents.get(later.told.question.id) === told.question.id) {
+        this.#parents.set(later.told.question.id, answer);
+      }
+    }
+  }
+
+  /** The messages of the thread as they are now: the way to `leaf`, or to its end. */
+  page(thread: string, leaf: string | null): MessagesPage {
     if (thread !== "thread") throw new RestError("THREAD_NOT_FOUND", "", 404);
-    const all = this.#written.filter(({ run }) => run.told.thread === thread);
-    const end = before === null ? all.length : Number(before);
-    const start = Math.max(0, end - PAGE);
-    const shown = all.slice(start, end);
-    const questions = new Set(shown.filter(({ role }) => role === "user").map(({ run }) => run.told.question.id));
-    const runs = this.runs.filter((run) => questions.has(run.told.question.id) || shown.some((message) => message.run === run));
+    const last = this.runs.findLast((run) => run.told.thread === thread);
+    const shown: RestMessage[] = [];
+    let id: string | null = leaf ?? last?.state.message?.id ?? last?.told.question.id ?? null;
+    for (; id !== null && shown.length < PAGE; id = this.#parents.get(id) ?? null) shown.unshift(this.#message(id));
+    const asked = new Set(shown.flatMap((message) => [message.id, message.parent_id]));
     return {
-      messages: shown.map(restMessage),
-      runs: runs.map(restRun),
-      previous: start > 0 ? String(start) : null,
+      messages: shown,
+      runs: this.runs.filter((run) => asked.has(run.told.question.id) || asked.has(run.state.message?.id ?? "")).map(restRun),
+      previous: id,
     };
   }
-}
 
-function restMessage({ run, role }: { readonly run: ModelRun; readonly role: "user" | "assistant" }): RestMessage {
-  const { message, status } = run.state;
-  const said = role === "user" ? run.told.question : message;
-  const content = said && "content" in said ? said.content : "";
-  return { id: said?.id ?? "", role, content, parent_id: null, created_at: "", run_id: run.told.id, partial: role !== "user" && status !== "completed" };
+  #message(id: string): RestMessage {
+    const run = this.runs.find(({ told, state }) => told.question.id === id || state.message?.id === id);
+    if (!run) throw new RestError("MESSAGE_NOT_FOUND", id, 404);
+    const { told, state } = run;
+    const isQuestion = told.question.id === id;
+    return {
+      id,
+      role: isQuestion ? "user" : "assistant",
+      content: (isQuestion ? told.question : state.message)?.content ?? "",
+      parent_id: this.#parents.get(id) ?? null,
+      created_at: "",
+      run_id: told.id,
+      partial: !isQuestion && state.status !== "completed",
+      attachments: [],
+      siblings: [id],
+      feedback: null,
+    };
+  }
 }
 
 function restRun(run: ModelRun): RestRun {

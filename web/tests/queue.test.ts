@@ -2,18 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parted } from "../src/chat/queue";
 import { EMPTY_HISTORY } from "../src/chat/history";
-import { type Sources, turnsOf } from "../src/chat/turns";
+import type { Sources } from "../src/chat/tree";
 import { fold, INITIAL } from "../src/protocol/fold";
 import type { RunEvent } from "../src/protocol/frames";
 import { command, enqueued, type NewMessage, type Outbox, refused } from "../src/protocol/outbox";
 import { event } from "./frames";
+import { newestTurns } from "./newest_turns";
 
 const started = event(2, "agent_started", { model: "m", attempt: 1 });
 
 /** The events of runs with these numbers, each after its question. */
 function runs(...given: readonly (readonly [number, ...RunEvent[]])[]): Sources["runs"] {
   const events = given.flatMap(([number, ...more]) => {
-    const first = event(1, "message_created", { message: { id: `q${number}`, role: "user", content: `question ${number}` } });
+    const follows = number > 1 ? { parent_id: `q${number - 1}` } : {};
+    const first = event(1, "message_created", { message: { id: `q${number}`, role: "user", content: `question ${number}`, ...follows } });
     return [first, ...more].map((each) => ({ ...each, run_id: `r${number}`, run_number: number }) as RunEvent);
   });
   return events.reduce(fold, INITIAL).runs;
@@ -24,7 +26,7 @@ const message = (id: string, more: Partial<NewMessage> = {}): NewMessage => ({
 });
 
 function told(live: Sources["runs"], open: readonly string[], outbox: Outbox = []): unknown {
-  const turns = turnsOf({ threadId: "thread", conversation: "thread", history: EMPTY_HISTORY, runs: live, outbox });
+  const turns = newestTurns({ threadId: "thread", conversation: "thread", history: EMPTY_HISTORY, runs: live, outbox });
   const { shown, waiting } = parted(turns, open);
   return [shown.map((turn) => turn.key), waiting.map(({ key, runId }) => [key, runId])];
 }

@@ -8,7 +8,7 @@ export interface ToldRun {
   readonly id: string;
   readonly number: number;
   readonly thread: string;
-  readonly question: { readonly id: string; readonly content: string };
+  readonly question: { readonly id: string; readonly content: string; readonly parent_id?: string };
   readonly answerId: string;
   /** All that it will ever tell; the last one ends it. */
   readonly log: readonly RunEvent[];
@@ -43,8 +43,7 @@ class Telling {
   }
 
   tell(): void {
-    const { id, content } = this.#names.question;
-    this.#say("message_created", { message: { id, role: "user", content } });
+    this.#say("message_created", { message: { role: "user", ...this.#names.question } });
     if (this.#chance(0.1)) return this.#end(2);
     this.#begin();
     for (let steps = below(this.#random, 7); steps > 0; steps -= 1) this.#act();

@@ -1,25 +1,36 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY_HISTORY, extended, type History, refreshed } from "../src/chat/history";
+import { EMPTY_HISTORY, type History, isContinued, joined } from "../src/chat/history";
 import type { MessagesPage, RestMessage, RestRun } from "../src/chat/rest";
-import { type AnswerView, answerView, type Sources, type Turn, turnsOf } from "../src/chat/turns";
+import { type AnswerView, answerView, type Sources, type Turn } from "../src/chat/turns";
 import { fold, INITIAL } from "../src/protocol/fold";
 import type { RunEvent } from "../src/protocol/frames";
 import { accepted, disconnected, enqueued, type Outbox, refused, sent } from "../src/protocol/outbox";
 import type { RunState } from "../src/protocol/run";
 import { event } from "./frames";
+import { newestTurns as turnsOf } from "./newest_turns";
 
 const question = (number: number): RestMessage => ({
   id: `q${number}`,
   role: "user",
   content: `question ${number}`,
-  parent_id: null,
+  parent_id: number > 1 ? `a${number - 1}` : null,
   created_at: "",
   run_id: `r${number}`,
   partial: false,
+  attachments: [],
+  siblings: [`q${number}`],
+  feedback: null,
 });
 
-const answer = (number: number): RestMessage => ({ ...question(number), id: `a${number}`, role: "assistant", content: `answer ${number}` });
+const answer = (number: number): RestMessage => ({
+  ...question(number),
+  id: `a${number}`,
+  role: "assistant",
+  content: `answer ${number}`,
+  parent_id: `q${number}`,
+  siblings: [`a${number}`],
+});
 
 const run = (number: number, given: Partial<RestRun> = {}): RestRun => ({
   id: `r${number}`,
@@ -39,17 +50,15 @@ const run = (number: number, given: Partial<RestRun> = {}): RestRun => ({
 
 const openRun = (number: number): RestRun => run(number, { status: "running", output_message_id: null });
 
-const page = (messages: readonly RestMessage[], runs: readonly RestRun[], previous: string | null = null): MessagesPage => ({
-  messages,
-  runs,
-  previous,
-});
+const page = (messages: readonly RestMessage[], runs: readonly RestRun[]): MessagesPage => ({ messages, runs, previous: null });
 
-const shown = (messages: readonly RestMessage[], runs: readonly RestRun[], previous: string | null = null): History =>
-  refreshed(EMPTY_HISTORY, page(messages, runs, previous));
+const shown = (messages: readonly RestMessage[], runs: readonly RestRun[]): History => joined(EMPTY_HISTORY, page(messages, runs));
 
-function live(number: number, ...more: readonly RunEvent[]): Record<string, RunState> {
-  const first = event(1, "message_created", { message: { id: `q${number}`, role: "user", content: `question ${number}` } });
+const live = (number: number, ...more: readonly RunEvent[]): Record<string, RunState> => liveAfter(question(number).parent_id, number, ...more);
+
+function liveAfter(parent_id: string | null, number: number, ...more: readonly RunEvent[]): Record<string, RunState> {
+  const { id, role, content } = question(number);
+  const first = event(1, "message_created", { message: { id, role, content, ...(parent_id === null ? {} : { parent_id }) } });
   const events = [first, ...more].map((each) => ({ ...each, run_id: `r${number}`, run_number: number }) as RunEvent);
   return { ...events.reduce(fold, INITIAL).runs };
 }
@@ -64,7 +73,10 @@ const sources = (given: Partial<Sources>): Sources => ({
 });
 
 const outline = (turns: readonly Turn[]): string[] =>
-  turns.map((turn) => [turn.question?.id ?? "-", ...turn.answers.map((each) => `${each.runId}${each.live ? "+live" : ""}${each.message ? "+message" : ""}`)].join(" "));
+  turns.map((turn) => {
+    const { answer: each } = turn;
+    return `${turn.question?.id ?? "-"}${each ? ` ${each.runId}${each.live ? "+live" : ""}${each.message ? "+message" : ""}` : ""}`;
+  });
 
 test("questions come with their answers, in the order of their runs", () => {
   const history = shown([question(1), answer(1), question(2), answer(2)], [run(1), run(2)]);
@@ -72,13 +84,19 @@ test("questions come with their answers, in the order of their runs", () => {
 });
 
 test("a question that waited in the queue comes after the answer before it", () => {
-  const history = shown([question(1), question(2), answer(1)], [run(1), openRun(2)]);
-  assert.deepEqual(outline(turnsOf(sources({ history }))), ["q1 r1+message", "q2 r2"]);
+  // What REST showed is from before the answer, or from after it.
+  const waiting = { ...question(2), parent_id: "q1" };
+  for (const second of [waiting, question(2)]) {
+    const early = shown([question(1), second, answer(1)], [run(1), openRun(2)]);
+    assert.deepEqual(outline(turnsOf(sources({ history: early }))), ["q1 r1+message", "q2 r2"]);
+  }
+  const history = shown([question(1), waiting], [openRun(1), openRun(2)]);
+  assert.deepEqual(outline(turnsOf(sources({ history }))), ["q1 r1", "q2 r2"]);
 });
 
 test("what REST shows and what the connection brings is one turn", () => {
   const history = shown([question(1), answer(1), question(2)], [run(1), openRun(2)]);
-  const runs = { ...live(2, event(2, "agent_started", { model: "m", attempt: 1 })), ...live(3) };
+  const runs = { ...live(2, event(2, "agent_started", { model: "m", attempt: 1 })), ...liveAfter("q2", 3) };
   assert.deepEqual(outline(turnsOf(sources({ history, runs }))), ["q1 r1+message", "q2 r2+live", "q3 r3+live"]);
 });
 
@@ -100,33 +118,32 @@ test("a message in the outbox is shown last, and once when its run has begun", (
   assert.equal(unanswered[1]?.question?.state, "sending", "the server may have it: it cannot be taken back");
   const acceptance = { type: "message_accepted", message_id: "q3", thread_id: "thread", run_id: "r3", run_number: 3 } as const;
   outbox = refused(accepted(outbox, acceptance), "q4", { error_code: "TOO_MANY_RUNS", error_message: "" });
-  const later = turnsOf(sources({ history, outbox, runs: live(3) }));
+  const later = turnsOf(sources({ history, outbox, runs: liveAfter("a1", 3) }));
   assert.deepEqual(outline(later), ["q1 r1+message", "q3 r3+live", "q4"]);
   assert.deepEqual(later.map((turn) => turn.question?.state), ["sent", "sent", "refused"]);
 });
 
 test("an answer whose question is on an earlier page stands alone until that page is there", () => {
-  const history = shown([answer(1), question(2), answer(2)], [run(1), run(2)], "cursor");
+  const history = shown([answer(1), question(2), answer(2)], [run(1), run(2)]);
   assert.deepEqual(outline(turnsOf(sources({ history }))), ["- r1+message", "q2 r2+message"]);
-  const whole = extended(history, page([question(1)], [run(1)]));
+  const whole = joined(history, page([question(1)], [run(1)]));
   assert.deepEqual(outline(turnsOf(sources({ history: whole }))), ["q1 r1+message", "q2 r2+message"]);
-  assert.equal(whole.previous, null);
 });
 
 test("a run of an earlier page that the connection knows waits for its page", () => {
   const ended = live(1, event(2, "agent_cancelled", { by: "user" }));
-  const history = shown([question(2), answer(2)], [run(2)], "cursor");
-  assert.deepEqual(outline(turnsOf(sources({ history, runs: ended }))), ["q2 r2+message"]);
+  const history = shown([question(3), answer(3)], [run(3)]);
+  assert.deepEqual(outline(turnsOf(sources({ history, runs: ended }))), ["q3 r3+message"]);
 });
 
-test("reading the newest page again keeps earlier pages, unless there is a gap between", () => {
-  const first = shown([question(2), answer(2)], [run(2)], "before 2");
-  const both = extended(first, page([question(1), answer(1)], [run(1)]));
-  const again = refreshed(both, page([question(2), answer(2), question(3)], [run(2), openRun(3)], "before 2"));
-  assert.deepEqual(again.messages.map((message) => message.id), ["q1", "a1", "q2", "a2", "q3"]);
-  assert.equal(again.previous, null);
-  const far = refreshed(again, page([question(9)], [openRun(9)], "before 9"));
-  assert.deepEqual([far.messages.length, far.previous], [1, "before 9"]);
+test("pages that meet are one way, and one with a gap before it begins anew", () => {
+  const both = joined(shown([question(2), answer(2)], [run(2)]), page([question(1), answer(1)], [run(1)]));
+  const again = page([question(2), answer(2), question(3)], [run(2), openRun(3)]);
+  assert.ok(isContinued(both, again));
+  assert.deepEqual(outline(turnsOf(sources({ history: joined(both, again) }))), ["q1 r1+message", "q2 r2+message", "q3 r3"]);
+  const far = page([question(9)], [openRun(9)]);
+  assert.ok(!isContinued(both, far));
+  assert.deepEqual(outline(turnsOf(sources({ history: joined(both, far) }))), ["q9 r9"]);
 });
 
 const started = event(2, "agent_started", { model: "m", attempt: 1 });

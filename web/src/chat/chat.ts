@@ -10,6 +10,7 @@ import type { Outbox, OutgoingMessage } from "../protocol/outbox";
 import { RestError } from "../session/rest";
 import { Agents } from "./agents";
 import { Attachments } from "./attachments";
+import { ChosenBranches } from "./chosen_branches";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
 import { downloaded, type FetchFile, save } from "./download";
@@ -17,11 +18,13 @@ import { attachmentsOf } from "./draft_files";
 import { Drafts } from "./drafts";
 import { Interruption } from "./interruption";
 import type { SendFile } from "./file_transfer";
+import { MessageActions } from "./message_actions";
 import { News } from "./news";
 import type { OutboxStore } from "./outbox_store";
 import { addressOf, threadInAddress } from "./place";
 import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
 import type { Waiting } from "./queue";
+import { isRegeneration } from "./regenerations";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
 import { SettingsPlace } from "./settings_place";
 import { type Obstacle, obstacle } from "./sending";
@@ -64,6 +67,7 @@ export class Chat {
   readonly archive: ThreadList;
   readonly search: ThreadSearch;
   readonly actions: ThreadActions;
+  readonly messages: MessageActions;
   readonly toasts: Toasts;
   readonly news: News;
   readonly delivery: Delivery;
@@ -72,6 +76,7 @@ export class Chat {
   readonly attachments: Attachments;
   /** Why the draft cannot be sent as it is; null when it can. */
   readonly obstacle: ReadonlySignal<Obstacle | null>;
+  readonly branches: ChosenBranches;
   readonly agents: Agents;
   readonly preferences: Preferences;
   readonly settings: SettingsPlace;
@@ -98,6 +103,7 @@ export class Chat {
     this.fetch = parts.fetch;
     this.fetchFile = parts.fetchFile;
     this.drafts = new Drafts(String(parts.me.id));
+    this.branches = new ChosenBranches(String(parts.me.id));
     this.agents = new Agents(parts.fetch, String(parts.me.id));
     this.preferences = new Preferences(parts.fetch, parts.me, "BroadcastChannel" in globalThis ? new BroadcastChannel(PREFERENCES_CHANNEL) : null);
     this.settings = new SettingsPlace(() => addressOf(this.#conversation.value.threadId.value));
@@ -149,6 +155,14 @@ export class Chat {
       toasts: this.toasts,
       isOpen: (id) => this.#conversation.value.threadId.value === id,
       open: (id) => this.open(id),
+    });
+    this.messages = new MessageActions({
+      fetch: parts.fetch,
+      delivery: this.delivery,
+      drafts: this.drafts,
+      toasts: this.toasts,
+      conversation: () => this.#conversation.value,
+      agent: () => this.agent.value,
     });
     this.#conversation = signal(this.#conversationOf(threadInAddress(SettingsPlace.chatAddress())));
     this.conversation = this.#conversation;
@@ -219,6 +233,7 @@ export class Chat {
 
   /** The person signs out: what no socket has seen is a draft again; the rest is known to the server, or is sent again. */
   leave(): void {
+    this.branches.forget();
     this.delivery.stop();
     const unsent = this.delivery.outbox.value.filter(({ state, tried }) => state !== "accepted" && !tried);
     this.drafts.takeBack(unsent);
@@ -256,11 +271,17 @@ export class Chat {
     return true;
   }
 
-  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy" | "attachments"> = {}): void {
-    const { key, threadId } = this.#conversation.value;
+  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy" | "attachments" | "edits"> = {}): void {
+    const conversation = this.#conversation.value;
+    const { key, threadId } = conversation;
     this.notice.value = null;
+    const follows = more.edits === undefined ? conversation.nextParent : null;
+    const messageId = newMessageId();
+    const parent = follows === null ? {} : { parentId: follows };
     const writtenAt = this.#parts.clock.now();
-    this.delivery.enqueue({ messageId: newMessageId(), conversation: key, threadId: threadId.value, content, agent, writtenAt, ...more });
+    this.delivery.enqueue({ messageId, conversation: key, threadId: threadId.value, content, agent, writtenAt, ...parent, ...more });
+    conversation.written();
+    if (more.edits !== undefined) conversation.branch.show(messageId);
   }
 
   /** Ask somebody else what was refused. */
@@ -269,7 +290,8 @@ export class Chat {
     if (!message) return;
     this.chooseAgent(agent);
     this.delivery.discard(messageId);
-    this.send(message.content, agent, { attachments: message.attachments ?? [] });
+    const { attachments = [], edits } = message;
+    this.send(message.content, agent, { attachments, ...(edits === undefined ? {} : { edits }) });
   }
 
   /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
@@ -282,9 +304,10 @@ export class Chat {
   /** Take an unsent message back into the composer. */
   takeBack(messageId: string): void {
     const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
+    if (message?.edits) this.messages.edit(message.edits, message.content);
     this.delivery.discard(messageId);
     const { draft } = this.#conversation.value;
-    if (message) draft.takeBack(message);
+    if (message && !message.edits) draft.takeBack(message);
     void this.attachments.check(draft);
   }
 
@@ -361,7 +384,9 @@ export class Chat {
     const agent = threadId === null ? null : this.agents.chosenIn(threadId);
     const draft = this.drafts.of(threadId);
     void this.attachments.check(draft);
-    return new Conversation(key, this.#parts.fetch, this.delivery, { draft, agent });
+    const { fetch } = this.#parts;
+    const { branches, delivery } = this;
+    return new Conversation(key, { fetch, delivery, branches, draft, agent });
   }
 
   /** What was read before the first connection may lack runs that began between the reading and the connection. */
@@ -414,7 +439,9 @@ export class Chat {
 
   #accepted(message: OutgoingMessage, threadId: string): void {
     const conversation = this.#conversation.value;
-    if (message.conversation !== conversation.key || conversation.threadId.value !== null) return;
+    if (message.conversation !== conversation.key && threadId !== conversation.threadId.value) return;
+    conversation.accepted(message.messageId);
+    if (conversation.threadId.value !== null) return;
     conversation.begun(threadId);
     this.#addressMoved();
     this.drafts.begun(conversation.draft, threadId);
@@ -427,6 +454,7 @@ export class Chat {
 
   #failed(error: ErrorMessage): void {
     if (CONNECTION_ERRORS.has(error.error_code)) return;
+    if (isRegeneration(error.ref)) this.#conversation.value.branch.forgetWish();
     const { error_code: code, error_message: message, retry_after: retryAfter = null } = error;
     this.notice.value = { code, message, retryAfter };
   }

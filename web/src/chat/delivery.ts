@@ -7,6 +7,7 @@ import type { ConnectionEstablished, ErrorMessage, Frame, Limits, MessageAccepte
 import { isOpen } from "../protocol/frames";
 import * as outbox from "../protocol/outbox";
 import { Decisions } from "./decisions";
+import { Regenerations } from "./regenerations";
 
 export interface DeliveryParts {
   readonly clock: Clock;
@@ -51,6 +52,7 @@ export class Delivery {
   /** What the server takes; null before it has told. */
   readonly limits = signal<Limits | null>(null);
   readonly decisions = new Decisions((command) => this.#connection.send(command));
+  readonly regenerations = new Regenerations((command) => this.#connection.send(command));
 
   #parts: DeliveryParts;
   #connection: Connection;
@@ -260,6 +262,7 @@ export class Delivery {
     this.#askFor([...this.#wanted]);
     for (const run of this.stopping.value) this.stopRun(run);
     this.decisions.sendAgain();
+    this.regenerations.connected();
     this.#flush();
     this.#parts.events.established(frame, first);
   }
@@ -285,6 +288,7 @@ export class Delivery {
   }
 
   #accepted(frame: MessageAccepted): void {
+    if (this.regenerations.answered(frame.ref)) return;
     const message = this.outbox.value.find((each) => each.messageId === frame.message_id);
     if (!message) return;
     this.#setOutbox(outbox.accepted(this.outbox.value, frame));
@@ -302,6 +306,7 @@ export class Delivery {
 
   #refused(error: ErrorMessage): void {
     const { ref } = error;
+    this.regenerations.answered(ref);
     const message = this.outbox.value.find((each) => each.messageId === ref);
     if (ref === undefined) {
       this.#parts.events.failed(error);
@@ -327,6 +332,7 @@ export class Delivery {
     const before = this.connection.value;
     this.connection.value = state;
     if (before.phase !== "connected" || state.phase === "connected") return;
+    this.regenerations.disconnected();
     // The server software closes at a frame over its hard limit, and would at each repetition.
     const [sent] = this.outbox.value.filter((message) => message.state === "sent");
     const rest = state.code === 1009 && sent ? outbox.refused(this.outbox.value, sent.messageId, TOO_LARGE) : this.outbox.value;

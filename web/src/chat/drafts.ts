@@ -118,6 +118,15 @@ export class Drafts {
     this.#keep(draft);
   }
 
+  /** The text of an edit that was begun. */
+  readEdit(messageId: string): string {
+    return kept(`${this.#prefix}edit.${messageId}`);
+  }
+
+  writeEdit(messageId: string, text: string): void {
+    keep(`${this.#prefix}edit.${messageId}`, text);
+  }
+
   /** What was typed there is kept as long as the thread can come back. */
   deleted(threadId: string): void {
     this.#expire(threadId, KEPT_OF_DELETED_MS);

@@ -20,7 +20,7 @@ export interface Parted {
 /** `openRuns`: of this conversation, in the server's order; the first one is at work. */
 export function parted(turns: readonly Turn[], openRuns: readonly string[]): Parted {
   const [current] = openRuns;
-  const at = current === undefined ? -1 : turns.findIndex((turn) => turn.answers.some((answer) => answer.runId === current));
+  const at = current === undefined ? -1 : turns.findIndex((turn) => turn.answer?.runId === current);
   if (at < 0) return { shown: turns, waiting: [] };
   const waits = turns.map((turn, place) => place > at && isWaiting(turn));
   return {
@@ -29,9 +29,9 @@ export function parted(turns: readonly Turn[], openRuns: readonly string[]): Par
   };
 }
 
-function isWaiting({ question, answers }: Turn): boolean {
+function isWaiting({ question, answer }: Turn): boolean {
   if (question === null || question.state === "refused" || question.interrupts) return false;
-  return answers.every(isUnbegun);
+  return answer === null || isUnbegun(answer);
 }
 
 /** A run that goes on after an approval, or was handed back, is in the queue as well: it has been seen. */
@@ -40,7 +40,7 @@ function isUnbegun(answer: Answer): boolean {
   return status === "queued" && attempt === 1 && model === null && steps.length === 0 && text === "";
 }
 
-function waitingOf({ key, question, answers }: Turn): Waiting {
-  const runId = answers.at(-1)?.runId ?? null;
+function waitingOf({ key, question, answer }: Turn): Waiting {
+  const runId = answer?.runId ?? null;
   return { key, content: question?.content ?? "", runId, settled: runId !== null || question?.state === "waiting" };
 }

@@ -1,5 +1,5 @@
 // What REST tells of threads, messages and runs.
-import type { RunStatus, ThreadSummary, Usage, WireAttachment } from "../protocol/frames";
+import type { MessageAccepted, RunStatus, ThreadSummary, Usage, WireAttachment } from "../protocol/frames";
 import { RestError, type RestRequest } from "../session/rest";
 
 export type Fetch = (wanted: Omit<RestRequest, "token">) => Promise<unknown>;
@@ -20,7 +20,16 @@ export interface RestMessage {
   readonly created_at: string;
   readonly run_id: string | null;
   readonly partial: boolean;
-  readonly attachments?: readonly WireAttachment[];
+  readonly attachments: readonly WireAttachment[];
+  /** What stands in its place in any branch, itself included. */
+  readonly siblings: readonly string[];
+  readonly feedback: Feedback | null;
+}
+
+/** What the person thinks of an answer. */
+export interface Feedback {
+  readonly rating: "up" | "down";
+  readonly text: string;
 }
 
 export interface RestRun {
@@ -124,9 +133,27 @@ export async function restoreThread(fetch: Fetch, threadId: string): Promise<Thr
   return (await fetch({ method: "POST", path: `/api/threads/${threadId}/restore` })) as ThreadSummary;
 }
 
-export async function loadMessages(fetch: Fetch, threadId: string, before: string | null): Promise<MessagesPage> {
-  const query = new URLSearchParams({ limit: String(PAGE), ...(before === null ? {} : { before }) });
+/** The newest branch; that of which `leaf` is the end; or the newest with a message, `through`. */
+export interface BranchWanted {
+  readonly leaf?: string;
+  readonly through?: string;
+  readonly limit?: number;
+}
+
+export async function loadMessages(fetch: Fetch, threadId: string, { limit = PAGE, ...named }: BranchWanted = {}): Promise<MessagesPage> {
+  const query = new URLSearchParams({ limit: String(limit), ...named });
   return (await fetch({ method: "GET", path: `/api/threads/${threadId}/messages?${query.toString()}` })) as MessagesPage;
+}
+
+/** Null takes it back. */
+export async function giveFeedback(fetch: Fetch, messageId: string, feedback: Feedback | null): Promise<void> {
+  const path = `/api/messages/${messageId}/feedback`;
+  await fetch(feedback ? { method: "PUT", path, body: feedback } : { method: "DELETE", path });
+}
+
+/** Ask again what a failed or cancelled run was asked. */
+export async function retryRun(fetch: Fetch, runId: string): Promise<Pick<MessageAccepted, "run_id">> {
+  return (await fetch({ method: "POST", path: `/api/runs/${runId}/retry` })) as Pick<MessageAccepted, "run_id">;
 }
 
 export interface AgentDescription {

@@ -1,128 +1,51 @@
-// A thread as the person reads it: each question with the answers to it, from what REST showed, what the connection
-// brought, and what is still in the outbox. Pure.
-import type { RunStatus, Usage, WireAttachment, WireMessage } from "../protocol/frames";
+// A thread as the person reads it: each question with the answer to it on the way that is shown, from what REST showed,
+// what the connection brought, and what is still in the outbox. Pure.
+import type { RunStatus, Usage } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
-import type { OutgoingMessage, Refusal } from "../protocol/outbox";
 import type { Approval, RunState, Step } from "../protocol/run";
-import type { History } from "./history";
 import type { RestMessage, RestRun } from "./rest";
+import { ALONE, type Answer, outgoingQuestion, type Place, placeOfQuestion, placeOfRun, type Question, type Sources, type Tree } from "./tree";
 
-export interface Question {
-  readonly id: string;
-  readonly content: string;
-  readonly attachments: readonly WireAttachment[];
-  /** `waiting`: it has never left this page, and can be taken back. */
-  readonly state: "waiting" | "sending" | "sent" | "refused";
-  readonly refusal: Refusal | null;
-  /** On its way to take the place of an answer that is being written. */
-  readonly interrupts?: boolean;
-}
-
-/** What is known of one answer, from either side. */
-export interface Answer {
-  readonly runId: string;
-  readonly live: RunState | null;
-  readonly rest: RestRun | null;
-  readonly message: RestMessage | null;
-}
+export type { Answer, Question, Sources } from "./tree";
 
 export interface Turn {
   readonly key: string;
   readonly question: Question | null;
-  readonly answers: readonly Answer[];
+  readonly answer: Answer | null;
+  /** Where it stands among edits of the question, and among answers to it. */
+  readonly questionPlace: Place;
+  readonly answerPlace: Place;
 }
 
-export interface Sources {
-  readonly threadId: string | null;
-  readonly conversation: string;
-  readonly history: History;
-  readonly runs: Readonly<Record<string, RunState>>;
-  readonly outbox: readonly OutgoingMessage[];
+export function turnsOf(tree: Tree, way: readonly string[], sources: Sources): Turn[] {
+  const turns: Turn[] = [];
+  for (const id of way) {
+    const node = tree.questions.get(id);
+    const run = tree.runs.get(id);
+    const last = turns.at(-1);
+    if (node) {
+      turns.push({ key: id, question: node.question, answer: null, questionPlace: placeOfQuestion(tree, id), answerPlace: ALONE });
+    } else if (run) {
+      const answered = { answer: run.answer, answerPlace: placeOfRun(tree, id) };
+      if (last && last.key === run.questionId) turns[turns.length - 1] = { ...last, ...answered };
+      else turns.push({ key: run.questionId, question: null, questionPlace: ALONE, ...answered });
+    }
+  }
+  return [...turns, ...outgoing(tree, sources)];
 }
 
-interface Draft {
-  order: number;
-  question: Question | null;
-  answers: Map<string, { order: number; answer: Answer }>;
-}
-
-export function turnsOf(sources: Sources): Turn[] {
-  const drafts = new Map<string, Draft>();
-  const at = (key: string, order: number): Draft => {
-    const draft = drafts.get(key) ?? { order, question: null, answers: new Map() };
-    draft.order = Math.min(draft.order, order);
-    drafts.set(key, draft);
-    return draft;
-  };
-  addHistory(sources.history, at);
-  addLive(sources, at);
-  addOutgoing(sources, at);
-  return [...drafts]
-    .sort(([, a], [, b]) => a.order - b.order)
-    .map(([key, { question, answers }]) => ({
-      key,
-      question,
-      answers: [...answers.values()].sort((a, b) => a.order - b.order).map(({ answer }) => answer),
+/** Messages on their way to the end of what is shown. */
+function outgoing({ questions }: Tree, { conversation, threadId, outbox }: Sources): Turn[] {
+  return outbox
+    .filter((message) => message.conversation === conversation || (threadId !== null && message.threadId === threadId))
+    .filter((message) => !questions.has(message.messageId))
+    .map((message) => ({
+      key: message.messageId,
+      question: outgoingQuestion(message),
+      answer: null,
+      questionPlace: ALONE,
+      answerPlace: ALONE,
     }));
-}
-
-type At = (key: string, order: number) => Draft;
-
-function addHistory({ messages, runs }: History, at: At): void {
-  const outputs = new Map(messages.filter((message) => message.role === "assistant").map((message) => [message.id, message]));
-  for (const message of messages) {
-    const run = message.run_id === null ? undefined : runs[message.run_id];
-    if (message.role === "user") at(message.id, run?.run_number ?? 0).question = sentQuestion(message);
-  }
-  const shown = new Set(messages.map((message) => message.id));
-  for (const run of Object.values(runs)) {
-    const output = run.output_message_id === null ? undefined : outputs.get(run.output_message_id);
-    if (!output && !shown.has(run.input_message_id)) continue;
-    const answer = { runId: run.id, live: null, rest: run, message: output ?? null };
-    at(run.input_message_id, run.run_number).answers.set(run.id, { order: run.run_number, answer });
-  }
-}
-
-function addLive({ threadId, history, runs }: Sources, at: At): void {
-  if (threadId === null) return;
-  for (const [runId, live] of Object.entries(runs)) {
-    const rest = history.runs[runId];
-    const key = live.question?.id ?? rest?.input_message_id;
-    if (live.thread_id !== threadId || key === undefined || isOnEarlierPage(live, rest, history)) continue;
-    const draft = at(key, live.run_number);
-    if (live.question) draft.question ??= sentQuestion(live.question);
-    const answer = { runId, live, rest: rest ?? null, message: draft.answers.get(runId)?.answer.message ?? null };
-    draft.answers.set(runId, { order: live.run_number, answer });
-  }
-}
-
-/** A run that began before the oldest message shown waits for its page. */
-function isOnEarlierPage(live: RunState, rest: RestRun | undefined, history: History): boolean {
-  if (rest || history.previous === null || isOpen(live.status)) return false;
-  return Object.values(history.runs).every((run) => run.run_number > live.run_number);
-}
-
-function addOutgoing({ conversation, threadId, outbox }: Sources, at: At): void {
-  outbox.forEach((message, place) => {
-    const here = message.conversation === conversation || (threadId !== null && message.threadId === threadId);
-    if (!here) return;
-    const { messageId: id, content, attachments = NO_FILES, refusal, acceptance } = message;
-    const draft = at(id, acceptance?.run_number ?? Number.MAX_SAFE_INTEGER - outbox.length + place);
-    const interrupts = message.whenBusy === "interrupt" ? { interrupts: true } : {};
-    draft.question ??= { id, content, attachments, state: shownState(message), refusal, ...interrupts };
-  });
-}
-
-function shownState({ state, tried }: OutgoingMessage): Question["state"] {
-  if (state === "refused") return state;
-  return state === "accepted" ? "sent" : tried ? "sending" : "waiting";
-}
-
-/** One list for all, so that a question without files is drawn once. */
-const NO_FILES: readonly WireAttachment[] = [];
-
-function sentQuestion({ id, content, attachments = NO_FILES }: Pick<WireMessage, "id" | "content" | "attachments">): Question {
-  return { id, content, attachments, state: "sent", refusal: null };
 }
 
 export interface AnswerView {

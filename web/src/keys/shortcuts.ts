@@ -9,7 +9,7 @@ import { caps, isPressed, isText } from "./keys";
 export interface Shortcut {
   readonly keys: readonly string[];
   readonly words: string;
-  readonly place: "everywhere" | "list" | "settings";
+  readonly place: "everywhere" | "list" | "settings" | "composer";
 }
 
 const say = words.shortcuts;
@@ -23,9 +23,12 @@ export const SHORTCUTS = {
   attach: { keys: ["Mod+U"], words: say.attach, place: "everywhere" },
   stop: { keys: ["Mod+."], words: say.stop, place: "everywhere" },
   interrupt: { keys: ["Mod+Enter"], words: say.interrupt, place: "everywhere" },
+  editLast: { keys: ["Mod+Shift+E"], words: say.editLast, place: "everywhere" },
+  copyLast: { keys: ["Mod+Shift+C"], words: say.copyLast, place: "everywhere" },
   undo: { keys: ["Mod+Z"], words: say.undo, place: "everywhere" },
   settings: { keys: ["Mod+,"], words: say.settings, place: "everywhere" },
   sheet: { keys: ["?", "Mod+/"], words: say.sheet, place: "everywhere" },
+  editLastHere: { keys: ["ArrowUp"], words: say.editLast, place: "composer" },
   move: { keys: ["ArrowUp", "ArrowDown"], words: say.move, place: "list" },
   rename: { keys: ["F2"], words: say.rename, place: "list" },
   delete: { keys: ["Delete"], words: say.delete, place: "list" },
@@ -90,7 +93,8 @@ export function listenForShortcuts(): void {
     for (const [name, { act, inside }] of offers.peek()) {
       const keys = SHORTCUTS[name].keys.find((each) => isPressed(each, event, isApple));
       if (keys === undefined || front.peek()?.has(name) === false || (inside && !inside()?.contains(event.target as Node))) continue;
-      if (isInField(event.target) && (isText(keys) || LEFT_TO_FIELDS.has(keys))) continue;
+      const isForField = SHORTCUTS[name].place === "composer";
+      if (!isForField && isInField(event.target) && (isText(keys) || LEFT_TO_FIELDS.has(keys))) continue;
       if (isText(keys) && !singleKeys.peek()) continue;
       if (act(event) === false) continue;
       event.preventDefault();

@@ -206,9 +206,12 @@ export type Command =
       readonly content: string;
       readonly thread_id?: string;
       readonly agent?: string;
+      readonly edits?: string;
+      readonly parent_id?: string;
       readonly when_busy?: "interrupt" | "reject";
       readonly attachments?: readonly string[];
     }
+  | { readonly type: "regenerate"; readonly ref: string; readonly message_id: string; readonly agent?: string }
   | { readonly type: "stop_run"; readonly ref: string; readonly run_id: string }
   | {
       readonly type: "resolve_approval";

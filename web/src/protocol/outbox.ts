@@ -17,6 +17,10 @@ export interface OutgoingMessage {
   readonly content: string;
   /** Who is asked; null leaves it to the server. */
   readonly agent: string | null;
+  /** An earlier question of the person's, beside which this one is put. */
+  readonly edits?: string;
+  /** The message that this one follows, when that is not the end of the newest branch. */
+  readonly parentId?: string;
   /** What becomes of an answer that is being written; without it, the message waits. */
   readonly whenBusy?: "interrupt" | "reject";
   /** Files that the server has taken and no message has yet. */
@@ -31,7 +35,7 @@ export interface OutgoingMessage {
 }
 
 /** A message as the person wrote it. */
-export type NewMessage = Pick<OutgoingMessage, "messageId" | "conversation" | "threadId" | "content" | "agent" | "whenBusy" | "writtenAt" | "attachments">;
+export type NewMessage = Omit<OutgoingMessage, "state" | "tried" | "refusal" | "acceptance">;
 
 export type Outbox = readonly OutgoingMessage[];
 
@@ -68,6 +72,8 @@ export function command(message: NewMessage): Command {
     content: message.content,
     ...(message.threadId === null ? {} : { thread_id: message.threadId }),
     ...(message.agent === null ? {} : { agent: message.agent }),
+    ...(message.edits === undefined ? {} : { edits: message.edits }),
+    ...(message.parentId === undefined ? {} : { parent_id: message.parentId }),
     ...(message.whenBusy === undefined ? {} : { when_busy: message.whenBusy }),
     ...(message.attachments?.length ? { attachments: message.attachments.map((file) => file.id) } : {}),
   };

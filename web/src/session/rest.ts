@@ -25,7 +25,7 @@ export class RestError extends Error {
 }
 
 export interface RestRequest {
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly token?: string;

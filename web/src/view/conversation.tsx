@@ -13,6 +13,7 @@ import { DropZone } from "./drop_zone";
 import { ErrorCard } from "./error_card";
 import { FileViewer } from "./file_viewer";
 import { Follow } from "./follow";
+import { OlderBranch, useMessageShortcuts } from "./message_actions";
 import { Queue } from "./queue";
 import { ToEnd } from "./to_end";
 import { TurnView } from "./turn";
@@ -45,6 +46,12 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
     return () => following.close();
   }, []);
   useAnnouncements(conversation);
+  useMessageShortcuts(chat);
+  useSignalEffect(() => {
+    const { value } = conversation.attention;
+    if (value?.atEnd) follow.current?.pin();
+    else if (value) follow.current?.release();
+  });
   const send = (interrupts: boolean): boolean => {
     if (!chat.sendDraft(interrupts)) return false;
     follow.current?.pin();
@@ -61,6 +68,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
         {pinned ? null : <ToEnd conversation={conversation} pin={() => follow.current?.pin()} />}
         <PageNotice chat={chat} />
         <Queue chat={chat} waiting={conversation.parted.value.waiting} />
+        <OlderBranch chat={chat} />
         <Composer chat={chat} conversation={conversation} send={send} />
         <ConnectionLine chat={chat} />
       </div>
@@ -90,9 +98,9 @@ function History({ chat, conversation, scroller }: OpenProps & { readonly scroll
   if (turns.length === 0) return <Welcome chat={chat} />;
   return (
     <>
-      {conversation.history.value.previous === null ? null : <Earlier conversation={conversation} scroller={scroller} />}
+      {conversation.branch.earlier.value === null ? null : <Earlier conversation={conversation} scroller={scroller} />}
       {turns.map((turn, place) => (
-        <TurnView key={turn.key} chat={chat} turn={turn} latest={place >= turns.length - TURNS_AT_ONCE} />
+        <TurnView key={turn.key} chat={chat} turn={turn} latest={place >= turns.length - TURNS_AT_ONCE} last={place === turns.length - 1} />
       ))}
     </>
   );
@@ -101,7 +109,7 @@ function History({ chat, conversation, scroller }: OpenProps & { readonly scroll
 /** Loads the page before when it comes near. */
 function Earlier({ conversation, scroller }: { readonly conversation: Conversation; readonly scroller: RefObject<HTMLDivElement | null> }): VNode {
   const mark = useRef<HTMLButtonElement>(null);
-  const { previous } = conversation.history.value;
+  const earlier = conversation.branch.earlier.value;
   useEffect(() => {
     if (!mark.current) return;
     const near = new IntersectionObserver(
@@ -112,7 +120,7 @@ function Earlier({ conversation, scroller }: { readonly conversation: Conversati
     );
     near.observe(mark.current);
     return () => near.disconnect();
-  }, [conversation, previous, scroller]);
+  }, [conversation, earlier, scroller]);
   return (
     <button type="button" class="earlier" ref={mark} onClick={() => void conversation.loadOlder()}>
       {words.conversation.earlier}
@@ -152,16 +160,16 @@ function PageNotice({ chat }: { readonly chat: Chat }): VNode | null {
 
 /** Says what the newest answer has come to, once for each state and never for its text. */
 function useAnnouncements(conversation: Conversation): void {
-  const said = useRef<string | null>(null);
+  const said = useRef<{ readonly runId: string; readonly words: string } | null>(null);
   useSignalEffect(() => {
-    const answer = conversation.parted.value.shown.at(-1)?.answers.at(-1);
+    const answer = conversation.parted.value.shown.at(-1)?.answer;
     if (!answer) return;
     const words = stateWords(answerView(answer));
     const before = said.current;
-    said.current = words;
-    // An answer that was there when the page opened is no news.
-    if (before !== null && words !== before) announce(words);
-    else if (before === null && isOpen(answerView(answer).status)) announce(words);
+    said.current = { runId: answer.runId, words };
+    // An answer that was there when the page opened, or the person turned to it, is no news.
+    const known = before?.runId === answer.runId;
+    if (known ? words !== before.words : isOpen(answerView(answer).status)) announce(words);
   });
 }
 

@@ -36,6 +36,12 @@ export class Follow {
     this.#keep();
   }
 
+  /** Leave what is in view where it is, while other content comes; what ends up at the end stays there. */
+  release(): void {
+    this.#set(false);
+    requestAnimationFrame(() => this.#set(this.#distance() <= 1));
+  }
+
   get pinned(): boolean {
     return this.#pinned;
   }

@@ -43,6 +43,7 @@ function Sheet({ close }: { readonly close: () => void }): VNode {
           </button>
         </header>
         <Part title={words.shortcuts.everywhere} names={names.filter((name) => SHORTCUTS[name].place === "everywhere")} />
+        <Part title={words.shortcuts.inComposer} names={names.filter((name) => SHORTCUTS[name].place === "composer")} />
         <Part title={words.shortcuts.inList} names={names.filter((name) => SHORTCUTS[name].place === "list")} />
         <Part title={words.shortcuts.inSettings} names={names.filter((name) => SHORTCUTS[name].place === "settings")} />
         <label class="sheet-choice">

@@ -33,7 +33,7 @@ export function ToEnd({ conversation, pin }: ToEndProps): VNode {
 /** What stands at the conversation's end, as far as it can be told apart. */
 function endOf(conversation: Conversation): string {
   const turn = conversation.turns.value.at(-1);
-  const answer = turn?.answers.at(-1);
+  const answer = turn?.answer;
   if (!turn || !answer) return turn?.key ?? "";
   const { text, steps, status } = answerView(answer);
   return [turn.key, answer.runId, status, steps.length, text.length].join(" ");

@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
 import type { Chat } from "../chat/chat";
+import type { Place } from "../chat/tree";
 import { type Answer, type AnswerView, answerView, type Question, type Turn } from "../chat/turns";
 import { isOpen } from "../protocol/frames";
 import type { Approval } from "../protocol/run";
@@ -12,6 +13,7 @@ import { Icon, Spinner } from "./icons";
 import { Markdown } from "./markdown";
 import { memo } from "./memo";
 import { MessageFiles } from "./message_files";
+import { AnswerActions, QuestionBody } from "./message_actions";
 import { SmallPrint } from "./small_print";
 import { phaseOf } from "./step_words";
 import { Timeline } from "./timeline";
@@ -23,35 +25,28 @@ interface TurnProps {
   readonly turn: Turn;
   /** Among the turns in view when the conversation opens. */
   readonly latest: boolean;
+  /** Nothing follows it. */
+  readonly last: boolean;
 }
 
-export function TurnView({ chat, turn, latest }: TurnProps): VNode {
-  const { question } = turn;
+export function TurnView({ chat, turn, latest, last }: TurnProps): VNode {
+  const { question, answer, questionPlace, answerPlace } = turn;
   return (
     <section class="turn" data-turn={turn.key}>
-      {question ? (
-        <QuestionView chat={chat} id={question.id} content={question.content} attachments={question.attachments} state={question.state} refusal={question.refusal} />
-      ) : null}
-      {turn.answers.map(({ runId, live, rest, message }) => (
-        <AnswerMessage
-          key={runId}
-          chat={chat}
-          runId={runId}
-          live={live}
-          rest={rest}
-          message={message}
-          asked={question?.content ?? null}
-          latest={latest}
-        />
-      ))}
+      {question ? <QuestionView chat={chat} {...question} {...questionPlace} /> : null}
+      {answer ? <AnswerMessage key={answer.runId} chat={chat} {...answer} {...answerPlace} questionId={turn.key} latest={latest} last={last} /> : null}
     </section>
   );
 }
 
-const QuestionView = memo(({ chat, id, content, attachments, state, refusal }: Question & { readonly chat: Chat }) => (
+type QuestionProps = Question & Place & { readonly chat: Chat };
+
+const QuestionView = memo(({ chat, id, content, state, refusal, attachments, ...place }: QuestionProps) => (
   <article class="message question" data-testid="message" data-role="user" data-message-id={id} data-status={state} aria-label={words.question.label}>
     {attachments.length > 0 ? <MessageFiles chat={chat} files={attachments} /> : null}
-    <div class="bubble">{content}</div>
+    <QuestionBody chat={chat} question={{ id, content, state, refusal, attachments }} place={place}>
+      <div class="bubble">{content}</div>
+    </QuestionBody>
     {state === "sending" ? <p class="sending">{words.question.sending}</p> : null}
     {state === "waiting" ? (
       <p class="sending">
@@ -77,15 +72,18 @@ const QuestionView = memo(({ chat, id, content, attachments, state, refusal }: Q
   </article>
 ));
 
-interface AnswerProps extends Answer {
+interface AnswerProps extends Answer, Place {
   readonly chat: Chat;
-  readonly asked: string | null;
+  readonly questionId: string;
   readonly latest: boolean;
+  readonly last: boolean;
 }
 
-const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }: AnswerProps) => {
+const AnswerMessage = memo(({ chat, runId, live, rest, message, questionId, latest, last, ...place }: AnswerProps) => {
   const view = answerView({ runId, live, rest, message });
   const open = isOpen(view.status);
+  // What follows a run without an answer would be out of reach beside another one.
+  const again = !open && view.status !== "completed" && (last || view.messageId !== null) ? (): void => void chat.messages.retry(runId) : null;
   return (
     <article
       class="message answer-message"
@@ -103,7 +101,8 @@ const AnswerMessage = memo(({ chat, runId, live, rest, message, asked, latest }:
       {view.stepsKnown || view.steps.length > 0 ? null : <StepsOnDemand chat={chat} runId={runId} coming={live !== null} />}
       <AnswerText text={view.text} growing={open} latest={latest} />
       {open ? <OpenApprovals chat={chat} runId={runId} view={view} /> : null}
-      {open ? <Activity chat={chat} runId={runId} view={view} /> : <Ending chat={chat} view={view} asked={asked} />}
+      {open ? <Activity chat={chat} runId={runId} view={view} /> : <Ending view={view} again={again} />}
+      <AnswerActions chat={chat} view={view} runId={runId} questionId={questionId} message={message} again={again} place={place} />
     </article>
   );
 });
@@ -165,21 +164,20 @@ function StepsOnDemand({ chat, runId, coming }: StepsProps): VNode {
 }
 
 interface EndingProps {
-  readonly chat: Chat;
   readonly view: AnswerView;
-  readonly asked: string | null;
+  readonly again: (() => void) | null;
 }
 
-function Ending({ chat, view, asked }: EndingProps): VNode {
+function Ending({ view, again }: EndingProps): VNode {
   return (
     <>
       {view.error ? (
         <ErrorCard code={view.error.code} message={view.error.message} correlationId={view.error.correlationId}>
-          {asked === null ? null : (
-            <button type="button" data-testid="retry" onClick={() => chat.send(asked, chat.agents.choose(view.agent, chat.agent.value))}>
-              {words.answer.again}
+          {again ? (
+            <button type="button" data-testid="retry" onClick={again}>
+              {words.app.tryAgain}
             </button>
-          )}
+          ) : null}
         </ErrorCard>
       ) : null}
       <SmallPrint view={view} />

@@ -7,16 +7,16 @@ import { takenFromApp, unsound } from "./parts.mjs";
 
 const web = fileURLToPath(new URL(".", import.meta.url));
 const out = fileURLToPath(new URL("../chat/static/chat/", import.meta.url));
-const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35, "markdown.js": 35, "settings.js": 15, "settings.css": 5, "theme.js": 1 }; // KB, gzipped
+const BUDGETS = { "app.js": 75, "app.css": 10, "highlight.js": 35, "markdown.js": 35, "settings.js": 15, "settings.css": 5, "seldom.js": 10, "theme.js": 1 }; // KB, gzipped
 
 /** Parts of the page that few people open: they take what they share with it from app.js. */
-const PARTS = { settings: "src/view/settings/page.tsx" };
+const PARTS = { settings: "src/view/settings/page.tsx", seldom: "src/view/seldom.ts" };
 
 /** What is loaded on demand is a file of its own with a stable name, bundled by itself. */
 const lazily = {
   name: "lazily",
   setup(build) {
-    for (const [module, file] of [["highlight", "highlight.js"], ["reader", "markdown.js"], ["settings/page", "settings.js"]]) {
+    for (const [module, file] of [["highlight", "highlight.js"], ["reader", "markdown.js"], ["settings/page", "settings.js"], ["seldom", "seldom.js"]]) {
       build.onResolve({ filter: new RegExp(`/${module}$`) }, ({ kind }) => (kind === "dynamic-import" ? { path: `./${file}`, external: true } : null));
     }
   },

@@ -305,7 +305,7 @@ def test_an_edit_while_the_answer_is_written_says_that_it_stops_it(page: Page, w
     shows(page, word, f"{word}, answer 1")
     page.get_by_test_id("version-before").click()
     shows(page, f"wait {word}", "I wait.")
-    expect(page.get_by_text("Interrupted by the next message")).to_be_visible()
+    expect(page.get_by_text("Interrupted by your next message")).to_be_visible()
 
 
 def test_an_edit_that_was_overtaken_is_refused_in_words_and_kept(

@@ -1,5 +1,5 @@
 import type { ComponentChildren, VNode } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Chat } from "../chat/chat";
 import type { RestMessage } from "../chat/rest";
 import type { Place } from "../chat/tree";
@@ -10,11 +10,14 @@ import { words } from "../words/words";
 import { BranchSwitcher } from "./branch_switcher";
 import { copy } from "./clipboard";
 import { CopyButton } from "./copy_button";
-import { FeedbackForm, Thumbs } from "./feedback";
+import { Thumbs } from "./feedback";
 import { Icon, Spinner } from "./icons";
 import { Menu } from "./menu";
-import { QuestionEditor } from "./question_editor";
+import { loadSeldom, seldom } from "./seldom_loaded";
 import { Toolbar } from "./toolbar";
+
+/** After what the person came for. */
+const SOON_MS = 500;
 
 interface QuestionBodyProps {
   readonly chat: Chat;
@@ -30,15 +33,17 @@ export function QuestionBody({ chat, question, place, children }: QuestionBodyPr
   const { editing } = chat.messages;
   const edited = editing.value?.messageId === question.id ? editing.value : null;
   const isEdited = edited !== null;
+  if (isEdited) loadSeldom();
   useLayoutEffect(() => {
     if (isEdited || !from.current) return;
     // The pencil is drawn anew; the field of the composer is the one that it was.
     (from.current.isConnected ? from.current : pencil.current)?.focus({ preventScroll: true });
     from.current = null;
   }, [isEdited]);
-  if (edited) {
+  const parts = seldom.value;
+  if (edited && parts) {
     from.current ??= document.activeElement as HTMLElement | null;
-    return <QuestionEditor chat={chat} question={question} text={edited.text} />;
+    return <parts.QuestionEditor chat={chat} question={question} text={edited.text} />;
   }
   return (
     <>
@@ -81,6 +86,8 @@ export function AnswerActions({ chat, view, runId, questionId, message, again, p
   const [commenting, comment] = useState(false);
   const row = useRef<HTMLDivElement>(null);
   const { messageId } = view;
+  const parts = seldom.value;
+  if (commenting) loadSeldom();
   const ended = !isOpen(view.status);
   const given = messageId === null ? null : chat.messages.feedbackOn(messageId, message);
   const close = (): void => {
@@ -95,7 +102,7 @@ export function AnswerActions({ chat, view, runId, questionId, message, again, p
         {ended ? <Again chat={chat} runId={runId} questionId={questionId} isComplete={view.status === "completed"} again={again} /> : null}
         <BranchSwitcher chat={chat} ids={messageId === null ? runId : `${runId} ${messageId}`} {...place} />
       </Toolbar>
-      {commenting && messageId !== null && given ? <FeedbackForm key={given.rating} chat={chat} messageId={messageId} given={given} close={close} /> : null}
+      {commenting && parts && messageId !== null && given ? <parts.FeedbackForm key={given.rating} chat={chat} messageId={messageId} given={given} close={close} /> : null}
     </div>
   );
 }
@@ -154,6 +161,10 @@ export function OlderBranch({ chat }: { readonly chat: Chat }): VNode | null {
 
 /** What the keyboard does to the last messages. */
 export function useMessageShortcuts(chat: Chat): void {
+  useEffect(() => {
+    const soon = setTimeout(loadSeldom, SOON_MS);
+    return () => clearTimeout(soon);
+  }, []);
   useShortcut("editLast", () => chat.messages.editLast());
   useShortcut(
     "editLastHere",

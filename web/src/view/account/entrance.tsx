@@ -5,9 +5,7 @@ import type { EntrancePlace } from "../../account/place";
 import type { Application } from "../../application";
 import { words } from "../../words/words";
 import { Mark } from "../icons";
-import { Forgot } from "./forgot";
-import { Register } from "./register";
-import { Reset } from "./reset";
+import { loadSeldom, seldom } from "../seldom_loaded";
 import { SignIn } from "./sign_in";
 
 /** What is seen before there is a chat: what Netra is, and the form of the place. */
@@ -33,15 +31,19 @@ export function EntranceScreen({ application }: { readonly application: Applicat
 }
 
 function Place({ application, place }: { readonly application: Application; readonly place: EntrancePlace }): VNode {
+  const parts = seldom.value;
+  useEffect(() => {
+    if (place !== "sign-in") loadSeldom();
+  }, [place]);
+  if (place === "sign-in") return <SignIn application={application} />;
+  if (!parts) return <p class="entrance-waits">{words.app.loading}</p>;
   switch (place) {
-    case "sign-in":
-      return <SignIn application={application} />;
     case "register":
-      return <Register application={application} />;
+      return <parts.Register application={application} />;
     case "forgot":
-      return <Forgot entrance={application.entrance} />;
+      return <parts.Forgot entrance={application.entrance} />;
     case "reset":
-      return <Reset application={application} />;
+      return <parts.Reset application={application} />;
   }
 }
 

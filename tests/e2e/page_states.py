@@ -38,6 +38,7 @@ class Showcase:
         yield from self._answers(page)
         yield from self._agents(page)
         yield from self._failures(page)
+        yield from self._list(page)
         yield from self._settings(page)
 
     def _answers(self, page: Page) -> Iterator[str]:
@@ -83,6 +84,22 @@ class Showcase:
         yield "offline"
         self.cable.join()
         expect(page.get_by_test_id("retry")).to_have_count(2)
+
+    def _list(self, page: Page) -> Iterator[str]:
+        if page.get_by_test_id("open-drawer").is_visible():
+            page.get_by_test_id("open-drawer").click()
+        page.get_by_test_id("search").fill("servers")
+        expect(page.get_by_test_id("search-state")).to_have_text("1 conversation found")
+        yield "search"
+        page.get_by_test_id("clear-search").click()
+        page.get_by_test_id("thread").first.focus()
+        page.keyboard.press("Delete")
+        expect(page.get_by_test_id("toast")).to_be_visible()
+        yield "undo"
+        page.keyboard.press("Control+/")
+        expect(page.get_by_test_id("shortcuts")).to_be_visible()
+        yield "shortcuts"
+        page.keyboard.press("Escape")
 
     def _settings(self, page: Page) -> Iterator[str]:
         for section in ("general", "usage", "account"):

@@ -8,11 +8,12 @@ import type { ChosenBranches } from "./chosen_branches";
 import type { Delivery, RestRunName } from "./delivery";
 import type { Draft } from "./drafts";
 import { EMPTY_HISTORY, type History, isContinued, joined } from "./history";
+import { GrowingTree } from "./growing_tree";
 import { type Parted, parted } from "./queue";
 import { type BranchWanted, type Fetch, loadMessages, loadThread, type MessagesPage, type RestRun } from "./rest";
 import { isPassing, untilLoaded } from "./retrying";
-import { type Sources, treeOf } from "./tree";
-import { type Turn, turnsOf } from "./turns";
+import type { Sources } from "./tree";
+import { steady, type Turn, turnsOf } from "./turns";
 
 const STEPS_SHOWN_AT_ONCE = 10;
 const BETWEEN_READINGS_MS = 1000;
@@ -80,9 +81,11 @@ export class Conversation {
       runs: { ...delivery.lostRuns.value, ...delivery.state.value.runs },
       outbox: delivery.outbox.value,
     }));
-    const tree = computed(() => treeOf(sources.value));
+    const growing = new GrowingTree();
+    const tree = computed(() => growing.at(sources.value));
     this.branch = new Branch(tree);
-    this.turns = computed(() => turnsOf(tree.value, this.branch.way.value, sources.value));
+    let before: readonly Turn[] = [];
+    this.turns = computed(() => (before = steady(before, turnsOf(tree.value, this.branch.way.value, sources.value))));
     this.latestAgent = computed(() => {
       const answer = this.turns.value.at(-1)?.answer;
       return answer?.live?.agent ?? answer?.rest?.agent ?? null;

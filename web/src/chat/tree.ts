@@ -233,8 +233,9 @@ export function wayThrough(tree: Tree, tip: string | null): readonly string[] {
   const seen = new Set(way);
   for (let before = nodeBefore(tree, node); before !== null && !seen.has(before); before = nodeBefore(tree, before)) {
     seen.add(before);
-    way.unshift(before);
+    way.push(before);
   }
+  way.reverse();
   for (let next = newestAfter(tree, node); next !== null && !seen.has(next); next = newestAfter(tree, next)) {
     seen.add(next);
     way.push(next);
@@ -298,7 +299,22 @@ export interface Place {
 
 export const ALONE: Place = { at: 1, of: 1, before: null, after: null };
 
+/** Places are those of a tree's shape, which stays while answers grow (growing_tree.ts). */
+const PLACES = new WeakMap<Tree["places"], Map<string, Place>>();
+
+function remembered({ places }: Tree, id: string, find: () => Place): Place {
+  const found = PLACES.get(places) ?? new Map<string, Place>();
+  PLACES.set(places, found);
+  const place = found.get(id) ?? find();
+  found.set(id, place);
+  return place;
+}
+
 export function placeOfQuestion(tree: Tree, id: string): Place {
+  return remembered(tree, id, () => findPlaceOfQuestion(tree, id));
+}
+
+function findPlaceOfQuestion(tree: Tree, id: string): Place {
   const node = tree.questions.get(id);
   if (!node) return ALONE;
   const beside = tree.places.get(placeName(tree.follows, id, node)) ?? [id];
@@ -311,6 +327,10 @@ function placeName(follows: Tree["follows"], id: string, { parentId }: QuestionN
 }
 
 export function placeOfRun(tree: Tree, runId: string): Place {
+  return remembered(tree, runId, () => findPlaceOfRun(tree, runId));
+}
+
+function findPlaceOfRun(tree: Tree, runId: string): Place {
   const run = tree.runs.get(runId);
   if (!run) return ALONE;
   const beside = (tree.runsOf.get(run.questionId) ?? []).filter((id) => id === runId || isWorthShowing(tree, id));

@@ -34,6 +34,23 @@ export function turnsOf(tree: Tree, way: readonly string[], sources: Sources): T
   return [...turns, ...outgoing(tree, sources)];
 }
 
+/** The turns, with those of before that are the same ones: nothing of them is drawn again. */
+export function steady(before: readonly Turn[], turns: readonly Turn[]): readonly Turn[] {
+  const known = new Map(before.map((turn) => [turn.key, turn]));
+  return turns.map((turn) => {
+    const was = known.get(turn.key);
+    return was && isSame(was, turn) ? was : turn;
+  });
+}
+
+function isSame(a: Turn, b: Turn): boolean {
+  return a.question === b.question && a.questionPlace === b.questionPlace && a.answerPlace === b.answerPlace && isSameAnswer(a.answer, b.answer);
+}
+
+function isSameAnswer(a: Answer | null, b: Answer | null): boolean {
+  return a === b || (a !== null && b !== null && a.runId === b.runId && a.live === b.live && a.rest === b.rest && a.message === b.message);
+}
+
 /** Messages on their way to the end of what is shown. */
 function outgoing({ questions }: Tree, { conversation, threadId, outbox }: Sources): Turn[] {
   return outbox

@@ -4,8 +4,9 @@ import { Component, createElement, type FunctionComponent, type VNode } from "pr
 export function memo<Props extends object>(draw: FunctionComponent<Props>): (props: Props) => VNode {
   class Memo extends Component<Props> {
     override shouldComponentUpdate(next: Readonly<Props>): boolean {
-      const names = new Set([...Object.keys(next), ...Object.keys(this.props)]) as Set<keyof Props>;
-      return [...names].some((name) => next[name] !== this.props[name]);
+      for (const name in next) if (next[name] !== this.props[name]) return true;
+      for (const name in this.props) if (!(name in next)) return true;
+      return false;
     }
 
     override render(): VNode {

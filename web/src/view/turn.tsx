@@ -29,7 +29,7 @@ interface TurnProps {
   readonly last: boolean;
 }
 
-export function TurnView({ chat, turn, latest, last }: TurnProps): VNode {
+export const TurnView = memo(({ chat, turn, latest, last }: TurnProps) => {
   const { question, answer, questionPlace, answerPlace } = turn;
   return (
     <section class="turn" data-turn={turn.key}>
@@ -37,7 +37,7 @@ export function TurnView({ chat, turn, latest, last }: TurnProps): VNode {
       {answer ? <AnswerMessage key={answer.runId} chat={chat} {...answer} {...answerPlace} questionId={turn.key} latest={latest} last={last} /> : null}
     </section>
   );
-}
+});
 
 type QuestionProps = Question & Place & { readonly chat: Chat };
 

@@ -5,3 +5,4 @@ export { Reset } from "./account/reset";
 export { FeedbackForm } from "./feedback_form";
 export { QuestionEditor } from "./question_editor";
 export { Sheet } from "./sheet";
+export { Viewer } from "./viewer";

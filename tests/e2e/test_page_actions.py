@@ -318,10 +318,10 @@ def test_an_edit_that_was_overtaken_is_refused_in_words_and_kept(
     ask(page, word)
     expect(answers(page)).to_have_count(1)
     thread = page.url.rpartition("/")[2]
-    cable.cut()
-    expect(page.locator('[data-testid="connection"]:not([data-state="connected"])')).to_have_count(1)
     page.keyboard.press("ArrowUp")
     page.get_by_test_id("edit-text").fill(better)
+    cable.cut()
+    expect(page.locator('[data-testid="connection"]:not([data-state="connected"])')).to_have_count(1)
     page.keyboard.press("Enter")
     expect(questions(page)).to_have_attribute("data-status", "waiting")
     body = {"content": f"wait {word}", "agent": "echo"}

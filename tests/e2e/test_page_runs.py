@@ -88,7 +88,7 @@ def another_tab(page: Page) -> Page:
 
 def assert_accessible_in_both_themes(page: Page) -> None:
     for theme in ("dark", "light"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         assert_accessible(page)
 
 

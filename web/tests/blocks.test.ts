@@ -70,7 +70,7 @@ test("an open fence stays code while it grows", () => {
   for (let end = "```python\n".length; end <= source.length; end += 1) {
     const blocks = stream.update(source.slice(0, end));
     assert.equal(blocks.length, 1);
-    assert.match(blocks[0]?.html ?? "", /^<pre data-language="python">/);
+    assert.match(blocks[0]?.html ?? "", /<pre tabindex="0" data-language="python">/);
   }
 });
 

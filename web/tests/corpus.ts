@@ -25,6 +25,7 @@ export const CORPUS: readonly string[] = [
   "Emoji 👩‍👩‍👧 and ünïcödé\n\n中文段落。\n\n- 中\n- 文\n",
   "A\n\n\n\n\nB\n   \n\t\nC\n",
   "1) a\n2) b\n\n10. ten\n\n1\n\n1.\n\n1. x\n",
+  "Between $a_1 * b_2 * c$ and \\(x_{i} * y\\), \\[ z^* \\] and $$\\sum_i x_i$$, but $5 and $10 *are* amounts\n\n$$\na_1 * b\n= \\frac{*}{*}\n$$\n\nText\n\\[\nc_1 * d\n\\]\n",
   "[^1] and https://example.org/auto, www.example.org, me@example.org\n\n![picture](https://example.org/p.png)\n",
 ];
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 
 /** The elements that our own rendering makes, and what it gives them. */
 const OWN_TAG =
-  /^<\/?(?:p|br|hr|h[1-6]|strong|em|del|code|pre|blockquote|ul|ol|li|table|thead|tbody|tr|t[hd]|div|a|span|input)(?: (?:class="[\w -]+"|start="\d+"|data-language="[\w+#.-]+"|href="(?:https?:\/\/|mailto:)[^"<>\s]+"|title="[^"<>]*"|target="_blank"|rel="noopener noreferrer"|type="checkbox"|(?:checked|disabled)=""))*>$/;
+  /^<\/?(?:p|br|hr|h[1-6]|strong|em|del|code|pre|blockquote|ul|ol|li|table|thead|tbody|tr|t[hd]|div|a|span|input)(?: (?:class="[\w -]+"|start="\d+"|tabindex="0"|data-language="[\w+#.-]+"|href="(?:https?:\/\/|mailto:)[^"<>\s]+"|title="[^"<>]*"|target="_blank"|rel="noopener noreferrer"|type="checkbox"|(?:checked|disabled)=""))*>$/;
 const VOID = new Set(["br", "hr", "input"]);
 
 /** Only tags of the renderer's own, each of them closed where it was opened. */

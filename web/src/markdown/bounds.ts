@@ -7,7 +7,7 @@ const DEEPEST = 20;
 /** Characters of one paragraph, heading, cell or the like; and those times the marks in it, each of which is looked for a partner. */
 const LONGEST_RUN = 10_000;
 const MOST_SEARCHED = 1_000_000;
-const MARK = /[*_~`[\]<!@\\]/g;
+const MARK = /[*_~`[\]<!@\\$]/g;
 /** Quotes within quotes, and how many more for each character. */
 const NESTED_QUOTES = { always: 100, each: 0.1 };
 /** Of a table. */

@@ -2,6 +2,7 @@
 // meets the page (sanitise.ts).
 import { Parser, Renderer, type Tokens } from "marked";
 import { addressOf, hostOf, misleads } from "./address";
+import { mathRules } from "./math";
 
 const LANGUAGE = /^[\w+#.-]{1,30}/;
 const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -68,7 +69,7 @@ class ChatRenderer extends Renderer {
   override code({ text, lang }: Tokens.Code): string {
     const language = LANGUAGE.exec(lang ?? "")?.[0].toLowerCase() ?? "";
     const name = language ? ` data-language="${escaped(language)}"` : "";
-    return `<pre${name}><code>${escaped(text)}\n</code></pre>\n`;
+    return `<div class="code"><pre tabindex="0"${name}><code>${escaped(text)}\n</code></pre></div>\n`;
   }
 
   override codespan({ text }: Tokens.Codespan): string {
@@ -85,7 +86,7 @@ class ChatRenderer extends Renderer {
   }
 
   override table(token: Tokens.Table): string {
-    return `<div class="table">${super.table(token)}</div>\n`;
+    return `<div class="table" tabindex="0">${super.table(token)}</div>\n`;
   }
 
   override tablecell({ tokens, header, align }: Tokens.TableCell): string {
@@ -96,7 +97,7 @@ class ChatRenderer extends Renderer {
 }
 
 const renderer = new ChatRenderer();
-export const RULES = { gfm: true, breaks: false, renderer };
+export const RULES = { gfm: true, breaks: false, renderer, extensions: mathRules(escaped) };
 
 /** `outline` is that of the text before, and then that of the text up to the end of this block. */
 export function blockHtml(token: Tokens.Generic, outline: Outline): string {

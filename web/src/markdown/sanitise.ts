@@ -7,10 +7,10 @@ const RULES = {
     "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "del", "code", "pre", "blockquote", "ul", "ol", "li",
     "table", "thead", "tbody", "tr", "th", "td", "div", "span", "a", "input",
   ],
-  ALLOWED_ATTR: ["class", "start", "data-language", "href", "title", "target", "rel", "type", "checked", "disabled"],
+  ALLOWED_ATTR: ["class", "start", "data-language", "href", "title", "target", "rel", "type", "checked", "disabled", "tabindex"],
   ALLOWED_URI_REGEXP: /^(?:https?:\/\/|mailto:)/i,
   // The expression is for addresses; these hold none.
-  ADD_URI_SAFE_ATTR: ["start", "data-language", "target", "rel", "type", "checked", "disabled"],
+  ADD_URI_SAFE_ATTR: ["start", "data-language", "target", "rel", "type", "checked", "disabled", "tabindex"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
 } satisfies Config;

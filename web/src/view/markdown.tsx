@@ -3,6 +3,7 @@ import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Block, MarkdownStream } from "../markdown/blocks";
 import { highlighter } from "../markdown/highlighter";
 import { type Reader, reader } from "../markdown/loaded";
+import { useCodeButtons } from "./code_buttons";
 import { memo } from "./memo";
 
 interface MarkdownProps {
@@ -41,6 +42,7 @@ function BlockBody({ html, settled, showHtml }: BlockProps): VNode {
   useLayoutEffect(() => {
     if (body.current && settled) void highlight(body.current, showHtml);
   }, [html, settled]);
+  useCodeButtons(body, html, settled);
   return <div class="block" ref={body} />;
 }
 

@@ -267,6 +267,7 @@ export function en({ number, plural, bytes, countdown, percent }: Formats) {
       ofQuestion: "Actions for your message",
       ofAnswer: "Actions for the answer",
       copy: "Copy",
+      copyCode: "Copy the code",
       copied: "Copied",
       notCopied: "It could not be copied",
       regenerate: "Answer again",

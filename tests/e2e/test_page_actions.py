@@ -248,6 +248,19 @@ def test_copying_puts_the_source_into_the_clipboard(browser: Browser, server: Li
         assert page.evaluate(clipboard) == SOURCE
 
 
+def test_a_block_of_code_is_copied_by_itself(browser: Browser, server: LiveServer, account: Account) -> None:
+    with profile(browser, permissions=["clipboard-read", "clipboard-write"]) as context:
+        page = signed_in(context, server, account)
+        ask(page, "source of it")
+        expect(answers(page)).to_have_count(1)
+        page.get_by_role("button", name="Copy the code").click()
+        expect(page.get_by_test_id("announcer")).to_have_text("Copied")
+        code = SOURCE.split("```python\n")[1].split("\n```")[0]
+        assert page.evaluate("() => navigator.clipboard.readText()") == code
+        page.reload()
+        expect(page.get_by_role("button", name="Copy the code")).to_have_count(1)
+
+
 def test_a_question_is_edited_by_keyboard_alone(page: Page, word: str) -> None:
     ask(page, word)
     expect(answers(page)).to_have_count(1)

@@ -1,17 +1,20 @@
-"""Pictures of the page in its main states, for docs/screenshots: `python -m tests.screenshots [FOLDER]`.
+"""Pictures of the page in its main states: `python -m tests.screenshots` takes those of docs/screenshots anew.
 
-Each state is taken light, dark and on a phone; docs/screenshots keeps those that the documents show.
+With a FOLDER it takes each state light, dark and on a phone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from tests.browser import STILL, chromium, profile
+from tests.clients import Account
 from tests.e2e.page_states import showcase
+from tests.live import LiveServer
 from tests.processes import REPOSITORY
 
 DESKTOP = {"viewport": {"width": 1200, "height": 800}}
@@ -23,18 +26,31 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+PERSONS = {"light": "Ada", "dark": "Grace", "phone": "Mary"}
+KEPT = REPOSITORY / "docs/screenshots"
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
     with showcase() as shown, chromium() as browser:
         for form, options in FORMS.items():
-            account = shown.server.add_user("ann")
+            account = named(shown.server, PERSONS[form])
             with profile(browser, **options) as context:
                 page = context.new_page()
                 for state in shown.states(page, account):
-                    page.evaluate(STILL)
-                    page.screenshot(path=folder / f"{state}-{form}.png")
+                    picture = folder / f"{state}-{form}.png"
+                    if folder != KEPT or picture.exists():
+                        page.evaluate(STILL)
+                        page.screenshot(path=picture)
+
+
+def named(server: LiveServer, name: str) -> Account:
+    account = dataclasses.replace(server.add_user(), username=name)
+    with server.database() as connection:
+        connection.execute("UPDATE auth_user SET username = %s WHERE id = %s", (name, account.id))
+    return account
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs/screenshots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else KEPT)

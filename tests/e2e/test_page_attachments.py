@@ -56,6 +56,8 @@ def account(server: LiveServer) -> Account:
 @pytest.fixture
 def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
     page = context.new_page()
+    # The browser hears of it later than of a click: so that a picker is caught that opens at once.
+    page.on("filechooser", lambda _: None)
     sign_in(page, cable.url, account)
     # From now on it knows the limits.
     expect(page.locator('[data-testid="connection"][data-state="connected"]')).to_have_count(1)

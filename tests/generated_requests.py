@@ -42,6 +42,8 @@ RULES = (
     "thread_id: must be given with edits or parent_id",
     "a message either edits another or follows one",
     "user: only together with everyone",
+    "thread_id: not together with everyone",
+    "through: is not given together with leaf",
     "must not be after until",
     "of the years from 2000 to 2199",
     "password: this password",

@@ -16,6 +16,7 @@
     const unread = role !== "user" && answer !== null && (answer.matches(".unread") || answer.querySelector(".unread") !== null);
     return { role, id: messageId || null, run_id: runId ?? null, status, text: body ? textOf(body) : "", unread };
   });
+  const queued = all('[data-testid="queued"]').map((item) => ({ id: item.dataset.messageId, text: item.querySelector(".queue-text").textContent }));
   const signs = {
     activity: '[data-testid="activity"]',
     spinner: ".spinner",
@@ -34,6 +35,7 @@
     loaded: conversation !== null && conversation.querySelector(".loading") === null,
     connection: connection?.dataset.state ?? "",
     messages,
+    queued,
     moving,
     approvals: all('[data-testid="approval"]').length,
     sideways: Math.max(...wide),

@@ -34,6 +34,14 @@ class ShownMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message that waits for the answer before it."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageView:
     """What stands in the page at one moment."""
 
@@ -42,6 +50,7 @@ class PageView:
     loaded: bool = False
     connection: str = ""
     messages: tuple[ShownMessage, ...] = ()
+    queued: tuple[QueuedMessage, ...] = ()
     moving: tuple[str, ...] = ()  # whatever says that something goes on: spinners, the stop button, busy rows
     approvals: int = 0
     sideways: int = 0  # pixels that it can be scrolled to the side

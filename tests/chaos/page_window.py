@@ -13,7 +13,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, ConsoleMessage, Error, Page
 
 from tests.browser import Cable
-from tests.chaos.page_record import PageRecord, PageView, ShownMessage, even
+from tests.chaos.page_record import PageRecord, PageView, QueuedMessage, ShownMessage, even
 from tests.clients import Account
 
 PATIENCE_SECONDS = 180.0
@@ -93,7 +93,8 @@ class PageWindow:
             dataclasses.replace(each, text=even(each.text)) if each.role == "assistant" else each
             for each in (ShownMessage(**shown) for shown in seen["messages"])
         )
-        self.view = PageView(**seen | {"messages": messages, "moving": tuple(seen["moving"])})
+        queued = tuple(QueuedMessage(**each) for each in seen["queued"])
+        self.view = PageView(**seen | {"messages": messages, "queued": queued, "moving": tuple(seen["moving"])})
         self.record.saw(self.view)
         return self.view
 
@@ -139,14 +140,15 @@ class PageWindow:
     async def ask(self, content: str) -> str:
         """Send it, and return the id under which the page shows it."""
         await self.until(lambda view: view.screen == "chat" and view.loaded, "a page in which to write")
-        before = {shown.id for shown in self.view.messages}
+        before = {shown.id for shown in self.view.messages} | {each.id for each in self.view.queued}
         await self.page.get_by_test_id("composer").fill(content)
         await self.page.get_by_test_id("composer").press("Enter")
         self.record.sent[content] += 1
 
         def sent(view: PageView) -> list[str]:
-            own = (shown for shown in view.messages if shown.role == "user" and shown.text == content)
-            return [shown.id for shown in own if shown.id is not None and shown.id not in before]
+            own = [shown.id for shown in view.messages if shown.role == "user" and shown.text == content]
+            waiting = [each.id for each in view.queued if each.text == content]
+            return [each for each in (*own, *waiting) if each is not None and each not in before]
 
         return sent(await self.until(sent, f"the question {content!r} in the page"))[-1]
 

@@ -123,6 +123,7 @@ async def test_an_interrupting_message_takes_the_place_of_what_runs_and_waits(ne
     socket = await netra.connect(await netra.user("ann"))
     first = await begin(socket)
     waiting = await begin(socket, "Waits", thread_id=first["thread_id"])
+    await scripted.waiting.wait()
     third = await begin(socket, "Now", thread_id=first["thread_id"], when_busy="interrupt")
     async with asyncio.timeout(5):
         await scripted.cancelled.wait()

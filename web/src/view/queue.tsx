@@ -34,7 +34,7 @@ function Item({ chat, waiting }: { readonly chat: Chat; readonly waiting: Waitin
     document.querySelector<HTMLElement>(".composer textarea")?.focus({ preventScroll: true });
   };
   return (
-    <li class="queue-item" data-testid="queued" data-status={runId === null ? "sending" : leaving ? "leaving" : "queued"}>
+    <li class="queue-item" data-testid="queued" data-message-id={key} data-status={runId === null ? "sending" : leaving ? "leaving" : "queued"}>
       <span class="queue-text">{content}</span>
       {runId === null ? <span class="queue-state sending">{settled ? words.question.notSent : words.question.sending}</span> : null}
       {leaving ? <span class="queue-state">{words.queue.cancelling}</span> : null}

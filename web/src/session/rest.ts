@@ -58,7 +58,11 @@ const LONGEST_REQUEST_MS = 20_000;
 export async function request(wanted: RestRequest): Promise<unknown> {
   const answer = await sent(wanted);
   wanted.heard?.(answer.headers);
-  const text = await answer.text().catch(() => "");
+  const text = await answer.text().catch(() => {
+    // An answer that was broken off after its head is none.
+    if (answer.ok) throw lost(wanted.signal);
+    return "";
+  });
   const body = parsed(text);
   if (answer.ok) return body;
   throw refusal(answer, body);
@@ -74,9 +78,13 @@ async function sent({ method, path, body, token, ifMatch, signal: given }: RestR
     const signal = given ? AbortSignal.any([given, limit]) : limit;
     return await fetch(path, { method, headers, body: content, credentials: "same-origin", cache: "no-store", signal });
   } catch {
-    if (given?.aborted) throw new RestError("ABORTED", "Nobody waits for the answer any more", -1);
-    throw new RestError("UNREACHABLE", "The server cannot be reached", 0);
+    throw lost(given);
   }
+}
+
+function lost(given: AbortSignal | undefined): RestError {
+  if (given?.aborted) return new RestError("ABORTED", "Nobody waits for the answer any more", -1);
+  return new RestError("UNREACHABLE", "The server cannot be reached", 0);
 }
 
 function parsed(text: string): unknown {

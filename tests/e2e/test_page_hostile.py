@@ -229,9 +229,7 @@ def test_a_hostile_title_stays_in_its_place(page: Page, server: LiveServer, acco
         page.get_by_test_id("menu-archive").click()
         expect(page.get_by_test_id("toast")).to_contain_text("Archived")
         assert_sound(page)
-        with page.expect_response(lambda answer: answer.request.method == "PATCH") as undone:
-            page.get_by_test_id("undo").click()
-        undone.value.finished()
+        page.get_by_test_id("undo").click()
         expect(page.get_by_test_id("thread")).to_have_count(1)
 
 

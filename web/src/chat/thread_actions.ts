@@ -118,10 +118,10 @@ export class ThreadActions {
     const change = this.#changing.then(() => changeThread(fetch, thread.id, { archived }));
     this.#changing = change.catch(() => {});
     try {
-      const { thread: changed } = await change;
+      // What else the answer says of the thread, its notice says in its place: the answer can come behind a newer one.
+      await change;
       const intent = this.#intents.get(thread.id);
       if (intent) this.#intend(thread.id, { ...intent, asking: intent.asking - 1 });
-      this.#put(changed);
     } catch (error) {
       this.#intents.delete(thread.id);
       this.#put(thread);

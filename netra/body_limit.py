@@ -6,6 +6,8 @@ itself, when it has been read; this is for what is much too large.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +22,9 @@ from netra.telemetry import new_correlation_id
 UPLOADS = "/api/attachments"
 # Of everything but files: twice what Django takes into memory.
 OTHER_BYTES = 5 * 1024 * 1024
+# How long a refused client may go on sending. A connection that is closed on unread data is reset, and a client that is
+# reset while it sends may never read the refusal (RFC 9112, section 9.6).
+LINGER_SECONDS = 10.0
 
 logger = structlog.get_logger(__name__)
 
@@ -38,22 +43,25 @@ class BodyLimit:
         limit = 2 * self._max_file_bytes + OTHER_BYTES if is_upload else OTHER_BYTES
         declared = header(scope, b"content-length") or ""
         if declared.isdecimal() and int(declared) > limit:
-            await self._refuse(is_upload, limit, send)
+            await self._refuse(is_upload, limit, send, receive)
             return
         body = _Counted(receive, limit)
         await self._application(scope, body.receive, send)
         if body.too_large:
             # For the application the client had gone, so it has answered nothing.
-            await self._refuse(is_upload, limit, send)
+            await self._refuse(is_upload, limit, send, receive if body.goes_on else None)
 
-    async def _refuse(self, is_upload: bool, limit: int, send: Any) -> None:
+    async def _refuse(self, is_upload: bool, limit: int, send: Any, rest: Any) -> None:
+        """Answer at once, and close when the client has sent the `rest` or had its time."""
         code = ErrorCode.ATTACHMENT_TOO_LARGE if is_upload else ErrorCode.MESSAGE_TOO_LARGE
         details = {"max_attachment_bytes": self._max_file_bytes} if is_upload else {}
         error = ChatError(code, f"The body may have at most {limit} bytes", details=details)
         correlation_id = new_correlation_id()
         logger.info("refused", code=code, stage="body", correlation_id=correlation_id)
+        body = pydantic_core.to_json(error_json(error, correlation_id))
         headers = {
             "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
             "X-Correlation-Id": correlation_id,
             "Connection": "close",
             **error_headers(error, status_of(error)),
@@ -64,7 +72,13 @@ class BodyLimit:
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
         }
         await send(start)
-        await send({"type": "http.response.body", "body": pydantic_core.to_json(error_json(error, correlation_id))})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        if rest is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while (await rest()).get("more_body", False):
+                        pass
+        await send({"type": "http.response.body", "body": b""})
 
 
 class _Counted:
@@ -74,12 +88,14 @@ class _Counted:
         self._receive = receive
         self._left = limit
         self.too_large = False
+        self.goes_on = True
 
     async def receive(self) -> dict[str, Any]:
         if self.too_large:
             return {"type": "http.disconnect"}
         message: dict[str, Any] = await self._receive()
         self._left -= len(message.get("body", b""))
+        self.goes_on = message.get("more_body", False)
         if self._left < 0:
             self.too_large = True
             return {"type": "http.disconnect"}

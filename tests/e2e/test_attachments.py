@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_a_body_that_is_much_too_large_is_refused_with_its_code(start_server: An
         with asked(server, account, "POST", "/api/attachments", headers=declared) as response:
             assert response.status == 413
     assert server.http("GET", "/health", token=None).status == 200
+
+
+def test_a_client_that_goes_on_sending_after_its_refusal_can_read_it(start_server: Any) -> None:
+    server = start_server(form="uvicorn")  # daphne answers when it has read everything
+    head = f"POST /api/threads HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 60000000\r\n\r\n"
+    with socket.create_connection((HOST, server.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        connection.recv(1, socket.MSG_PEEK)  # it is refused
+        for _ in range(100):
+            connection.sendall(PIECE)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            assert b" 413 " in (told := answer.read()), told
+    assert not server.traceback(), server.traceback()
 
 
 # Kills

@@ -19,6 +19,7 @@ from tests.clients import Account
 PATIENCE_SECONDS = 180.0
 ACTION_SECONDS = 60.0
 AGAIN_SECONDS = 20.0
+FORM_SECONDS = 10.0
 GLANCE_SECONDS = 0.25
 _LOOK = Path(__file__).with_name("look.js").read_text()
 
@@ -64,15 +65,26 @@ class PageWindow:
         while self.view.screen == "sign-in":
             if time.monotonic() > deadline:
                 raise Impatient("it cannot be signed in")
-            await self.page.get_by_test_id("username").fill(self.account.username)
-            await self.page.get_by_test_id("password").fill(self.account.password)
-            await self.page.get_by_test_id("sign-in").click()
+            if not await self._submit():
+                # Another tab has signed in, and this one with it.
+                await self.until(lambda view: view.screen != "blank", "the page to go on")
+                continue
             refused = self.page.get_by_test_id("sign-in-error")
             while await self.sees(lambda view: view.screen == "sign-in", 0.5) and not await refused.is_visible():
                 if time.monotonic() > deadline:
                     raise Impatient("signing in does not end")
                 await asyncio.sleep(GLANCE_SECONDS)
         await self.until(lambda view: view.screen == "chat", "the chat after signing in")
+
+    async def _submit(self) -> bool:
+        """False when the form went away meanwhile."""
+        try:
+            await self.page.get_by_test_id("username").fill(self.account.username, timeout=FORM_SECONDS * 1000)
+            await self.page.get_by_test_id("password").fill(self.account.password, timeout=FORM_SECONDS * 1000)
+            await self.page.get_by_test_id("sign-in").click(timeout=FORM_SECONDS * 1000)
+        except Error:
+            return False
+        return True
 
     def _console(self, message: ConsoleMessage) -> None:
         self.record.told(message.type, message.text, message.location["url"])

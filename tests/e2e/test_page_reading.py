@@ -59,6 +59,10 @@ WATCH = """(id) => {
     };
     look();
 }"""
+MOTION = """() => {
+    const scroller = document.querySelector(".scroller");
+    window.motion = new Promise((ended) => scroller.addEventListener("scrollend", ended, { once: true }));
+}"""
 SEEN = "() => { cancelAnimationFrame(window.watching); return [...window.seenAt]; }"
 
 # Where the text of the last answer ends on the screen, at the last frame before and the first after the end of its run.
@@ -113,25 +117,16 @@ def page(context: BrowserContext, server: LiveServer, account: Account, talk: st
 
 
 def scroll(page: Page, pixels: int) -> None:
+    """Turn the wheel and wait for the end of its motion: it may begin late."""
     page.locator(".scroller").hover()
+    page.evaluate(MOTION)
     page.mouse.wheel(0, pixels)
+    page.evaluate("async () => { await window.motion; }")
 
 
 def place(page: Page, message: str | None = None) -> tuple[str, float]:
     found: tuple[str, float] = page.evaluate(PLACE, message)
     return found
-
-
-def settled_place(page: Page) -> tuple[str, float]:
-    """Where the middle of the screen is once the wheel's motion has ended."""
-    seen = [place(page)]
-
-    def stands() -> bool:
-        seen.append(place(page))
-        return seen[-1] == seen[-2]
-
-    until(stands, what="the scrolling to end")
-    return seen[-1]
 
 
 def test_a_thread_opens_at_its_end_and_stays_there_while_it_is_being_drawn(page: Page) -> None:
@@ -146,7 +141,7 @@ def test_earlier_messages_come_in_above_without_moving_what_is_read(page: Page) 
     for _ in range(3):
         before = page.get_by_test_id("message").count()
         scroll(page, -1500)
-        message, top = settled_place(page)
+        message, top = place(page)
         page.evaluate("document.querySelector('.earlier')?.click()")
         expect(page.get_by_test_id("message").nth(min(before, 139))).to_be_attached()
         until(lambda: page.locator(".answer.unread").count() == 0, what="all answers to be read as Markdown")
@@ -158,7 +153,7 @@ def test_an_answer_that_grows_and_ends_below_moves_nothing_and_leaves_a_sign(pag
     ask(page, "help")
     expect(page.locator('[data-status="running"]')).to_have_count(1)
     scroll(page, -900)
-    message, top = settled_place(page)
+    message, top = place(page)
     page.evaluate(WATCH, message)
     expect(page.get_by_test_id("to-end")).to_have_attribute("data-fresh", "true")
     assert_accessible(page)

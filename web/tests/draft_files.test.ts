@@ -103,42 +103,42 @@ test("Enter sends, except where it begins a line or ends a composition", () => {
 });
 
 const written = (text: string, ...ids: string[]) => ({ text, files: draftFiles.takenBack(ids.map(attachment)) });
-const WHITHER = { threadId: null, agent: "assistant" };
+const AGENT = "assistant";
 
 test("a message is as long as its frame, files and escapes included", () => {
   const limits = { max_message_bytes: 1000 };
   const id = "0".repeat(36);
   const frame = (content: string, files: readonly WireAttachment[] = []): number =>
-    frameBytes({ messageId: id, conversation: id, threadId: id, content, agent: "assistant", attachments: files });
+    frameBytes({ messageId: id, conversation: id, threadId: id, content, agent: AGENT, attachments: files });
   const room = 1000 - frame("");
-  assert.equal(obstacle(written("x".repeat(room)), WHITHER, limits), null);
-  assert.equal(obstacle(written("x".repeat(room + 1)), WHITHER, limits), "too long");
-  assert.equal(obstacle(written("ä".repeat(room / 2 + 1)), WHITHER, limits), "too long");
-  assert.equal(obstacle(written(`.${"\n".repeat(room / 2)}.`), WHITHER, limits), "too long");
-  assert.equal(obstacle(written(" ".repeat(2000) + "x"), WHITHER, limits), null);
+  assert.equal(obstacle(written("x".repeat(room)), AGENT, limits), null);
+  assert.equal(obstacle(written("x".repeat(room + 1)), AGENT, limits), "too long");
+  assert.equal(obstacle(written("ä".repeat(room / 2 + 1)), AGENT, limits), "too long");
+  assert.equal(obstacle(written(`.${"\n".repeat(room / 2)}.`), AGENT, limits), "too long");
+  assert.equal(obstacle(written(" ".repeat(2000) + "x"), AGENT, limits), null);
   const files = ["a".repeat(36), "b".repeat(36)];
   const left = 1000 - frame("", files.map(attachment));
   assert.ok(left < room - 72);
-  assert.equal(obstacle(written("x".repeat(left), ...files), WHITHER, limits), null);
-  assert.equal(obstacle(written("x".repeat(left + 1), ...files), WHITHER, limits), "too long");
-  assert.equal(obstacle(written("x".repeat(99_999)), WHITHER, null), null);
+  assert.equal(obstacle(written("x".repeat(left), ...files), AGENT, limits), null);
+  assert.equal(obstacle(written("x".repeat(left + 1), ...files), AGENT, limits), "too long");
+  assert.equal(obstacle(written("x".repeat(99_999)), AGENT, null), null);
 });
 
 test("how full a message is is told once that matters", () => {
   const limits = { max_message_bytes: 10_000 };
-  assert.equal(fullness(written("x".repeat(100)), WHITHER, limits), 0);
-  assert.equal(fullness(written("x".repeat(7000)), WHITHER, limits), 0);
-  const share = fullness(written("x".repeat(9000)), WHITHER, limits);
+  assert.equal(fullness(written("x".repeat(100)), AGENT, limits), 0);
+  assert.equal(fullness(written("x".repeat(7000)), AGENT, limits), 0);
+  const share = fullness(written("x".repeat(9000)), AGENT, limits);
   assert.ok(share > 0.9 && share < 1, String(share));
-  assert.ok(fullness(written("x".repeat(20_000)), WHITHER, limits) > 2);
+  assert.ok(fullness(written("x".repeat(20_000)), AGENT, limits) > 2);
 });
 
 test("something must be written, and files come first in what stands in the way", () => {
   const [waiting] = draftFiles.offered([], [offer("a")], null);
   assert.ok(waiting);
-  assert.equal(obstacle(written("  \n"), WHITHER, LIMITS), "nothing written");
-  assert.equal(obstacle(written("", "x"), WHITHER, LIMITS), "nothing written");
-  assert.equal(obstacle({ text: "", files: [waiting] }, WHITHER, LIMITS), "files on their way");
+  assert.equal(obstacle(written("  \n"), AGENT, LIMITS), "nothing written");
+  assert.equal(obstacle(written("", "x"), AGENT, LIMITS), "nothing written");
+  assert.equal(obstacle({ text: "", files: [waiting] }, AGENT, LIMITS), "files on their way");
 });
 
 test("a message with files keeps them in the outbox over a reload, and names them by id", () => {

@@ -2,7 +2,7 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { Clock } from "../protocol/clock";
 import type { ConnectionParts } from "../protocol/connection";
-import { listLoaded, type Stale, threadsLoaded } from "../protocol/fold";
+import { listLoaded } from "../protocol/fold";
 import type { ErrorMessage, RunStatus, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import { newMessageId } from "../protocol/identifier";
@@ -10,6 +10,7 @@ import type { Outbox, OutgoingMessage } from "../protocol/outbox";
 import { RestError } from "../session/rest";
 import { Agents } from "./agents";
 import { Attachments } from "./attachments";
+import { CatchingUp } from "./catching_up";
 import { ChosenBranches } from "./chosen_branches";
 import { Conversation, NEW_CONVERSATION } from "./conversation";
 import { Delivery } from "./delivery";
@@ -23,16 +24,15 @@ import { News } from "./news";
 import type { OutboxStore } from "./outbox_store";
 import { addressOf, threadInAddress } from "./place";
 import { Preferences, PREFERENCES_CHANNEL } from "./preferences";
-import type { Waiting } from "./queue";
 import { isRegeneration } from "./regenerations";
 import { type Fetch, loadArguments, loadToolResult, type Me } from "./rest";
 import { SettingsPlace } from "./settings_place";
-import { type Obstacle, obstacle } from "./sending";
 import { ThreadActions } from "./thread_actions";
 import { ThreadList } from "./thread_list";
 import { ThreadSearch } from "./thread_search";
 import { loadThreadUsage, type ThreadUsage } from "./thread_usage";
 import { Toasts } from "./toasts";
+import { Writing } from "./writing";
 
 export interface Notice {
   readonly code: string;
@@ -56,7 +56,6 @@ export interface ChatParts {
 const CONNECTION_ERRORS = new Set([
   "NO_TOKEN", "INVALID_TOKEN", "TOKEN_EXPIRED", "USER_INACTIVE", "ORIGIN_NOT_ALLOWED", "TOO_MANY_CONNECTIONS", "WINDOW_FULL",
 ]);
-const RELOAD_DELAY_MS = 1000;
 
 export class Chat {
   readonly me: Me;
@@ -68,20 +67,17 @@ export class Chat {
   readonly search: ThreadSearch;
   readonly actions: ThreadActions;
   readonly messages: MessageActions;
+  readonly writing: Writing;
   readonly toasts: Toasts;
   readonly news: News;
   readonly delivery: Delivery;
   readonly interruption: Interruption;
   readonly drafts: Drafts;
   readonly attachments: Attachments;
-  /** Why the draft cannot be sent as it is; null when it can. */
-  readonly obstacle: ReadonlySignal<Obstacle | null>;
   readonly branches: ChosenBranches;
   readonly agents: Agents;
   readonly preferences: Preferences;
   readonly settings: SettingsPlace;
-  /** Who is asked next: chosen here, else who was asked last, else the default one, else chosen last in a new conversation. */
-  readonly agent: ReadonlySignal<string | null>;
   readonly conversation: ReadonlySignal<Conversation>;
   /** Threads in which an answer is being written. */
   readonly busyThreads: ReadonlySignal<ReadonlySet<string>>;
@@ -94,8 +90,7 @@ export class Chat {
   #parts: ChatParts;
   #unwatch: () => void;
   #conversation;
-  #reloadsList = false;
-  #live = true;
+  #catchingUp: CatchingUp;
 
   constructor(parts: ChatParts) {
     this.#parts = parts;
@@ -125,7 +120,7 @@ export class Chat {
           if (threadId !== null && error_code === "THREAD_NOT_FOUND") this.#threadGone(threadId);
         },
         failed: (error) => this.#failed(error),
-        stale: (stale) => this.#refresh(stale),
+        stale: (stale) => this.#catchingUp.refresh(stale),
         outboxChanged: (outbox) => parts.outbox.write(outbox),
       },
     });
@@ -156,25 +151,34 @@ export class Chat {
       isOpen: (id) => this.#conversation.value.threadId.value === id,
       open: (id) => this.open(id),
     });
+    const conversation = (): Conversation => this.#conversation.value;
     this.messages = new MessageActions({
       fetch: parts.fetch,
       delivery: this.delivery,
       drafts: this.drafts,
       toasts: this.toasts,
-      conversation: () => this.#conversation.value,
-      agent: () => this.agent.value,
+      conversation,
+      agent: () => this.writing.agent.value,
+    });
+    this.writing = new Writing({
+      clock: parts.clock,
+      delivery: this.delivery,
+      attachments: this.attachments,
+      agents: this.agents,
+      preferences: this.preferences,
+      messages: this.messages,
+      conversation,
+      sends: () => (this.notice.value = null),
+    });
+    this.#catchingUp = new CatchingUp({
+      clock: parts.clock,
+      delivery: this.delivery,
+      list: this.list,
+      conversation,
+      gone: (threadId) => this.#threadGone(threadId),
     });
     this.#conversation = signal(this.#conversationOf(threadInAddress(SettingsPlace.chatAddress())));
     this.conversation = this.#conversation;
-    this.agent = computed(() => {
-      const { chosenAgent, latestAgent } = this.conversation.value;
-      return this.agents.choose(chosenAgent.value, latestAgent.value, this.preferences.defaultAgent.value, this.agents.chosenIn(null));
-    });
-    this.obstacle = computed(() => {
-      const { draft, threadId } = this.conversation.value;
-      const written = { text: draft.text.value, files: draft.files.value };
-      return obstacle(written, { threadId: threadId.value, agent: this.agent.value }, this.delivery.limits.value);
-    });
     const threadsWith = (wanted: (status: RunStatus) => boolean): ReadonlySet<string> => {
       const runs = Object.values(this.delivery.state.value.runs);
       return new Set(runs.filter((run) => wanted(run.status)).map((run) => run.thread_id ?? ""));
@@ -218,7 +222,7 @@ export class Chat {
   }
 
   close(): void {
-    this.#live = false;
+    this.#catchingUp.close();
     this.preferences.close();
     this.#unwatch();
     this.interruption.close();
@@ -254,72 +258,6 @@ export class Chat {
     if (this.settings.addressChanged()) return;
     const threadId = threadInAddress(location.pathname);
     if (threadId === null || threadId !== this.#conversation.value.threadId.value) this.#show(threadId);
-  }
-
-  /** What the person has typed so far. */
-  type(text: string): void {
-    this.#conversation.value.draft.type(text);
-  }
-
-  /** Send what is in the composer; false while something stands in its way. */
-  sendDraft(interrupts = false): boolean {
-    if (this.obstacle.value !== null) return false;
-    const { draft } = this.#conversation.value;
-    const [content, attachments] = [draft.text.value.trim(), attachmentsOf(draft.files.value)];
-    draft.clear();
-    this.send(content, this.agent.value, { attachments, ...(interrupts ? { whenBusy: "interrupt" } : {}) });
-    return true;
-  }
-
-  send(content: string, agent = this.agent.value, more: Pick<OutgoingMessage, "whenBusy" | "attachments" | "edits"> = {}): void {
-    const conversation = this.#conversation.value;
-    const { key, threadId } = conversation;
-    this.notice.value = null;
-    const follows = more.edits === undefined ? conversation.nextParent : null;
-    const messageId = newMessageId();
-    const parent = follows === null ? {} : { parentId: follows };
-    const writtenAt = this.#parts.clock.now();
-    this.delivery.enqueue({ messageId, conversation: key, threadId: threadId.value, content, agent, writtenAt, ...parent, ...more });
-    conversation.written();
-    if (more.edits !== undefined) conversation.branch.show(messageId);
-  }
-
-  /** Ask somebody else what was refused. */
-  askInstead(messageId: string, agent: string): void {
-    const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
-    if (!message) return;
-    this.chooseAgent(agent);
-    this.delivery.discard(messageId);
-    const { attachments = [], edits } = message;
-    this.send(message.content, agent, { attachments, ...(edits === undefined ? {} : { edits }) });
-  }
-
-  /** Ask this agent from now on: in this thread, or here and in new conversations when this is one. */
-  chooseAgent(name: string): void {
-    const { chosenAgent, threadId } = this.#conversation.value;
-    chosenAgent.value = name;
-    this.agents.remember(threadId.value, name);
-  }
-
-  /** Take an unsent message back into the composer. */
-  takeBack(messageId: string): void {
-    const message = this.delivery.outbox.value.find((each) => each.messageId === messageId);
-    if (message?.edits) this.messages.edit(message.edits, message.content);
-    this.delivery.discard(messageId);
-    const { draft } = this.#conversation.value;
-    if (message && !message.edits) draft.takeBack(message);
-    void this.attachments.check(draft);
-  }
-
-  /** Take a message that waits for the answer before it back into the composer. */
-  takeOutOfQueue({ key, runId, content }: Waiting): void {
-    if (runId === null) return this.takeBack(key);
-    this.delivery.stopRun(runId);
-    this.type([content, this.#conversation.value.draft.text.value].filter((text) => text !== "").join("\n\n"));
-  }
-
-  retry(messageId: string): void {
-    this.delivery.retry(messageId, newMessageId());
   }
 
   /** Look at what is busy and what the person sees: a tab that is hidden shows nobody anything. */
@@ -359,15 +297,6 @@ export class Chat {
     this.#conversation.value = this.#conversationOf(threadId);
     void this.#conversation.value.load();
     if (this.list.loaded.value) this.#titleWanted();
-  }
-
-  /** Notices were missed: the open thread can have been renamed, or deleted. */
-  #lookAtOpenThread(): void {
-    const conversation = this.#conversation.value;
-    conversation.look().catch((error: unknown) => {
-      const id = conversation.threadId.value;
-      if (id !== null && error instanceof RestError && error.code === "THREAD_NOT_FOUND") this.#threadGone(id);
-    });
   }
 
   #titleWanted(): void {
@@ -457,29 +386,5 @@ export class Chat {
     if (isRegeneration(error.ref)) this.#conversation.value.branch.forgetWish();
     const { error_code: code, error_message: message, retry_after: retryAfter = null } = error;
     this.notice.value = { code, message, retryAfter };
-  }
-
-  #refresh(stale: Stale): void {
-    if (stale.list) this.#reloadList();
-    const open = this.#conversation.value.threadId.value;
-    const shown = stale.all || (open !== null && stale.threads.includes(open));
-    if (stale.all || stale.threads.length > 0) this.delivery.update(threadsLoaded);
-    if (stale.all && !stale.list) this.#reloadList();
-    if (shown) void this.#conversation.value.load();
-  }
-
-  /** Again after a moment when the list was overtaken while it was read. */
-  #reloadList(): void {
-    if (this.#reloadsList || !this.#live) return;
-    this.#reloadsList = true;
-    const again = (): void => {
-      this.#reloadsList = false;
-      this.#lookAtOpenThread();
-      if (this.delivery.current.stale.list) this.#reloadList();
-    };
-    void this.list.reload().then(
-      () => this.#parts.clock.after(this.delivery.current.stale.list ? RELOAD_DELAY_MS : 0, again),
-      () => this.#parts.clock.after(RELOAD_DELAY_MS, again),
-    );
   }
 }

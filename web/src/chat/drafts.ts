@@ -39,6 +39,10 @@ export class Draft {
     this.#changed = changed;
   }
 
+  get written(): DraftContent {
+    return { text: this.text.value, files: this.files.value };
+  }
+
   type(text: string): void {
     this.#text.value = text;
     this.#missed = null;
@@ -153,7 +157,7 @@ export class Drafts {
 
   #keep(draft: Draft): void {
     const key = this.#keyOf(draft);
-    if (key !== undefined) this.#write(key, { text: draft.text.value, files: draft.files.value }, this.#now() + KEPT_MS);
+    if (key !== undefined) this.#write(key, draft.written, this.#now() + KEPT_MS);
   }
 
   /** Where the browser's room is used up, older drafts make some. */

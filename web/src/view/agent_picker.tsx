@@ -17,7 +17,7 @@ export function AgentPicker({ chat, done }: PickerProps): VNode | null {
   const button = useRef<HTMLButtonElement>(null);
   const menu = useId();
   const agents = chat.agents.offered.value;
-  const current = chat.agent.value;
+  const current = chat.writing.agent.value;
   if (agents.length < 2 || current === null) return null;
   const close = (): void => {
     setOpen(false);
@@ -25,7 +25,7 @@ export function AgentPicker({ chat, done }: PickerProps): VNode | null {
   };
   const choose = (name: string): void => {
     setOpen(false);
-    chat.chooseAgent(name);
+    chat.writing.chooseAgent(name);
     done();
   };
   const left = (event: TargetedFocusEvent<HTMLElement>): void => {

@@ -37,7 +37,7 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
 
   const busy = conversation.openRunIds.value.length > 0;
   const submit = (interrupts = false): void => {
-    if (!send(interrupts)) return announce(obstacleWords(chat.obstacle.value, conversation.draft.files.value.length > 0) ?? "");
+    if (!send(interrupts)) return announce(obstacleWords(chat.writing.obstacle.value, conversation.draft.files.value.length > 0) ?? "");
     field.current?.focus({ preventScroll: true });
   };
   const pressed = (event: TargetedKeyboardEvent<HTMLTextAreaElement>): void => {
@@ -47,7 +47,7 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
     event.preventDefault();
     submit();
   };
-  const obstacle = chat.obstacle.value;
+  const obstacle = chat.writing.obstacle.value;
   const said = obstacleWords(obstacle, conversation.draft.files.value.length > 0);
   return (
     <form
@@ -68,7 +68,7 @@ export function Composer({ chat, conversation, send }: ComposerProps): VNode {
         enterkeyhint={touchOnly() ? "enter" : "send"}
         aria-describedby={hint}
         value={text}
-        onInput={(event) => chat.type(event.currentTarget.value)}
+        onInput={(event) => chat.writing.type(event.currentTarget.value)}
         onKeyDown={pressed}
         onBlur={() => conversation.draft.left()}
         onPaste={(event) => pasteInto(chat, conversation.draft, event)}

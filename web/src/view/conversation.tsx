@@ -53,7 +53,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
     else if (value) follow.current?.release();
   });
   const send = (interrupts: boolean): boolean => {
-    if (!chat.sendDraft(interrupts)) return false;
+    if (!chat.writing.sendDraft(interrupts)) return false;
     follow.current?.pin();
     return true;
   };

@@ -38,7 +38,7 @@ function Item({ chat, waiting }: { readonly chat: Chat; readonly waiting: Waitin
       <span class="queue-text">{content}</span>
       {runId === null ? <span class="queue-state sending">{settled ? words.question.notSent : words.question.sending}</span> : null}
       {leaving ? <span class="queue-state">{words.queue.cancelling}</span> : null}
-      <button type="button" class="queue-button" data-testid="queue-edit" aria-label={words.queue.edit(inSentence(content))} title={words.question.edit} disabled={leaving || !settled} onClick={() => leave(() => chat.takeOutOfQueue(waiting))}>
+      <button type="button" class="queue-button" data-testid="queue-edit" aria-label={words.queue.edit(inSentence(content))} title={words.question.edit} disabled={leaving || !settled} onClick={() => leave(() => chat.writing.takeOutOfQueue(waiting))}>
         <Icon name="pencil" />
       </button>
       <button type="button" class="queue-button" data-testid="queue-cancel" aria-label={words.queue.cancel(inSentence(content))} title={words.app.cancel} disabled={leaving || !settled} onClick={() => leave(() => (runId === null ? chat.delivery.discard(key) : chat.delivery.stopRun(runId)))}>

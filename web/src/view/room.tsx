@@ -6,8 +6,7 @@ import { words } from "../words/words";
 
 /** How much of the longest message is written, once that matters; what is too long can go as a file. */
 export function Room({ chat, draft }: { readonly chat: Chat; readonly draft: Draft }): VNode | null {
-  const written = { text: draft.text.value, files: draft.files.value };
-  const share = fullness(written, { threadId: null, agent: chat.agent.value }, chat.delivery.limits.value);
+  const share = fullness(draft.written, chat.writing.agent.value, chat.delivery.limits.value);
   if (share === 0) return null;
   const attach = (): void => {
     chat.attachments.add(draft, [new File([draft.text.value], words.files.pastedName, { type: "text/plain" })]);

@@ -51,20 +51,20 @@ const QuestionView = memo(({ chat, id, content, state, refusal, attachments, ...
     {state === "waiting" ? (
       <p class="sending">
         {words.question.notSent}
-        <button type="button" class="link" onClick={() => chat.takeBack(id)}>
+        <button type="button" class="link" onClick={() => chat.writing.takeBack(id)}>
           {words.question.takeBack}
         </button>
       </p>
     ) : null}
     {refusal ? (
       <ErrorCard code={refusal.error_code} message={refusal.error_message} retryAfter={refusal.retry_after}>
-        <TryAgain act={() => chat.retry(id)} />
+        <TryAgain act={() => chat.writing.retry(id)} />
         {agentsInstead(chat, refusal).map((agent) => (
-          <button type="button" key={agent} data-testid="ask-instead" data-agent={agent} onClick={() => chat.askInstead(id, agent)}>
+          <button type="button" key={agent} data-testid="ask-instead" data-agent={agent} onClick={() => chat.writing.askInstead(id, agent)}>
             {words.question.ask(agent)}
           </button>
         ))}
-        <button type="button" data-testid="edit-refused" onClick={() => chat.takeBack(id)}>
+        <button type="button" data-testid="edit-refused" onClick={() => chat.writing.takeBack(id)}>
           {words.question.edit}
         </button>
       </ErrorCard>

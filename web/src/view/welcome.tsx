@@ -5,7 +5,7 @@ import { words } from "../words/words";
 import { Mark } from "./icons";
 
 export function Welcome({ chat }: { readonly chat: Chat }): VNode {
-  const described = chat.agents.offered.value.find((agent) => agent.name === chat.agent.value)?.described;
+  const described = chat.agents.offered.value.find((agent) => agent.name === chat.writing.agent.value)?.described;
   return (
     <div class="welcome">
       <Mark />
@@ -15,7 +15,7 @@ export function Welcome({ chat }: { readonly chat: Chat }): VNode {
         <ul class="examples" aria-label={words.conversation.examples}>
           {described.examples.map((example) => (
             <li key={example}>
-              <button type="button" data-testid="example" onClick={() => chat.send(example)}>
+              <button type="button" data-testid="example" onClick={() => chat.writing.send(example)}>
                 {example}
               </button>
             </li>

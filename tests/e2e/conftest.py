@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from netra.config import SERVERS, ServerName
 from netra.postgres import EmbeddedPostgres
-from tests.browser import Cable, chromium, profile
+from tests.browser import Cable, chromium, profile, sign_in
+from tests.clients import Account
 from tests.live import Form, LiveServer
 from tests.processes import LiveProcess, processes_of, until
 
 ALLOWED_ORIGIN = "https://chat.example.org"
 FORMS: tuple[Form, ...] = ("serve", "uvicorn")
+CONNECTED = '[data-testid="connection"][data-state="connected"]'
 
 
 def new_data_dir() -> Iterator[Path]:
@@ -65,6 +67,14 @@ def starting(data_dir: Path, redis_url: str, *, expects_traceback: bool = False)
         yield start
     for server in servers:
         assert expects_traceback or not server.traceback(), server.traceback()
+
+
+def own_server(**options: Any) -> Iterator[LiveServer]:
+    """A server with a database of its own. It logs no traceback."""
+    for folder in new_data_dir():
+        with LiveServer(folder, **options) as server:
+            yield server
+        assert not server.traceback(), server.traceback()
 
 
 def inherited(**variables: str) -> dict[str, str]:
@@ -153,3 +163,33 @@ def cable(server: LiveServer) -> Iterator[Cable]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with profile(browser) as context:
         yield context
+
+
+@pytest.fixture
+def account(server: LiveServer) -> Account:
+    """Somebody of the module's `server`, new for each test."""
+    return server.add_user("ann")
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
+    """The person has signed in."""
+    page = context.new_page()
+    sign_in(page, server.url, account)
+    return page
+
+
+@pytest.fixture
+def elsewhere(browser: Browser, server: LiveServer, account: Account) -> Iterator[Page]:
+    """The same person in another browser."""
+    with profile(browser) as context:
+        page = context.new_page()
+        sign_in(page, server.url, account)
+        yield page
+
+
+def connected(page: Page, url: str, account: Account) -> Page:
+    """The person has signed in, and the page knows the limits of the server."""
+    sign_in(page, url, account)
+    expect(page.locator(CONNECTED)).to_have_count(1)
+    return page

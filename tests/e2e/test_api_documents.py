@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 
 from chat.api.errors import STATUS_OF_CODE
 from tests.browser import profile
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.examples import ANYTHING, EXAMPLES, OUTPUT, Block, Terminal, assert_shown, blocks_of, example_lines
 from tests.live import LiveServer
 from tests.processes import REPOSITORY
@@ -29,10 +29,7 @@ PAGES = (API, REPOSITORY / "docs" / "client.md", REPOSITORY / "README.md")
 @pytest.fixture(scope="module")
 def documented() -> Iterator[LiveServer]:
     """Long answers take it so long that they can be stopped."""
-    for data_dir in new_data_dir():
-        with LiveServer(data_dir, user_messages_per_minute=1000, offline_tokens_per_second=100) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
+    yield from own_server(user_messages_per_minute=1000, offline_tokens_per_second=100)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

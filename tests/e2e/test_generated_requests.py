@@ -13,7 +13,7 @@ import pytest
 
 from tests.answers import operations, strict_document
 from tests.clients import Answer, request
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.generated_requests import ENDING, STREAMS, Asking, Person, asked_of, person_on
 from tests.live import LiveServer
 
@@ -44,10 +44,7 @@ def of_streams() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for data_dir in new_data_dir():
-        with LiveServer(data_dir, access_token_minutes=60, **UNLIMITED, **ACCOUNTS) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
+    yield from own_server(access_token_minutes=60, **UNLIMITED, **ACCOUNTS)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser import Cable, answers, ask, plain, shown, sign_in
 from tests.clients import Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 
 QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
@@ -19,15 +19,7 @@ QUESTION = "What is 17.5 % of 2480, and what time is it in Tokyo?"
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     """With a database of its own: a worker beside it would answer at another pace."""
-    for folder in new_data_dir():
-        with LiveServer(folder, offline_tokens_per_second=40) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(offline_tokens_per_second=40)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
@@ -13,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, e
 from tests.browser import Cable, answers, ask, assert_accessible, profile
 from tests.browser import sign_in as sign_in_as
 from tests.clients import PASSWORD, Account, request
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 from tests.processes import HOST
 from tests.smtp_server import SmtpServer
@@ -31,21 +30,12 @@ def mails() -> Iterator[SmtpServer]:
 @pytest.fixture(scope="module")
 def server(mails: SmtpServer) -> Iterator[LiveServer]:
     """People may register, and mails are sent."""
-    settings: dict[str, Any] = {
-        "registration": "open",
-        "email_url": f"smtp://{HOST}:{mails.port}",
-        "email_from": "netra@example.org",
-        "public_url": "https://chat.example",
-    }
-    for folder in new_data_dir():
-        with LiveServer(folder, **settings) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(
+        registration="open",
+        email_url=f"smtp://{HOST}:{mails.port}",
+        email_from="netra@example.org",
+        public_url="https://chat.example",
+    )
 
 
 @pytest.fixture

@@ -32,11 +32,6 @@ def server(folder: Path) -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
 def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
     return signed_in(context, server, account)
 

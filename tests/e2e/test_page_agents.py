@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser import Cable, answers, ask, choose_agent, sign_in
 from tests.clients import Account
@@ -23,7 +23,7 @@ from tests.e2e.applications.scripted_agents import (
     WRITE,
     WRITE_TWICE,
 )
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 from tests.processes import PATIENCE_SECONDS
 
@@ -33,22 +33,7 @@ WHO_HAS_THE_FOCUS = "document.activeElement.dataset.testid ?? document.activeEle
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(folder, agents="tests.e2e.applications.scripted_agents:AGENTS", sweep_seconds=0.2) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
-    return page
+    yield from own_server(agents="tests.e2e.applications.scripted_agents:AGENTS", sweep_seconds=0.2)
 
 
 @pytest.fixture

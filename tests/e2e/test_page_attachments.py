@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, P
 from tests.browser import Cable, answers, ask, assert_accessible, choose_agent, profile, sign_in
 from tests.chat.files import image
 from tests.clients import Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import connected, own_server
 from tests.live import LiveServer
 from tests.processes import until
 
@@ -36,21 +36,12 @@ Chosen = tuple[str, str, bytes]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(
-            folder,
-            agents="tests.e2e.applications.blind_agent:blind",
-            max_attachment_bytes=LARGEST,
-            max_attachments=MOST,
-            max_person_attachment_bytes=SPACE,
-        ) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(
+        agents="tests.e2e.applications.blind_agent:blind",
+        max_attachment_bytes=LARGEST,
+        max_attachments=MOST,
+        max_person_attachment_bytes=SPACE,
+    )
 
 
 @pytest.fixture
@@ -58,10 +49,7 @@ def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
     page = context.new_page()
     # The browser hears of it later than of a click: so that a picker is caught that opens at once.
     page.on("filechooser", lambda _: None)
-    sign_in(page, cable.url, account)
-    # From now on it knows the limits.
-    expect(page.locator('[data-testid="connection"][data-state="connected"]')).to_have_count(1)
-    return page
+    return connected(page, cable.url, account)
 
 
 def choose(page: Page, *files: Chosen) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, P
 
 from tests.browser import Cable, answers, ask, assert_accessible, profile, sign_in
 from tests.clients import PASSWORD, Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import connected, own_server
 from tests.live import LiveServer
 
 LONGEST = 4_000
@@ -21,24 +21,12 @@ PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobil
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(folder, max_message_bytes=LONGEST) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(max_message_bytes=LONGEST)
 
 
 @pytest.fixture
 def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, cable.url, account)
-    # From now on it knows the longest message.
-    expect(page.locator('[data-testid="connection"][data-state="connected"]')).to_have_count(1)
-    return page
+    return connected(context.new_page(), cable.url, account)
 
 
 def field(page: Page) -> Locator:

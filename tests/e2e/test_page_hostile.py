@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Dialog, Locator, Page, Request, Viewpor
 from tests.browser import STILL, answers, ask, choose_agent, profile, sign_in
 from tests.clients import Account
 from tests.e2e.applications.hostile_agents import END, LARGE
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 from tests.processes import PATIENCE_SECONDS
 
@@ -80,15 +80,7 @@ ENDED = '[data-role="assistant"]:is([data-status="completed"], [data-status="fai
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(folder, agents="tests.e2e.applications.hostile_agents:AGENTS") as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(agents="tests.e2e.applications.hostile_agents:AGENTS")
 
 
 @pytest.fixture

@@ -17,18 +17,6 @@ def server(daphne: LiveServer) -> LiveServer:
     return daphne
 
 
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
-    return page
-
-
 def focused(page: Page) -> str:
     """What has the focus, by its test id or its words."""
     name: str = page.evaluate("() => document.activeElement.dataset.testid ?? document.activeElement.innerText")

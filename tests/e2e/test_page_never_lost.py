@@ -15,13 +15,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, WebSocke
 
 from tests.browser import Cable, answers, ask, plain, sign_in
 from tests.clients import PASSWORD, Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import CONNECTED, connected, new_data_dir
 from tests.live import LiveServer
 from tests.processes import until
 
 UNSENT = '[data-testid="message"][data-status="waiting"]'
 AWAY = '[data-testid="connection"]:not([data-state="connected"])'
-CONNECTED = '[data-testid="connection"][data-state="connected"]'
 WAKE = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
@@ -40,16 +39,8 @@ def server() -> Iterator[LiveServer]:
 
 
 @pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
 def page(context: BrowserContext, cable: Cable, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, cable.url, account)
-    expect(page.locator(CONNECTED)).to_have_count(1)
-    return page
+    return connected(context.new_page(), cable.url, account)
 
 
 def thread_of(page: Page) -> str:

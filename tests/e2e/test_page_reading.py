@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser import answers, ask, assert_accessible, sign_in
 from tests.clients import Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 from tests.processes import until
 
@@ -81,15 +81,7 @@ LAST_LINE = """() => new Promise((done) => {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(folder, offline_tokens_per_second=30) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
+    yield from own_server(offline_tokens_per_second=30)
 
 
 @pytest.fixture

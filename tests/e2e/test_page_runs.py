@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -10,15 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
-from tests.browser import answers, ask, assert_accessible, choose_agent, sign_in
+from tests.browser import answers, ask, assert_accessible, choose_agent
 from tests.clients import Account
 from tests.e2e.applications.held_agents import COMPARE, FAIL, LIST, ROWS, TELL, THINK, USE, WEEKS
 from tests.e2e.conftest import new_data_dir
 from tests.live import LiveServer
-
-NAMES = itertools.count()
 
 
 class Holds:
@@ -60,14 +57,7 @@ def holds(held: Path) -> Iterator[Holds]:
 
 
 @pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user(f"ann{next(NAMES)}")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account, holds: Holds) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
+def page(page: Page, holds: Holds) -> Page:
     choose_agent(page, "worker")
     return page
 

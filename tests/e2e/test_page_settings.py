@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,27 +20,6 @@ PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobil
 @pytest.fixture
 def server(daphne: LiveServer) -> LiveServer:
     return daphne
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
-    return page
-
-
-@pytest.fixture
-def elsewhere(browser: Browser, server: LiveServer, account: Account) -> Iterator[Page]:
-    """The same person in another browser."""
-    with profile(browser) as context:
-        page = context.new_page()
-        sign_in(page, server.url, account)
-        yield page
 
 
 def path_of(page: Page) -> str:

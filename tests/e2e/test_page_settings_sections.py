@@ -6,15 +6,14 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Download, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Download, Locator, Page, expect
 
-from tests.browser import answers, ask, assert_accessible, choose_agent, profile, sign_in
+from tests.browser import answers, ask, assert_accessible, choose_agent
 from tests.clients import PASSWORD, Account
 from tests.e2e.settings_page import add_notes, add_usage, another_tab, open_section, opens_at, rest
 from tests.live import LiveServer
@@ -23,27 +22,6 @@ from tests.live import LiveServer
 @pytest.fixture
 def server(daphne: LiveServer) -> LiveServer:
     return daphne
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
-    return page
-
-
-@pytest.fixture
-def elsewhere(browser: Browser, server: LiveServer, account: Account) -> Iterator[Page]:
-    """The same person in another browser."""
-    with profile(browser) as context:
-        page = context.new_page()
-        sign_in(page, server.url, account)
-        yield page
 
 
 # Notes

@@ -9,30 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser import answers, ask, sign_in
+from tests.browser import answers, ask
 from tests.clients import Account
-from tests.e2e.conftest import new_data_dir
+from tests.e2e.conftest import own_server
 from tests.live import LiveServer
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    for folder in new_data_dir():
-        with LiveServer(folder, offline_tokens_per_second=40) as server:
-            yield server
-        assert not server.traceback(), server.traceback()
-
-
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: LiveServer, account: Account) -> Page:
-    page = context.new_page()
-    sign_in(page, server.url, account)
-    return page
+    yield from own_server(offline_tokens_per_second=40)
 
 
 def add_threads(server: LiveServer, account: Account, titles: dict[str, str], **columns: Any) -> None:

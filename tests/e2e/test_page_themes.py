@@ -15,11 +15,6 @@ def server(daphne: LiveServer) -> LiveServer:
     return daphne
 
 
-@pytest.fixture
-def account(server: LiveServer) -> Account:
-    return server.add_user("ann")
-
-
 def background(page: Page) -> str:
     colour: str = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     return colour

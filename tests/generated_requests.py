@@ -58,11 +58,13 @@ RULES = (
 
 @dataclass(slots=True)
 class Person:
-    """Somebody with threads, messages, runs and tool calls. `not_completed` runs wait, or were cancelled."""
+    """Somebody with threads, messages, runs and tool calls."""
 
     account: Account
     values: dict[str, list[Any]]
-    not_completed: list[str]
+    cancelled: list[str]
+    # Runs, and the calls for which they wait.
+    waiting: dict[str, str]
 
     @property
     def token(self) -> str:
@@ -175,7 +177,8 @@ async def person_on(server: LiveServer, *, conversations: int) -> Person:
             "body.new_password": ["correct horse battery staple"],
             "body.refresh": [account.token(token_type="refresh", exp=int(time.time()) + 3600) for _ in range(20)],
         },
-        [begun["run_id"] for begun in waiting],
+        [begun["run_id"] for begun in waiting[::2]],
+        {begun["run_id"]: begun["tool_call_id"] for begun in waiting[1::2]},
     )
 
 

@@ -76,7 +76,8 @@ def test_what_takes_something_away_is_answered_as_the_document_says(server: Live
 
 
 def test_what_needs_one_of_few_ids_is_answered_as_the_document_says(server: LiveServer, person: Person) -> None:
-    person.values["path.run_id"] = person.not_completed
+    run_id, tool_call_id = next(iter(person.waiting.items()))
+    person.values |= {"path.run_id": [run_id, person.cancelled[0]], "path.tool_call_id": [tool_call_id]}
     asking = Asking(seed=1, examples=25, operations=SELDOM, phases=["fuzzing"])
     report = asked_of(server, strict_document(), person, asking)
     assert not report.problems, report.text()

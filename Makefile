@@ -37,7 +37,7 @@ cluster: packages-dev system  ## serve it by several processes: a proxy, WEB ser
 		--web "$(WEB)" --workers "$(WORKERS)" --port "$$PORT"
 
 test: packages-dev packages-model system node  ## run all tests but the nightly ones
-	$(PYTHON) -m pytest -m "not nightly" $(AT_ONCE)
+	$(PYTHON) -m pytest -m "not nightly" $(AT_ONCE) || { test $$? = 1 && $(PYTHON) -m tests.once_more; }
 	cd web && npm test
 
 # Tests wait more than they compute: so many modules at once. Each process has a database and servers of its own.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -113,22 +114,23 @@ def shown(pid: int | None) -> bytes:
 
 
 PARENT = """
-import asyncio, time
+import asyncio, sys, time
 from agents.models.local_server import LocalPackages, LocalServer
 
 server = LocalServer(LocalPackages.find())
 asyncio.run(server.endpoint())
-print(server.pid, flush=True)
+print(server.pid, file=sys.stderr, flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_the_process_that_started_it(packages: LocalPackages, number: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as parent:
-        assert parent.stdout is not None
-        # What it logs is on its standard output, too.
-        pid = next(int(line) for line in parent.stdout if line.strip().isdigit())
+    # It logs to its standard output, from several threads.
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", PARENT], text=True, cwd=REPOSITORY, **pipes) as parent:
+        assert parent.stderr is not None
+        pid = next(int(line) for line in parent.stderr if line.strip().isdigit())
         assert is_running(pid)
         parent.send_signal(number)
         parent.wait()

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.clients import Account, Client, connected
 from tests.live import LiveServer
 
@@ -33,6 +35,7 @@ class Chat:
     resent: int = 0
 
 
+@pytest.mark.timeout(400)
 async def test_two_hundred_sockets_are_greeted_in_time_and_answered_in_order(data_dir: Path) -> None:
     with LiveServer(data_dir) as server:
         accounts = server.add_users(CONNECTIONS // CONNECTIONS_PER_USER)

@@ -243,7 +243,7 @@ def test_an_answer_that_ended_while_the_page_was_closed_is_news(
     expect(later.get_by_test_id("thread")).to_have_attribute("data-state", "news")
 
 
-def test_ten_thousand_threads_scroll_smoothly_to_their_end(page: Page, server: LiveServer, account: Account) -> None:
+def test_ten_thousand_threads_scroll_to_their_end(page: Page, server: LiveServer, account: Account) -> None:
     with server.database() as connection:
         connection.execute(
             """INSERT INTO chat_thread (id, user_id, title, title_origin, created_at, updated_at)
@@ -253,22 +253,18 @@ def test_ten_thousand_threads_scroll_smoothly_to_their_end(page: Page, server: L
         )
     page.reload()
     expect(page.get_by_test_id("thread").first).to_be_visible()
-    frames: list[float] = page.evaluate(
+    rows: list[int] = page.evaluate(
         """async () => {
             const list = document.querySelector('[data-testid="thread-list"]');
-            const times = [];
-            let last = await new Promise(requestAnimationFrame);
-            for (const end = last + 40000; last < end;) {
+            const rows = [];
+            while (!list.innerText.includes("Thread 10000")) {
                 list.scrollTop += 1500;
-                const now = await new Promise(requestAnimationFrame);
-                times.push(now - last);
-                last = now;
-                if (list.innerText.includes("Thread 10000")) return times;
+                await new Promise(requestAnimationFrame);
+                rows.push(list.querySelectorAll('[data-testid="thread"]').length);
             }
-            return [];
+            return rows;
         }"""
     )
-    assert frames, "the last thread was not reached"
-    assert sorted(frames)[int(len(frames) * 0.95)] < 100
-    assert page.get_by_test_id("thread").count() < 80
+    assert len(rows) > 100
+    assert max(rows) < 80, "as many rows as are in view, at each frame"
     assert len(titles(page)) == page.get_by_test_id("thread").count()

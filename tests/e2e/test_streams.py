@@ -13,7 +13,7 @@ import pytest
 from netra.config import ServerName
 from tests.clients import Account, assert_whole
 from tests.e2e.conftest import new_data_dir, scripted_server
-from tests.e2e.test_slow_reader import ended, memory, write_run
+from tests.e2e.test_slow_reader import FULL_EVENTS, ended, memory, write_run
 from tests.event_source import EVENTS, event_source
 from tests.live import LiveServer
 from tests.processes import eventually
@@ -257,7 +257,7 @@ async def test_a_reader_that_does_not_read_costs_the_server_no_memory(data_dir: 
         account = server.add_user()
         first = execute(server, account, "Hello!")["run_id"]
         await eventually(lambda: ended(server, first), what="a run that others can be like")
-        run_id = write_run(server, account)  # 50 MB
+        run_id = write_run(server, account, events=FULL_EVENTS)  # 50 MB
         path = f"/api/runs/{run_id}/events"
         async with event_source(server.url, path, token=account.token()) as stream:
             await stream.receive()
@@ -268,7 +268,7 @@ async def test_a_reader_that_does_not_read_costs_the_server_no_memory(data_dir: 
             grown = memory(server) - before
             assert grown < 12 * 1024 * 1024, grown
             frames = await stream.rest()
-        assert [frame["seq"] for frame in frames] == list(range(1, 1001))
+        assert [frame["seq"] for frame in frames] == list(range(1, FULL_EVENTS + 1))
 
 
 async def test_a_server_that_goes_away_says_so_and_another_goes_on(data_dir: Path) -> None:

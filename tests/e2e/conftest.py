@@ -20,6 +20,7 @@ from tests.browser import Cable, chromium, profile, sign_in
 from tests.clients import Account
 from tests.live import Form, LiveServer
 from tests.processes import LiveProcess, processes_of, until
+from tests.smtp_server import SmtpServer
 
 ALLOWED_ORIGIN = "https://chat.example.org"
 FORMS: tuple[Form, ...] = ("serve", "uvicorn")
@@ -75,6 +76,12 @@ def own_server(**options: Any) -> Iterator[LiveServer]:
         with LiveServer(folder, **options) as server:
             yield server
         assert not server.traceback(), server.traceback()
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[SmtpServer]:
+    with SmtpServer() as server:
+        yield server
 
 
 def inherited(**variables: str) -> dict[str, str]:

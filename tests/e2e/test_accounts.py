@@ -27,12 +27,6 @@ SECONDS = 6.0
 
 
 @pytest.fixture(scope="module")
-def mails() -> Iterator[SmtpServer]:
-    with SmtpServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def cluster(mails: SmtpServer) -> Iterator[Cluster]:
     settings: dict[str, Any] = {
         "registration": "open",

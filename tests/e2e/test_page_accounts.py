@@ -22,12 +22,6 @@ LINK = re.compile(r"https://chat\.example(/reset/([\w-]+)/([\w-]+))")
 
 
 @pytest.fixture(scope="module")
-def mails() -> Iterator[SmtpServer]:
-    with SmtpServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def server(mails: SmtpServer) -> Iterator[LiveServer]:
     """People may register, and mails are sent."""
     yield from own_server(

@@ -18,7 +18,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from netra import config
-from netra.config import PROJECT_ROOT, Config, describe, explain, variable
+from netra.config import PROJECT_ROOT, Config, explain, variable
+from netra.settings_table import describe
 
 SECRET = "correct horse battery staple " * 2
 STAGING = {"NETRA_ENVIRONMENT": "staging", "NETRA_SECRET_KEY": SECRET, "NETRA_ALLOWED_HOSTS": "chat.example.org"}
@@ -453,11 +454,11 @@ def test_threads_that_start_at_once_never_read_half_a_secret(data_dir: Path) -> 
 
 
 def test_the_document_is_what_the_module_prints() -> None:
-    printed = run("-m", "netra.config")
+    printed = run("-m", "netra.settings_table")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert printed.stdout == describe()
     written = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
-    assert written == printed.stdout, "write it with: python -m netra.config > docs/configuration.md"
+    assert written == printed.stdout, "write it with: python -m netra.settings_table > docs/configuration.md"
 
 
 def test_the_document_explains_every_setting() -> None:

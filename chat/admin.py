@@ -21,12 +21,22 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from chat import removal
+from chat import audit, removal
 from chat.addresses import client_address
 from chat.apps import ChatConfig
 from chat.attempt_limit import Guarded
-from chat.errors import ChatError
-from chat.models import McpServer, Message, MessageFeedback, ModelRequest, Run, RunEvent, Thread, UserCounters
+from chat.errors import ChatError, ErrorCode
+from chat.models import (
+    AuditAction,
+    McpServer,
+    Message,
+    MessageFeedback,
+    ModelRequest,
+    Run,
+    RunEvent,
+    Thread,
+    UserCounters,
+)
 from chat.names import same_name
 from chat.publisher import Publisher
 
@@ -61,9 +71,19 @@ class SignInForm(AdminAuthenticationForm):
         try:
             limit.spend(Guarded.SIGN_IN, name, address)
         except ChatError as error:
+            audit.record_refusal(AuditAction.SIGN_IN, error.code, address=address, where="administration")
             raise ValidationError(error.message) from None
-        cleaned: dict[str, Any] = super().clean()
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except ValidationError:
+            # Also for who has a password and is no staff: it is the same answer, and the same entry.
+            audit.record_refusal(
+                AuditAction.SIGN_IN, ErrorCode.INVALID_CREDENTIALS, address=address, where="administration"
+            )
+            raise
         limit.succeeded(Guarded.SIGN_IN, name, address)
+        user_id = self.get_user().pk
+        audit.record(AuditAction.SIGN_IN, actor=user_id, subject=user_id, address=address, where="administration")
         return cleaned
 
 

@@ -11,13 +11,11 @@ anybody, is not for them.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from django.utils.crypto import salted_hmac
@@ -29,6 +27,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from chat.errors import ChatError, ErrorCode
+from chat.network import network_of
 from chat.reachability import Reachability
 
 REDIS_SECONDS = 1.0
@@ -86,7 +85,7 @@ class AttemptLimit:
 
     def spend(self, guarded: Guarded, name: str, address: str) -> None:
         """Count an attempt. Raises ChatError with RATE_LIMITED, and when to try again."""
-        wait = self._on(lambda limiter: self._spend(limiter, guarded, _hidden(name), _network(address)))
+        wait = self._on(lambda limiter: self._spend(limiter, guarded, _hidden(name), network_of(address)))
         if wait:
             raise ChatError(
                 ErrorCode.RATE_LIMITED, f"Too many attempts: try again in {_in_words(wait)}", retry_after=wait
@@ -94,7 +93,7 @@ class AttemptLimit:
 
     def succeeded(self, guarded: Guarded, name: str, address: str) -> None:
         """Who knows the secret was here: what was counted for the name from this address is forgotten."""
-        hidden, network = _hidden(name), _network(address)
+        hidden, network = _hidden(name), network_of(address)
 
         def forget(limiter: MovingWindowRateLimiter) -> None:
             for item in parse_many(self._limits[guarded].together):
@@ -147,22 +146,6 @@ def _wait(limiter: MovingWindowRateLimiter, item: RateLimitItem, guarded: Guarde
 def _hidden(name: str) -> str:
     """People type passwords into the field for the name: nothing of it is kept."""
     return salted_hmac("netra.attempt_limit", name, algorithm="sha256").hexdigest()[:32]
-
-
-def _network(address: str) -> str:
-    """Of IPv6 a whole network is one person's. Some proxies tell the port, too."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        try:
-            parsed = ipaddress.ip_address(urlsplit(f"//{address}").hostname or "")
-        except ValueError:
-            return "unknown"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
-    return str(parsed)
 
 
 def _in_words(seconds: float) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from chat import runs
+from chat import audit, runs
 from chat.branches import without_content
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
-from chat.models import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
+from chat.models import OPEN_STATUSES, Approval, ApprovedBy, AuditAction, CancelledBy, Run, RunEvent, RunStatus
 from chat.protocol import ApprovalAccepted, ResolveApproval, RunStopped
 from chat.run_event import now
 
@@ -100,6 +100,14 @@ class OwnRuns:
             raise ChatError(ErrorCode.APPROVAL_NOT_FOUND, "The time to answer is over", details=details)
         publisher = self.event_log.publisher
         runs.resolve(locked[1], approval, approved=command.approved, reason=command.reason.strip(), publisher=publisher)
+        audit.record(
+            AuditAction.APPROVAL,
+            actor=user_id,
+            subject=user_id,
+            target=f"run {command.run_id}",
+            tool=approval.tool,
+            approved=command.approved,
+        )
         return ApprovalAccepted(run_id=str(command.run_id), tool_call_id=command.tool_call_id)
 
     @transaction.atomic

@@ -19,7 +19,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from chat import runs
+from chat import audit, runs
 from chat.errors import ChatError
 from chat.models import (
     OPEN_STATUSES,
@@ -166,4 +166,5 @@ STEPS: tuple[Callable[[Any], int], ...] = (
     _some(lambda user_id: Note.objects.filter(user_id=user_id)),
     _some(lambda user_id: OutstandingToken.objects.filter(user_id=user_id)),
     _some(_told_of),
+    lambda user_id: audit.forget_addresses(user_id, limit=ROWS_BATCH),
 )

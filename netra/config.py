@@ -215,6 +215,12 @@ class Config(BaseSettings):
         le=36_500,
         description="Days after which the events of an ended run are removed, its messages staying; 0 keeps them.",
     )
+    audit_retention: float = Field(
+        default=365.0,
+        ge=0,
+        le=36_500,
+        description="Days after which entries of the audit log are removed; 0 keeps them ([more](accounts.md)).",
+    )
     event_window_ms: int = Field(
         default=40, ge=0, le=1000, description="How long pieces of text are gathered into one event."
     )

@@ -11,14 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat import passwords, registration
+from chat import audit, passwords, registration
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.serving import chat_config
-from chat.api.sessions import SessionView, signed_in
+from chat.api.sessions import SessionView, refusals_recorded, signed_in
 from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
+from chat.models import AuditAction
 from chat.names import same_name
 from chat.protocol import body_of
 
@@ -77,6 +78,7 @@ class Register(SessionView):
         chat_config().attempt_limit.spend(Guarded.REGISTER, same_name(given.username), client_address(request))
         user = registration.register(username=given.username, email=given.email, password=given.password)
         logger.info("registered", user_id=str(user.pk))
+        audit.record(AuditAction.REGISTER, actor=user.pk, subject=user.pk, address=client_address(request))
         return signed_in(user, session=given.session, code=status.HTTP_201_CREATED)
 
 
@@ -123,9 +125,11 @@ class ResetConfirmation(SessionView):
     def post(self, request: Request) -> Response:
         given = body_of(bodies.ResetConfirmationBody, request.data)
         address, limit = client_address(request), chat_config().attempt_limit
-        limit.spend(Guarded.CONFIRM, given.uid, address)
-        user = passwords.reset(given.uid, given.token, given.password, chat_config().event_log.publisher)
+        with refusals_recorded(AuditAction.PASSWORD, address):
+            limit.spend(Guarded.CONFIRM, given.uid, address)
+            user = passwords.reset(given.uid, given.token, given.password, chat_config().event_log.publisher)
         # Who reads the mails of the account is not kept out by others who guess at its password.
         limit.succeeded(Guarded.SIGN_IN, same_name(user.get_username()), address)
         logger.info("password_reset", user_id=str(user.pk))
+        audit.record(AuditAction.PASSWORD, actor=user.pk, subject=user.pk, address=address, by="reset")
         return Response(status=status.HTTP_204_NO_CONTENT)

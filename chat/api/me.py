@@ -13,18 +13,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from chat import passwords, preferences, removal, sessions
+from chat import audit, passwords, preferences, removal, sessions
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.exports import OneForm
 from chat.api.own_data import files_of
 from chat.api.serving import chat_config, thread_service
-from chat.api.sessions import forget_cookie, signed_in
+from chat.api.sessions import forget_cookie, refusals_recorded, signed_in
 from chat.archive import zipped
 from chat.attempt_limit import Guarded
 from chat.credential import Credential
 from chat.errors import ErrorCode
+from chat.models import AuditAction
 from chat.pool import database_is_away, on_any_thread
 from chat.protocol import body_of
 from chat.run_event import now
@@ -65,8 +66,10 @@ class Me(APIView):
     )
     def delete(self, request: Request) -> Response:
         given = body_of(bodies.PasswordBody, request.data)
-        _confirming(request, lambda: passwords.confirm(request.user, given.password))
-        removal.delete_account(request.user.pk, chat_config().event_log.publisher)
+        _confirming(AuditAction.ACCOUNT_DELETED, request, lambda: passwords.confirm(request.user, given.password))
+        with transaction.atomic():
+            if removal.delete_account(request.user.pk, chat_config().event_log.publisher):
+                _record(AuditAction.ACCOUNT_DELETED, request)
         return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
 
@@ -98,16 +101,27 @@ class Password(APIView):
     def post(self, request: Request) -> Response:
         given = body_of(bodies.PasswordChangeBody, request.data)
         publisher = chat_config().event_log.publisher
-        _confirming(request, lambda: passwords.change(request.user, given.old_password, given.new_password, publisher))
+
+        def change() -> None:
+            passwords.change(request.user, given.old_password, given.new_password, publisher)
+
+        _confirming(AuditAction.PASSWORD, request, change)
         logger.info("password_changed", user_id=str(request.user.pk))
+        _record(AuditAction.PASSWORD, request)
         return signed_in(request.user, session=given.session)
 
 
-def _confirming(request: Request, work: Any) -> None:
+def _record(action: AuditAction, request: Request) -> None:
+    user_id = request.user.pk
+    audit.record(action, actor=user_id, subject=user_id, address=client_address(request))
+
+
+def _confirming(action: AuditAction, request: Request, work: Any) -> None:
     """Whoever holds a token of the person may guess the password only so often."""
     name, address, limit = str(request.user.pk), client_address(request), chat_config().attempt_limit
-    limit.spend(Guarded.PASSWORD, name, address)
-    work()
+    with refusals_recorded(action, address, user_id=request.user.pk):
+        limit.spend(Guarded.PASSWORD, name, address)
+        work()
     limit.succeeded(Guarded.PASSWORD, name, address)
 
 
@@ -125,6 +139,7 @@ class SessionsEnd(APIView):
     def post(self, request: Request) -> Response:
         with transaction.atomic():
             sessions.end_all(request.user.pk, chat_config().event_log.publisher)
+            _record(AuditAction.SESSIONS_ENDED, request)
         logger.info("signed_out_everywhere", user_id=str(request.user.pk))
         return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
@@ -151,6 +166,7 @@ class Export(APIView):
     def get(self, request: Request) -> StreamingHttpResponse:
         user_id = request.user.pk
         chat_config().attempt_limit.spend(Guarded.EXPORT, str(user_id), client_address(request))
+        _record(AuditAction.EXPORT, request)
         pieces = _pieces(user_id, sessions.credential_of(request.user))
         headers = {"Content-Disposition": 'attachment; filename="netra.zip"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)

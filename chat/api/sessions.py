@@ -8,6 +8,7 @@ only after a preflight that is never granted, and an Origin header must be one o
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from chat import audit
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
@@ -29,6 +31,7 @@ from chat.api.serving import chat_config
 from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
+from chat.models import AuditAction
 from chat.names import same_name
 from chat.protocol import body_of
 from chat.registration import username_of
@@ -58,6 +61,16 @@ class SessionView(APIView):
             check_origin({"headers": [(b"origin", origin.encode()), (b"host", request.get_host().encode())]})
 
 
+@contextlib.contextmanager
+def refusals_recorded(action: AuditAction, address: str, *, user_id: Any = None) -> Iterator[None]:
+    """What is refused in here is in the audit log, with its code."""
+    try:
+        yield
+    except ChatError as error:
+        audit.record_refusal(action, error.code, actor=user_id, subject=user_id, address=address)
+        raise
+
+
 def _expires_in() -> int:
     return int(settings.NETRA.access_token_minutes * 60)
 
@@ -78,14 +91,19 @@ class SignIn(SessionView):
     def post(self, request: Request) -> Response:
         given = body_of(bodies.SignInBody, request.data)
         name, address, limit = same_name(given.username), client_address(request), chat_config().attempt_limit
-        limit.spend(Guarded.SIGN_IN, name, address)
+        with refusals_recorded(AuditAction.SIGN_IN, address):
+            limit.spend(Guarded.SIGN_IN, name, address)
         # Django's hasher works as long for a name that nobody has as for a wrong password.
         username = username_of(get_user_model().normalize_username(given.username))
         user = authenticate(request._request, username=username, password=given.password)
         if user is None:
+            # One query and one row, whoever there is.
+            subject = get_user_model().objects.filter(username=username).values_list("pk", flat=True).first()
+            audit.record_refusal(AuditAction.SIGN_IN, ErrorCode.INVALID_CREDENTIALS, subject=subject, address=address)
             raise ChatError(ErrorCode.INVALID_CREDENTIALS, "The user name or the password is wrong")
         limit.succeeded(Guarded.SIGN_IN, name, address)
         logger.info("signed_in", user_id=str(user.pk))
+        audit.record(AuditAction.SIGN_IN, actor=user.pk, subject=user.pk, address=address)
         return signed_in(user, session=given.session)
 
 
@@ -130,7 +148,10 @@ class SignOut(SessionView):
     def post(self, request: Request) -> Response:
         given = body_of(bodies.RefreshBody, request.data)
         with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
-            RefreshToken(_refresh_token(request, given)).blacklist()  # type: ignore[arg-type]
+            refresh = RefreshToken(_refresh_token(request, given))  # type: ignore[arg-type]
+            refresh.blacklist()
+            user_id = refresh.get("user_id")
+            audit.record(AuditAction.SIGN_OUT, actor=user_id, subject=user_id, address=client_address(request))
         return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
 

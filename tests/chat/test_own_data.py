@@ -20,7 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from chat import attachments, removal, sessions
 from chat.api import own_data
 from chat.archive import zipped
-from chat.models import Attachment, Message, ModelRequest, Note, Run, RunEvent, Thread
+from chat.models import Attachment, AuditEntry, Message, ModelRequest, Note, Run, RunEvent, Thread
 from chat.publisher import Publisher
 from chat.run_event import now
 from chat.threads import ThreadService
@@ -210,6 +210,8 @@ def _lost(*_: Any) -> bool:
 
 async def test_exports_are_limited(ann: Any) -> None:
     answers = [await export(ann) for _ in range(4)]
+    told = [(entry.actor, entry.refused) async for entry in AuditEntry.objects.filter(action="export")]
+    assert told == [(ann.pk, "")] * 3
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     for answer in answers[:3]:
         await content_of(answer)

@@ -1,0 +1,32 @@
+"""The tables of the chat."""
+
+from chat.models.agents import McpServer, ModelRequest, Note
+from chat.models.audit import AuditAction, AuditEntry
+from chat.models.conversations import Attachment, Message, MessageFeedback, Role, Thread, TitleOrigin
+from chat.models.people import ClaimedName, Preferences, ResetRequest, UserCounters
+from chat.models.runs import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
+
+__all__ = [
+    "OPEN_STATUSES",
+    "Approval",
+    "ApprovedBy",
+    "Attachment",
+    "AuditAction",
+    "AuditEntry",
+    "CancelledBy",
+    "ClaimedName",
+    "McpServer",
+    "Message",
+    "MessageFeedback",
+    "ModelRequest",
+    "Note",
+    "Preferences",
+    "ResetRequest",
+    "Role",
+    "Run",
+    "RunEvent",
+    "RunStatus",
+    "Thread",
+    "TitleOrigin",
+    "UserCounters",
+]

@@ -279,7 +279,7 @@ REFUSED = [
     ("sweep_seconds", "0"),
     ("run_timeout", "0"),
     ("run_attempts", "0"),
-    ("audit_retention", "90", 90.0),
+    ("audit_retention", "-1"),
     ("event_window_ms", "1001"),
     ("offline_tokens_per_second", "-1"),
     ("model_attempts", "0"),

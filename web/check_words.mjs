@@ -10,6 +10,11 @@ import * as is from "typescript/unstable/ast/is";
 import { SyntaxKind } from "typescript/unstable/ast";
 import { API } from "typescript/unstable/sync";
 
+/** The names under which views read words, the modules that export them, and where in the words they begin. */
+const CATALOGUES = [
+  ["words", /words\/words$|^\.\/words$/, []],
+  ["settingsWords", /words\/settings_words$/, ["settings"]],
+];
 const TEXT_ATTRIBUTES = new Set(["title", "placeholder", "alt", "label", "hint", "note", "text", "summary"]);
 const LETTER = /\p{L}/u;
 const SENTENCE = /^\p{Lu}[\p{L}’']*(?:…|[ ,][^:]|[.!?]$)|\p{L}…/u;
@@ -75,7 +80,9 @@ export function uses(file) {
   const visit = (node, outer) => {
     const aliases = is.isBlock(node) || is.isSourceFile(node) ? new Map(outer) : outer;
     if (is.isImportDeclaration(node)) {
-      if (/words\/words$|^\.\/words$/.test(node.moduleSpecifier.text) && /\bwords\b/.test(node.importClause?.getText() ?? "")) aliases.set("words", []);
+      for (const [name, module, chain] of CATALOGUES) {
+        if (module.test(node.moduleSpecifier.text) && new RegExp(`\\b${name}\\b`).test(node.importClause?.getText() ?? "")) aliases.set(name, chain);
+      }
       return;
     }
     if (is.isVariableDeclaration(node) && is.isIdentifier(node.name)) {
@@ -95,8 +102,8 @@ export function uses(file) {
   return { used, tables };
 }
 
-/** The keys of a catalogue: of the object that its function returns. */
-export function keysOf(file) {
+/** The keys of a catalogue, below `place`: of the object that its function returns. */
+export function keysOf(file, place = []) {
   const keys = [];
   const read = (object, path) => {
     for (const property of object.properties) {
@@ -106,15 +113,15 @@ export function keysOf(file) {
     }
   };
   const find = (node) => {
-    if (is.isReturnStatement(node) && node.expression && is.isObjectLiteralExpression(node.expression)) read(node.expression, []);
+    if (is.isReturnStatement(node) && node.expression && is.isObjectLiteralExpression(node.expression)) read(node.expression, place);
     else for (const child of children(node)) find(child);
   };
   find(file);
   return keys;
 }
 
-/** What is wrong with the sources, a line each. `catalogue` and `others` are source files, `styles` names with texts. */
-export function complaints({ catalogue, others, styles, place }) {
+/** What is wrong with the sources, a line each. `catalogues` are source files with their places, `others` too, without; `styles` names with texts. */
+export function complaints({ catalogues, others, styles, place }) {
   const found = [];
   const used = new Set();
   const tables = new Set();
@@ -127,7 +134,7 @@ export function complaints({ catalogue, others, styles, place }) {
   for (const [name, text] of styles) {
     for (const [content] of text.matchAll(/content:\s*"[^"\\]*\p{L}[^"]*"/gu)) found.push(`${name}: text outside the catalogue: ${content}`);
   }
-  for (const key of keysOf(catalogue)) {
+  for (const key of catalogues.flatMap(([file, at]) => keysOf(file, at))) {
     if (!used.has(key) && !tables.has(key.split(".").slice(0, -1).join("."))) found.push(`unused key: ${key}`);
   }
   return found;
@@ -139,7 +146,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [project] = api.updateSnapshot({ openProjects: [`${web}tsconfig.json`] }).getProjects();
   const files = project.program.getSourceFileNames().filter((name) => name.startsWith(`${web}src/`)).map((name) => project.program.getSourceFile(name));
   const found = complaints({
-    catalogue: files.find((file) => file.fileName === `${web}src/words/en.ts`),
+    catalogues: files.flatMap((file) => Object.entries({ "en.ts": [], "en_settings.ts": ["settings"] }).flatMap(([name, at]) => (file.fileName === `${web}src/words/${name}` ? [[file, at]] : []))),
     others: files.filter((file) => !file.fileName.startsWith(`${web}src/words/`)),
     styles: readdirSync(`${web}src/style`).filter((name) => name.endsWith(".css")).map((name) => [`src/style/${name}`, readFileSync(`${web}src/style/${name}`, "utf8")]),
     place: (node, file) => `${relative(web, file.fileName)}:${file.getLineAndCharacterOfPosition(node.end).line + 1}`,

@@ -26,4 +26,4 @@ export { useMedia } from "./view/media";
 export { dataUrl } from "./view/picture";
 export { showShortcuts } from "./view/shortcut_sheet";
 export { errorSentence, waitSentence } from "./view/wording";
-export { format, words } from "./words/words";
+export { format, language, words } from "./words/words";

@@ -79,6 +79,12 @@ function checked(files: Record<string, string>): string[] {
 
 test("the check finds a key that nobody uses, and text that stands in a view", () => {
   assert.deepEqual(checked({ "src/view/good.tsx": GOOD }), ["unused key: a.unsaid"]);
+  const settings = {
+    "src/words/en_settings.ts": 'export function enSettings() { return { said: "Said", unsaid: "Unsaid" }; }',
+    "src/words/settings_words.ts": 'import { enSettings } from "./en_settings"; export const settingsWords = enSettings();',
+    "src/view/settings.tsx": 'import { settingsWords } from "../words/settings_words"; export const S = () => <p>{settingsWords.said}</p>;',
+  };
+  assert.deepEqual(checked({ "src/view/good.tsx": GOOD, ...settings }), ["unused key: a.unsaid", "unused key: settings.unsaid"]);
   const bad = `
     export const A = () => <p>Hello</p>;
     export const B = ({ on }) => <p>{on ? "on" : \`off \${on}\`}</p>;

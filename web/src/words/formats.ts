@@ -11,6 +11,8 @@ export interface Formats {
   readonly locale: string;
   readonly number: (value: number) => string;
   readonly plural: (count: number, forms: PluralForms) => string;
+  /** The number, and what there is of it, in a language that tells one from others. */
+  readonly counted: (count: number, one: string, other: string) => string;
   /** Dollars, short: two digits that matter below ten cents. */
   readonly cost: (dollars: number) => string;
   /** Dollars and cents. */
@@ -54,10 +56,13 @@ export function formats(locale: string): Formats {
   const monthOfYear = date({ month: "long", year: "numeric" });
   const kilobytes = unit("kilobyte", "short", { maximumFractionDigits: 0 });
   const megabytes = unit("megabyte", "short", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const number = numeral({ maximumFractionDigits: 8 });
+  const plural = (count: number, given: PluralForms): string => given[rules.select(count)] ?? given.other;
   return {
     locale,
-    number: numeral({ maximumFractionDigits: 8 }),
-    plural: (count, given) => given[rules.select(count)] ?? given.other,
+    number,
+    plural,
+    counted: (count, one, other) => `${number(count)} ${plural(count, { one, other })}`,
     cost: (amount) => (amount < SMALLEST_COST ? `< ${small(SMALLEST_COST)}` : amount < 0.1 ? small(amount) : cents(amount)),
     wholeCost: cents,
     exactCost: dollars({ minimumFractionDigits: 0, maximumFractionDigits: 8 }),

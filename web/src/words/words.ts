@@ -6,7 +6,7 @@ export type Words = ReturnType<typeof en>;
 
 const CATALOGUES = { en } satisfies Record<string, (format: Formats) => Words>;
 
-type Language = keyof typeof CATALOGUES;
+export type Language = keyof typeof CATALOGUES;
 
 export interface Choice {
   readonly language: Language;

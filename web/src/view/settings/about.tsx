@@ -1,6 +1,7 @@
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { loadMcpServers, type McpServer } from "../../settings/rest";
+import { settingsWords } from "../../words/settings_words";
 import { words } from "../../words/words";
 import { Mark } from "../icons";
 import type { SectionProps } from "./page";
@@ -23,7 +24,7 @@ export function About({ chat }: SectionProps): VNode {
           <strong>{words.app.name}</strong> <span data-testid="version">{VERSION}</span>
         </span>
       </p>
-      <Setting title={words.settings.agents}>
+      <Setting title={settingsWords.agents}>
         <dl class="facts">
           {chat.agents.offered.value.map(({ name, described }) => (
             <div key={name} data-testid="about-agent">
@@ -37,23 +38,23 @@ export function About({ chat }: SectionProps): VNode {
         </dl>
       </Setting>
       {servers.length === 0 ? null : (
-        <Setting title={words.settings.mcpServers}>
+        <Setting title={settingsWords.mcpServers}>
           <dl class="facts">
             {servers.map(({ name, state, tools }) => (
               <div key={name} data-testid="about-mcp">
                 <dt>{name}</dt>
-                <dd>{words.settings.mcpServer(stateWords(state), tools.length)}</dd>
+                <dd>{settingsWords.mcpServer(stateWords(state), tools.length)}</dd>
               </div>
             ))}
           </dl>
         </Setting>
       )}
-      <Setting title={words.settings.programs} about={words.settings.programsAbout}>
+      <Setting title={settingsWords.programs} about={settingsWords.programsAbout}>
         <ul class="links">
           {[
-            { href: "/api/docs", name: words.settings.apiPage },
-            { href: "/api/openapi.json", name: words.settings.openApi },
-            { href: "/api/asyncapi.json", name: words.settings.asyncApi },
+            { href: "/api/docs", name: settingsWords.apiPage },
+            { href: "/api/openapi.json", name: settingsWords.openApi },
+            { href: "/api/asyncapi.json", name: settingsWords.asyncApi },
           ].map(({ href, name }) => (
             <li key={href}>
               <a href={href} target="_blank" rel="noopener">
@@ -68,6 +69,6 @@ export function About({ chat }: SectionProps): VNode {
 }
 
 function stateWords(state: string): string {
-  const say = words.settings.mcpStates;
+  const say = settingsWords.mcpStates;
   return Object.hasOwn(say, state) ? say[state as keyof typeof say] : state;
 }

@@ -1,5 +1,6 @@
 import type { VNode } from "preact";
 import { useState } from "preact/hooks";
+import { settingsWords } from "../../words/settings_words";
 import { words } from "../../words/words";
 import { ChangePassword } from "../account/change_password";
 import { PasswordField } from "../account/fields";
@@ -13,12 +14,12 @@ export function Account({ application, chat }: SectionProps): VNode {
     <>
       <dl class="facts">
         <div>
-          <dt>{words.settings.name}</dt>
+          <dt>{settingsWords.name}</dt>
           <dd data-testid="account-name">{chat.me.username}</dd>
         </div>
         <div>
-          <dt>{words.settings.email}</dt>
-          <dd data-testid="account-email">{chat.me.email || words.settings.noEmail}</dd>
+          <dt>{settingsWords.email}</dt>
+          <dd data-testid="account-email">{chat.me.email || settingsWords.noEmail}</dd>
         </div>
       </dl>
       <Setting title={words.account.changePassword}>
@@ -37,9 +38,9 @@ type DeletionProps = Pick<SectionProps, "application">;
 function Deletion({ application }: DeletionProps): VNode {
   const [asked, ask] = useState(false);
   return (
-    <Setting title={words.settings.deleteAccount} about={words.settings.deleteAccountAbout}>
+    <Setting title={settingsWords.deleteAccount} about={settingsWords.deleteAccountAbout}>
       <button type="button" class="setting-button danger" data-testid="delete-account" onClick={() => ask(true)}>
-        {words.settings.deleteAccountNow}
+        {settingsWords.deleteAccountNow}
       </button>
       {asked ? <Deleting application={application} close={() => ask(false)} /> : null}
     </Setting>
@@ -50,21 +51,21 @@ function Deletion({ application }: DeletionProps): VNode {
 function Deleting({ application, close }: DeletionProps & { readonly close: () => void }): VNode {
   const state = useForm({ names: ["password"], act: ({ password = "" }) => application.deleteAccount(password) });
   return (
-    <Dialog title={words.settings.deleteAccountSure} close={close}>
+    <Dialog title={settingsWords.deleteAccountSure} close={close}>
       {(about, dismiss) => (
         <>
           <div class="question-about" id={about}>
-            <p>{words.settings.deletionGoes}</p>
+            <p>{settingsWords.deletionGoes}</p>
             <ul>
-              <li>{words.settings.deletionThreads}</li>
-              <li>{words.settings.deletionNotes}</li>
-              <li>{words.settings.deletionRuns}</li>
-              <li>{words.settings.deletionBrowser}</li>
+              <li>{settingsWords.deletionThreads}</li>
+              <li>{settingsWords.deletionNotes}</li>
+              <li>{settingsWords.deletionRuns}</li>
+              <li>{settingsWords.deletionBrowser}</li>
             </ul>
-            <p>{words.settings.deletionStays}</p>
-            <p>{words.settings.deletionExport}</p>
+            <p>{settingsWords.deletionStays}</p>
+            <p>{settingsWords.deletionExport}</p>
           </div>
-          <AccountForm state={state} name="delete-for-good" label={words.settings.deleteAccountYes} labelBusy={words.settings.deletingAccount}>
+          <AccountForm state={state} name="delete-for-good" label={settingsWords.deleteAccountYes} labelBusy={settingsWords.deletingAccount}>
             <PasswordField state={state} name="password" label={words.fields.oldPassword} />
           </AccountForm>
           <button type="button" class="question-leave" data-testid="question-no" onClick={dismiss}>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { downloaded, save } from "../../chat/download";
 import { RestError } from "../../session/rest";
 import { isWhole } from "../../settings/archive";
+import { settingsWords } from "../../words/settings_words";
 import { format, words } from "../../words/words";
 import { announce } from "../announcer";
 import { Icon, Spinner } from "../icons";
@@ -26,21 +27,21 @@ export function Data({ chat }: SectionProps): VNode {
     if (!(await isWhole(file.content))) throw new RestError("BROKEN_OFF", "The archive did not come to its end", 0);
     save(file);
     setSaved(file.content.size);
-    announce(words.settings.exported(format.bytes(file.content.size)));
+    announce(settingsWords.exported(format.bytes(file.content.size)));
   });
   return (
     <>
-      <Setting title={words.settings.export} about={words.settings.exportAbout}>
+      <Setting title={settingsWords.export} about={settingsWords.exportAbout}>
         <div class="setting-row">
           <button type="button" class="setting-button" data-testid="export" disabled={busy} onClick={() => void act()}>
             <Icon name="save" />
-            {words.settings.exportNow}
+            {settingsWords.exportNow}
           </button>
           {busy ? (
             <>
               <span class="setting-progress" data-testid="export-progress">
                 <Spinner />
-                {words.settings.exporting(format.bytes(came))}
+                {settingsWords.exporting(format.bytes(came))}
               </span>
               <button type="button" class="link" data-testid="stop-export" onClick={() => stop.current?.abort()}>
                 {words.app.cancel}
@@ -50,12 +51,12 @@ export function Data({ chat }: SectionProps): VNode {
         </div>
         {saved === null || busy ? null : (
           <p class="setting-note" data-testid="exported">
-            {words.settings.exported(format.bytes(saved))}
+            {settingsWords.exported(format.bytes(saved))}
           </p>
         )}
         {failure ? <Failure error={failure} /> : null}
       </Setting>
-      <Setting title={words.settings.exportThread} about={words.settings.exportThreadAbout} />
+      <Setting title={settingsWords.exportThread} about={settingsWords.exportThreadAbout} />
     </>
   );
 }

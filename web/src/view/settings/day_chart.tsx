@@ -1,7 +1,8 @@
 import type { TargetedKeyboardEvent, TargetedPointerEvent, VNode } from "preact";
 import { useId, useState } from "preact/hooks";
 import { chartOf, type Day, dayAt, type Measure, tokensOf, valueOf } from "../../settings/usage";
-import { format, words } from "../../words/words";
+import { settingsWords } from "../../words/settings_words";
+import { format } from "../../words/words";
 import { costWords } from "./usage";
 
 /** Of the drawing, which is stretched to its place. */
@@ -30,11 +31,11 @@ export function DayChart({ days, measure }: ChartProps): VNode {
     look(dayAt((event.clientX - left) / width, days.length));
   };
   if (!day) return <></>;
-  const name = words.settings.perDay[measure];
+  const name = settingsWords.perDay[measure];
   return (
     <figure class="chart" data-testid="chart">
       <figcaption id={title}>
-        <strong>{name}</strong> {words.settings.utc}
+        <strong>{name}</strong> {settingsWords.utc}
       </figcaption>
       <div class="chart-plot">
         <span class="chart-top" aria-hidden="true">
@@ -68,7 +69,7 @@ export function DayChart({ days, measure }: ChartProps): VNode {
         {dayWords(day)}
       </p>
       <details class="chart-table">
-        <summary>{words.settings.asTable}</summary>
+        <summary>{settingsWords.asTable}</summary>
         <DayTable days={days} title={title} />
       </details>
     </figure>
@@ -80,10 +81,10 @@ function DayTable({ days, title }: { readonly days: readonly Day[]; readonly tit
     <table class="numbers" data-testid="by-day" aria-labelledby={title}>
       <thead>
         <tr>
-          <th scope="col">{words.settings.day}</th>
-          <th scope="col">{words.settings.requests}</th>
-          <th scope="col">{words.settings.tokens}</th>
-          <th scope="col">{words.settings.cost}</th>
+          <th scope="col">{settingsWords.day}</th>
+          <th scope="col">{settingsWords.requests}</th>
+          <th scope="col">{settingsWords.tokens}</th>
+          <th scope="col">{settingsWords.cost}</th>
         </tr>
       </thead>
       <tbody>
@@ -105,5 +106,5 @@ function dateOf(day: Day | undefined): string {
 }
 
 function dayWords({ date, row }: Day): string {
-  return words.settings.ofDay(format.utcDay(date), tokensOf(row), costWords(row), row?.requests ?? 0);
+  return settingsWords.ofDay(format.utcDay(date), tokensOf(row), costWords(row), row?.requests ?? 0);
 }

@@ -3,6 +3,7 @@ import { useId } from "preact/hooks";
 import { allowSingleKeys, singleKeys } from "../../keys/shortcuts";
 import { type Theme, THEMES } from "../../theme/apply";
 import { chooseTheme, theme } from "../../theme/theme";
+import { settingsWords } from "../../words/settings_words";
 import { words } from "../../words/words";
 import { Icon, type IconName } from "../icons";
 import { showShortcuts } from "../shortcut_sheet";
@@ -23,8 +24,8 @@ export function General({ chat }: SectionProps): VNode {
 
 function ThemeChoice(): VNode {
   return (
-    <Setting title={words.settings.theme} about={words.settings.themeAbout}>
-      <div class="choices" role="radiogroup" aria-label={words.settings.theme}>
+    <Setting title={settingsWords.theme} about={settingsWords.themeAbout}>
+      <div class="choices" role="radiogroup" aria-label={settingsWords.theme}>
         {THEMES.map((name) => (
           <label key={name} class="choice" data-testid={`theme-${name}`}>
             <input type="radio" name="theme" value={name} checked={theme.value === name} onChange={() => chooseTheme(name)} />
@@ -47,18 +48,18 @@ function DefaultAgent({ chat }: Pick<SectionProps, "chat">): VNode {
   const isGone = chosen !== null && offered.length > 0 && !offered.some((agent) => agent.name === chosen);
   const described = offered.find((agent) => agent.name === chosen)?.described;
   return (
-    <Setting title={words.settings.defaultAgent} about={words.settings.defaultAgentAbout}>
+    <Setting title={settingsWords.defaultAgent} about={settingsWords.defaultAgentAbout}>
       <select
         class="select"
         data-testid="default-agent"
-        aria-label={words.settings.defaultAgent}
+        aria-label={settingsWords.defaultAgent}
         aria-describedby={id}
         value={chosen ?? LAST_ONE}
         aria-busy={busy}
         onChange={(event) => void act(event.currentTarget.value)}
       >
-        <option value={LAST_ONE}>{words.settings.lastAgent}</option>
-        {isGone || offered.length === 0 ? chosen !== null && <option value={chosen}>{isGone ? words.settings.agentGone(chosen) : chosen}</option> : null}
+        <option value={LAST_ONE}>{settingsWords.lastAgent}</option>
+        {isGone || offered.length === 0 ? chosen !== null && <option value={chosen}>{isGone ? settingsWords.agentGone(chosen) : chosen}</option> : null}
         {offered.map(({ name }) => (
           <option key={name} value={name}>
             {name}
@@ -66,7 +67,7 @@ function DefaultAgent({ chat }: Pick<SectionProps, "chat">): VNode {
         ))}
       </select>
       <p class="setting-note" id={id} data-testid="default-agent-note">
-        {isGone ? words.settings.agentGoneAbout(chat.agents.choose(null) ?? "") : (described?.description ?? "")}
+        {isGone ? settingsWords.agentGoneAbout(chat.agents.choose(null) ?? "") : (described?.description ?? "")}
       </p>
       {failure ? <Failure error={failure} /> : null}
     </Setting>
@@ -75,14 +76,14 @@ function DefaultAgent({ chat }: Pick<SectionProps, "chat">): VNode {
 
 function KeyChoice(): VNode {
   return (
-    <Setting title={words.settings.keyboard}>
+    <Setting title={settingsWords.keyboard}>
       <label class="switch">
         <input type="checkbox" role="switch" data-testid="single-keys" checked={singleKeys.value} onChange={(event) => allowSingleKeys(event.currentTarget.checked)} />
         {words.shortcuts.singleKeys}
       </label>
       <button type="button" class="setting-button" onClick={showShortcuts}>
         <Icon name="keys" />
-        {words.settings.showShortcuts}
+        {settingsWords.showShortcuts}
       </button>
     </Setting>
   );

@@ -2,6 +2,7 @@ import type { VNode } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Notes } from "../../settings/notes";
 import type { Note } from "../../settings/rest";
+import { settingsWords } from "../../words/settings_words";
 import { format, words } from "../../words/words";
 import { announce } from "../announcer";
 import { Icon } from "../icons";
@@ -18,7 +19,7 @@ export function NoteSection({ chat }: SectionProps): VNode {
   /** The question is answered: its note's button is gone, and with it where the focus was. */
   const forgotten = (place: number): void => {
     ask(null);
-    announce(words.settings.noteForgotten);
+    announce(settingsWords.noteForgotten);
     requestAnimationFrame(() => {
       const buttons = [...(list.current?.querySelectorAll<HTMLElement>(".note-forget") ?? [])];
       (buttons[Math.min(place, buttons.length - 1)] ?? head.current)?.focus();
@@ -29,7 +30,7 @@ export function NoteSection({ chat }: SectionProps): VNode {
   return (
     <>
       <p class="setting-about" ref={head} tabIndex={-1}>
-        {words.settings.notesAbout}
+        {settingsWords.notesAbout}
       </p>
       {isEmpty ? <Empty /> : null}
       <ul class="notes" ref={list}>
@@ -43,11 +44,11 @@ export function NoteSection({ chat }: SectionProps): VNode {
         <div class="setting-row">
           {notes.hasMore.value ? (
             <button type="button" data-testid="more-notes" disabled={notes.loading.value} onClick={() => void notes.more()}>
-              {words.settings.moreNotes}
+              {settingsWords.moreNotes}
             </button>
           ) : null}
           <button type="button" class="danger" data-testid="forget-all" onClick={() => ask("all")}>
-            {words.settings.forgetAll}
+            {settingsWords.forgetAll}
           </button>
         </div>
       ) : null}
@@ -60,8 +61,8 @@ function Empty(): VNode {
   return (
     <div class="nothing" data-testid="no-notes">
       <Icon name="note" />
-      <h3>{words.settings.noNotes}</h3>
-      <p>{words.settings.noNotesAbout}</p>
+      <h3>{settingsWords.noNotes}</h3>
+      <p>{settingsWords.noNotesAbout}</p>
     </div>
   );
 }
@@ -86,11 +87,11 @@ function NoteRow({ note, forget }: { readonly note: Note; readonly forget: () =>
         </span>
         {isLong ? (
           <button type="button" class="link" aria-expanded={whole} aria-controls={`note-${note.id}`} onClick={() => setWhole(!whole)}>
-            {whole ? words.settings.showLess : words.settings.showWhole}
+            {whole ? settingsWords.showLess : settingsWords.showWhole}
           </button>
         ) : null}
       </div>
-      <button type="button" class="round note-forget" data-testid="forget" aria-label={words.settings.forget(note.content.slice(0, 60))} onClick={forget}>
+      <button type="button" class="round note-forget" data-testid="forget" aria-label={settingsWords.forget(note.content.slice(0, 60))} onClick={forget}>
         <Icon name="bin" />
       </button>
     </li>
@@ -113,15 +114,15 @@ function Forgetting({ notes, what, done, close }: ForgettingProps): VNode {
   const isAll = what === "all";
   return (
     <Question
-      title={isAll ? words.settings.forgetAllSure : words.settings.forgetSure}
-      yes={isAll ? words.settings.forgetAll : words.settings.forgetIt}
+      title={isAll ? settingsWords.forgetAllSure : settingsWords.forgetSure}
+      yes={isAll ? settingsWords.forgetAll : settingsWords.forgetIt}
       busy={busy}
       failure={failure}
       answer={() => void answer()}
       close={close}
     >
       {isAll ? (
-        <p>{words.settings.forgetAllAbout}</p>
+        <p>{settingsWords.forgetAllAbout}</p>
       ) : (
         <p class="note-text cut" dir="auto">
           {what.content}

@@ -6,6 +6,7 @@ import type { Chat } from "../../chat/chat";
 import { addressOfSettings, type Section, SECTIONS } from "../../chat/settings_place";
 import { SHORTCUTS } from "../../keys/shortcuts";
 import "../../style/settings.css";
+import { settingsWords } from "../../words/settings_words";
 import { words } from "../../words/words";
 import { Icon, type IconName } from "../icons";
 import { Keys } from "../key_caps";
@@ -48,7 +49,7 @@ export function SettingsPage({ application, chat, close }: SectionProps & { read
     <main class="settings" data-testid="settings" aria-labelledby="settings-title">
       <header class="settings-head">
         {isPage ? (
-          <button type="button" class="round" data-testid="settings-up" aria-label={words.settings.up} onClick={() => chat.settings.up()}>
+          <button type="button" class="round" data-testid="settings-up" aria-label={settingsWords.up} onClick={() => chat.settings.up()}>
             <Icon name="back" />
           </button>
         ) : null}
@@ -79,7 +80,7 @@ export function SettingsPage({ application, chat, close }: SectionProps & { read
 function SectionTitle({ shown, title = null }: { readonly shown: Section; readonly title?: RefObject<HTMLHeadingElement | null> | null }): VNode {
   return (
     <h2 id="section-title" ref={title} tabIndex={title ? -1 : undefined}>
-      {words.settings.sections[shown]}
+      {settingsWords.sections[shown]}
     </h2>
   );
 }
@@ -92,7 +93,7 @@ function SectionList({ chat, shown }: { readonly chat: Chat; readonly shown: Sec
     chat.settings.go(section);
   };
   return (
-    <nav class="settings-nav" aria-label={words.settings.list}>
+    <nav class="settings-nav" aria-label={settingsWords.list}>
       <ul>
         {SECTIONS.map((section) => (
           <li key={section}>
@@ -103,7 +104,7 @@ function SectionList({ chat, shown }: { readonly chat: Chat; readonly shown: Sec
               onClick={(event) => follow(event, section)}
             >
               <Icon name={PARTS[section].icon} />
-              <span>{words.settings.sections[section]}</span>
+              <span>{settingsWords.sections[section]}</span>
               {shown === null ? <Icon name="chevron" /> : null}
             </a>
           </li>

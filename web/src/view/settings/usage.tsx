@@ -5,6 +5,7 @@ import { RestError } from "../../session/rest";
 import { loadUsage, type UsageRow } from "../../settings/rest";
 import { costOf, daysOf, firstDay, type Measure, MEASURES, type Period, PERIODS, tokensOf, type Usage } from "../../settings/usage";
 import "../../style/settings_usage.css";
+import { settingsWords } from "../../words/settings_words";
 import { format, words } from "../../words/words";
 import { Icon } from "../icons";
 import { DayChart } from "./day_chart";
@@ -18,12 +19,12 @@ export function UsageSection({ chat }: SectionProps): VNode {
   const { usage, failure, again } = useUsage(chat.fetch, period);
   return (
     <>
-      <p class="setting-about">{words.settings.usageAbout}</p>
-      <div class="choices" role="radiogroup" aria-label={words.settings.period}>
+      <p class="setting-about">{settingsWords.usageAbout}</p>
+      <div class="choices" role="radiogroup" aria-label={settingsWords.period}>
         {PERIODS.map((days) => (
           <label key={days} class="choice" data-testid={`days-${days}`}>
             <input type="radio" name="period" checked={days === period} onChange={() => setPeriod(days)} />
-            {words.settings.days(days)}
+            {settingsWords.days(days)}
           </label>
         ))}
       </div>
@@ -79,8 +80,8 @@ function Empty(): VNode {
   return (
     <div class="nothing" data-testid="no-usage">
       <Icon name="chart" />
-      <h3>{words.settings.noUsage}</h3>
-      <p>{words.settings.noUsageAbout}</p>
+      <h3>{settingsWords.noUsage}</h3>
+      <p>{settingsWords.noUsageAbout}</p>
     </div>
   );
 }
@@ -98,23 +99,23 @@ function Report({ usage, measure, choose }: ReportProps): VNode {
   return (
     <>
       <dl class="totals" data-testid="totals">
-        <Total name={words.settings.tokens} value={format.number(tokensOf(total))} note={words.settings.readAndWritten(total.input_tokens, total.output_tokens)} />
-        <Total name={words.settings.cost} value={costWords(total)} note={total.unpriced > 0 ? words.settings.unpriced(total.unpriced) : ""} />
-        <Total name={words.settings.requests} value={format.number(total.requests)} note={total.failed > 0 ? words.settings.failed(total.failed) : ""} />
+        <Total name={settingsWords.tokens} value={format.number(tokensOf(total))} note={settingsWords.readAndWritten(total.input_tokens, total.output_tokens)} />
+        <Total name={settingsWords.cost} value={costWords(total)} note={total.unpriced > 0 ? settingsWords.unpriced(total.unpriced) : ""} />
+        <Total name={settingsWords.requests} value={format.number(total.requests)} note={total.failed > 0 ? settingsWords.failed(total.failed) : ""} />
       </dl>
       {hasCosts ? (
-        <div class="choices" role="radiogroup" aria-label={words.settings.measure}>
+        <div class="choices" role="radiogroup" aria-label={settingsWords.measure}>
           {MEASURES.map((name) => (
             <label key={name} class="choice" data-testid={`measure-${name}`}>
               <input type="radio" name="measure" checked={name === shown} onChange={() => choose(name)} />
-              {words.settings.measures[name]}
+              {settingsWords.measures[name]}
             </label>
           ))}
         </div>
       ) : null}
       <DayChart days={days} measure={shown} />
-      <Groups title={words.settings.byAgent} name={words.settings.agent} rows={agents} of="agent" />
-      <Groups title={words.settings.byModel} name={words.settings.model} rows={models} of="model" />
+      <Groups title={settingsWords.byAgent} name={settingsWords.agent} rows={agents} of="agent" />
+      <Groups title={settingsWords.byModel} name={settingsWords.model} rows={models} of="model" />
     </>
   );
 }
@@ -133,7 +134,7 @@ function Total({ name, value, note }: { readonly name: string; readonly value: s
 
 export function costWords(row: UsageRow | null): string {
   const cost = costOf(row);
-  return cost === null ? words.settings.priceUnknown : cost === 0 ? format.wholeCost(0) : format.cost(cost);
+  return cost === null ? settingsWords.priceUnknown : cost === 0 ? format.wholeCost(0) : format.cost(cost);
 }
 
 interface GroupsProps {
@@ -150,9 +151,9 @@ function Groups({ title, name, rows, of }: GroupsProps): VNode {
       <thead>
         <tr>
           <th scope="col">{name}</th>
-          <th scope="col">{words.settings.requests}</th>
-          <th scope="col">{words.settings.tokens}</th>
-          <th scope="col">{words.settings.cost}</th>
+          <th scope="col">{settingsWords.requests}</th>
+          <th scope="col">{settingsWords.tokens}</th>
+          <th scope="col">{settingsWords.cost}</th>
         </tr>
       </thead>
       <tbody>

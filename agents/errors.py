@@ -5,6 +5,7 @@ AgentsError
 ├── ModelUnusable       NETRA_MODEL cannot be used; raised at start-up, one sentence
 ├── AgentsUnusable      the agents cannot be what configuration says; raised at start-up, one sentence
 ├── ModelError          a model request failed; the run ends with MODEL_ERROR
+│   └── AllowanceUsed   the person may ask models no more today; the run ends with ALLOWANCE_USED
 ├── RunTaken            the run is not this worker's any more
 └── ToolError           a tool cannot do what it was asked; the model and the person read the text
 
@@ -43,6 +44,13 @@ class ModelError(AgentsError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         self.retryable = retryable
         super().__init__(message)
+
+
+class AllowanceUsed(ModelError):
+    """The person has used up what models may cost them: no further request is made."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True)
 
 
 class RunTaken(AgentsError):

@@ -84,6 +84,10 @@ class RunServices(Protocol):
         """
         ...
 
+    async def admit_model_request(self) -> None:
+        """Ask before each request to a model. Raises AllowanceUsed when the user may make none any more."""
+        ...
+
     async def record_model_request(self, record: ModelRequestRecord) -> None:
         """Enter a model request in the account. When this returns it is stored, or will be."""
         ...

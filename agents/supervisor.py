@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from agents.deadline import Deadline, DeadlinePassed
-from agents.errors import ModelError, RunTaken, UnknownAgent
+from agents.errors import AllowanceUsed, ModelError, RunTaken, UnknownAgent
 from agents.events import (
     AgentCompleted,
     AgentError,
@@ -209,6 +209,8 @@ class _Run:
                 return self.failed("RUN_TIMEOUT", message, retryable=True)
             case StopAsyncIteration():
                 return self._broke_contract("it ended without a terminal event")
+            case AllowanceUsed():
+                return self.failed("ALLOWANCE_USED", str(error), retryable=error.retryable)
             case ModelError():
                 return self.failed("MODEL_ERROR", str(error), retryable=error.retryable, **_summary(error.__cause__))
             case _:

@@ -15,6 +15,7 @@ from pydantic_ai.models import Model
 
 from agents.account import ModelRequestRecord, UsageQuery, UsageRow
 from agents.definition import AgentDefinition
+from agents.errors import AllowanceUsed
 from agents.events import AgentEvent, AgentPaused, AgentResponseChunk
 from agents.models.choice import Models
 from agents.registry import Agent
@@ -44,6 +45,7 @@ class MemoryServices:
         self._clock = clock
         self.found = list(found)
         self.unrepeatable: list[str] = []
+        self.used_up: str | None = None
         self.recorded: list[ModelRequestRecord] = []
         self.rows: list[UsageRow] = []
         self.notes: list[Note] = []
@@ -59,6 +61,10 @@ class MemoryServices:
 
     async def search_messages(self, query: str, limit: int) -> list[FoundMessage]:
         return [message for message in self.found if query.lower() in message.excerpt.lower()][:limit]
+
+    async def admit_model_request(self) -> None:
+        if self.used_up is not None:
+            raise AllowanceUsed(self.used_up)
 
     async def record_model_request(self, record: ModelRequestRecord) -> None:
         self.recorded.append(record)

@@ -12,6 +12,7 @@ from typing import Any
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
+from chat.allowances import limits_of
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.handshake import Authentication, check_origin, find_token
 from chat.pool import on_any_thread
@@ -33,7 +34,11 @@ def authenticate(token: str) -> Authentication:
     except (TokenError, ValueError, TypeError, OverflowError, OSError):
         raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
     return Authentication(
-        user_id=user.pk, username=user.get_username(), expires_at=expires_at, credential=credential_of(user)
+        user_id=user.pk,
+        username=user.get_username(),
+        expires_at=expires_at,
+        credential=credential_of(user),
+        limits=limits_of(user),
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http.request import validate_host
 
+from chat.allowances import PersonalLimits
 from chat.credential import Credential
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.own_threads import UserSnapshot
@@ -24,12 +25,16 @@ CREDENTIAL_PREFIX = "jwt."
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """An authenticated user, and how long the token is valid. It was issued on `credential`."""
+    """An authenticated user, and how long the token is valid. It was issued on `credential`.
+
+    `limits` are as they were then.
+    """
 
     user_id: Any
     username: str
     expires_at: datetime.datetime
     credential: Credential
+    limits: PersonalLimits
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str | None:
@@ -107,7 +112,7 @@ def connection_established(
     worker_ready: bool,
 ) -> ConnectionEstablished:
     """The first frame of every connection that is not refused."""
-    config = settings.NETRA
+    config, personal = settings.NETRA, authentication.limits
     at = now()
     return ConnectionEstablished(
         connection_id=connection_id,
@@ -132,11 +137,14 @@ def connection_established(
         heartbeat={"interval_seconds": config.ws_heartbeat_seconds},
         limits={
             "max_message_bytes": config.max_message_bytes,
-            "user_messages_per_minute": config.user_messages_per_minute,
-            "max_open_runs": config.max_open_runs,
-            "max_connections": config.max_connections,
+            "user_messages_per_minute": personal.messages_per_minute,
+            "max_open_runs": personal.open_runs,
+            "max_connections": personal.connections,
             "window_bytes": config.ws_window_bytes,
             "max_attachments": config.max_attachments,
             "max_attachment_bytes": config.max_attachment_bytes,
+            "runs_per_day": personal.runs_per_day,
+            "tokens_per_day": personal.tokens_per_day,
+            "cost_usd_per_day": personal.cost_usd_per_day,
         },
     )

@@ -242,7 +242,7 @@ class OwnThreads:
     def _notice(self, kind: type[ThreadNotice], thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
         """Count the version of the user's thread list up, and tell the user's connections after the commit."""
         counters.threads_version += 1
-        counters.save(update_fields=["last_run_number", "threads_version"])
+        counters.save(update_fields=_LOCKED)
         frame = kind(
             thread=thread_json(thread, open_runs=open_runs),
             threads_version=counters.threads_version,
@@ -255,6 +255,9 @@ class OwnThreads:
         self.event_log.publisher.send_on_commit(thread.user_id, message)
 
 
+_LOCKED = ("last_run_number", "threads_version", "runs_counted_on", "runs_counted")
+
+
 def lock_counters(user_id: Any) -> UserCounters:
     """The row under whose lock a user's numbers are given out. It is made, locked and read in one statement.
 
@@ -265,14 +268,13 @@ def lock_counters(user_id: Any) -> UserCounters:
             """INSERT INTO chat_usercounters (user_id, last_run_number, threads_version)
                SELECT id, 0, 0 FROM auth_user WHERE id = %s
                ON CONFLICT (user_id) DO UPDATE SET user_id = EXCLUDED.user_id
-               RETURNING last_run_number, threads_version, deleted_at""",
+               RETURNING last_run_number, threads_version, runs_counted_on, runs_counted, deleted_at""",
             [user_id],
         )
         row = cursor.fetchone()
-    if row is None or row[2] is not None:
+    if row is None or row[-1] is not None:
         raise ChatError(ErrorCode.USER_INACTIVE, "The account is deleted")
-    last_run_number, threads_version, _ = row
-    counters = UserCounters(user_id=user_id, last_run_number=last_run_number, threads_version=threads_version)
+    counters = UserCounters(user_id=user_id, **dict(zip(_LOCKED, row, strict=False)))
     counters._state.adding = False
     return counters
 

@@ -13,9 +13,9 @@ from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 
 from agents.account import ModelRequestRecord, UsageQuery, UsageRow
-from agents.errors import ToolError
+from agents.errors import AllowanceUsed, ToolError
 from agents.request import AttachmentUnreadable, FoundMessage, Note
-from chat import account, attachments, models, notes
+from chat import account, allowances, attachments, models, notes
 from chat.claiming import HeldRun
 from chat.errors import ChatError
 from chat.pool import on_any_thread
@@ -59,6 +59,12 @@ class RunServicesOfUser:
             )
             for message in found
         ]
+
+    async def admit_model_request(self) -> None:
+        pool = self._thread_service.event_log.pool
+        use = await pool.until_reached(lambda: allowances.spent(pool, self._run.user_id))
+        if use is not None:
+            raise AllowanceUsed(f"{allowances.in_words(use)}.")
 
     async def record_model_request(self, record: ModelRequestRecord) -> None:
         run = self._run

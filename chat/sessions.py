@@ -45,13 +45,13 @@ def issue(user: Any) -> RefreshToken:
 
 
 def user_of(token: Token) -> Any:
-    """The user of a valid token, with the counters. One query.
+    """The user of a valid token, with counters and allowance. One query.
 
     Raises ConnectionRefused with USER_INACTIVE, or with INVALID_TOKEN when there is no such user, or the session of
     the token has ended.
     """
     try:
-        found = get_user_model().objects.select_related("chat_counters").get(pk=token["user_id"])
+        found = get_user_model().objects.select_related("chat_counters", "chat_allowance").get(pk=token["user_id"])
     except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
         raise _invalid() from None
     if not found.is_active:

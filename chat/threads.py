@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from chat import runs
+from chat import allowances, runs
 from chat.attachments import DEFAULT_LIMITS, AttachmentLimits, attachment_json, give_to, in_order, same_files
 from chat.branches import end_of, with_attachments
 from chat.errors import ChatError, ErrorCode
@@ -96,8 +96,8 @@ class ThreadService(OwnThreads, OwnRuns):
 
         A resend (same `message_id`) returns the first answer. Without a `thread_id` in the command a thread is begun;
         with `new_thread_id` under that name, unless the user has it already. Raises ChatError with AGENT_NOT_FOUND,
-        THREAD_NOT_FOUND, MESSAGE_NOT_FOUND, RUN_ACTIVE, TOO_MANY_RUNS or MESSAGE_ID_CONFLICT; for its attachments with
-        TOO_MANY_ATTACHMENTS, ATTACHMENT_NOT_FOUND, ATTACHMENT_SENT or IMAGES_NOT_SUPPORTED.
+        THREAD_NOT_FOUND, MESSAGE_NOT_FOUND, RUN_ACTIVE, TOO_MANY_RUNS, ALLOWANCE_USED or MESSAGE_ID_CONFLICT; for its
+        attachments with TOO_MANY_ATTACHMENTS, ATTACHMENT_NOT_FOUND, ATTACHMENT_SENT or IMAGES_NOT_SUPPORTED.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -110,12 +110,12 @@ class ThreadService(OwnThreads, OwnRuns):
                 thread.save(force_insert=True)
             elif command.when_busy != "enqueue":
                 self._clear_way(thread, command)
-            open_in = self._threads_with_open_runs(user_id)
+            standing = allowances.check(user_id, max_open_runs=self.max_open_runs)
             edited, parent = (None, None) if is_new else self._place_of(thread, command)
             message = self._add_message(thread, command, parent, run_number=counters.last_run_number + 1)
             give_to(message, command.attachments, edited=edited, limits=self.attachment_limits)
-            run = self._begin(counters, _Asked(message, agent, is_new_thread=is_new), open_in)
-        return _acceptance(message, run)
+            run = self._begin(counters, _Asked(message, agent, is_new_thread=is_new), standing)
+        return _acceptance(message, run, standing)
 
     def find_acceptance(self, user_id: Any, command: UserMessage) -> MessageAccepted | None:
         """The earlier answer to a resend, which costs no rate limit. Raises ChatError with MESSAGE_ID_CONFLICT."""
@@ -139,8 +139,8 @@ class ThreadService(OwnThreads, OwnRuns):
     def regenerate(self, user_id: Any, command: Regenerate) -> MessageAccepted:
         """Answer a question again, beside the answers that it has. By default the agent of the last one is asked.
 
-        Raises ChatError with MESSAGE_NOT_FOUND, AGENT_NOT_FOUND, IMAGES_NOT_SUPPORTED or TOO_MANY_RUNS, and with
-        RUN_ACTIVE while the question has an open run: so a resend does nothing twice.
+        Raises ChatError with MESSAGE_NOT_FOUND, AGENT_NOT_FOUND, IMAGES_NOT_SUPPORTED, TOO_MANY_RUNS or
+        ALLOWANCE_USED, and with RUN_ACTIVE while the question has an open run: so a resend does nothing twice.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -155,9 +155,9 @@ class ThreadService(OwnThreads, OwnRuns):
     def retry_run(self, user_id: Any, run_id: uuid.UUID) -> MessageAccepted:
         """Ask again what a failed or cancelled run was asked.
 
-        Raises ChatError with RUN_NOT_FOUND, IMAGES_NOT_SUPPORTED or TOO_MANY_RUNS, with RUN_COMPLETED when it, or a
-        retry of it, has its answer, and with RUN_ACTIVE while it, or a retry of it, is open: so a resend does nothing
-        twice.
+        Raises ChatError with RUN_NOT_FOUND, IMAGES_NOT_SUPPORTED, TOO_MANY_RUNS or ALLOWANCE_USED, with RUN_COMPLETED
+        when it, or a retry of it, has its answer, and with RUN_ACTIVE while it, or a retry of it, is open: so a resend
+        does nothing twice.
         """
         with transaction.atomic():
             counters = lock_counters(user_id)
@@ -177,10 +177,11 @@ class ThreadService(OwnThreads, OwnRuns):
             raise _run_active("The question has an open run", open_runs)
         thread = asked.message.thread = self._lock_thread(counters.user_id, asked.message.thread_id)
         _touch(thread)
-        run = self._begin(counters, asked, self._threads_with_open_runs(counters.user_id))
-        return _acceptance(asked.message, run)
+        standing = allowances.check(counters.user_id, max_open_runs=self.max_open_runs)
+        run = self._begin(counters, asked, standing)
+        return _acceptance(asked.message, run, standing)
 
-    def _begin(self, counters: UserCounters, asked: _Asked, open_in: Sequence[uuid.UUID]) -> Run:
+    def _begin(self, counters: UserCounters, asked: _Asked, standing: allowances.Standing) -> Run:
         """The run for a question, and the notice of its thread, which is locked."""
         thread, files = asked.message.thread, in_order(asked.message)
         if asked.agent in self._blind_agents and any(file.media_type in IMAGE_TYPES for file in files):
@@ -190,17 +191,18 @@ class ThreadService(OwnThreads, OwnRuns):
                 details={"agents": [name for name in self.agents if name not in self._blind_agents]},
             )
         counters.last_run_number += 1
+        allowances.count_run(counters, standing.at)
         run = runs.begin(
             asked.message,
             files=[attachment_json(file) for file in files],
             run_number=counters.last_run_number,
             agent=asked.agent,
             at=thread.updated_at,
-            thread_busy=thread.id in open_in,
+            thread_busy=thread.id in standing.open_in,
             publisher=self.event_log.publisher,
         )
         kind = ThreadCreated if asked.is_new_thread else ThreadUpdated
-        self._notice(kind, thread, counters, open_runs=open_in.count(thread.id) + 1)
+        self._notice(kind, thread, counters, open_runs=standing.open_in.count(thread.id) + 1)
         return run
 
     # Steps
@@ -249,18 +251,6 @@ class ThreadService(OwnThreads, OwnRuns):
         for run in open_runs:
             runs.cancel(run, by=CancelledBy.INTERRUPT, publisher=self.event_log.publisher)
 
-    def _threads_with_open_runs(self, user_id: Any) -> list[uuid.UUID]:
-        """The thread of each open run of the user. Raises ChatError with TOO_MANY_RUNS when one more is too many."""
-        open_in = list(self.open_runs_by_thread(user_id).elements())
-        if len(open_in) >= self.max_open_runs:
-            raise ChatError(
-                ErrorCode.TOO_MANY_RUNS,
-                f"At most {self.max_open_runs} runs may be open at the same time",
-                details={"max_open_runs": self.max_open_runs},
-                retry_after=5.0,
-            )
-        return open_in
-
     def _place_of(self, thread: Thread, command: UserMessage) -> tuple[Message | None, Message | None]:
         """What the message edits, if anything, and what it follows: what that one followed, the named one, the end."""
         if (named := command.edits or command.parent_id) is None:
@@ -289,8 +279,11 @@ def _touch(thread: Thread) -> None:
     thread.save(update_fields=["updated_at", "archived_at", "title", "title_origin"])
 
 
-def _acceptance(message: Message, run: Run) -> MessageAccepted:
+def _acceptance(message: Message, run: Run, standing: allowances.Standing | None = None) -> MessageAccepted:
+    """With a standing from before the run: what is nearly used up, if anything."""
+    near = [use.json() for use in standing.per_day(begun=1) if use.is_near] if standing is not None else []
     return MessageAccepted(
+        allowance=near or None,
         thread_id=str(message.thread_id),
         message_id=str(message.message_id),
         run_id=str(run.id),

@@ -186,6 +186,18 @@ class Config(BaseSettings):
     )
     max_connections: int = Field(default=20, ge=1, description="Open sockets of one user, in each process.")
     max_open_runs: int = Field(default=10, ge=1, description="Runs of one user that are queued or under way.")
+    runs_per_day: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Runs of one user a day (UTC); 0 is no limit ([more](limits.md))."
+    )
+    tokens_per_day: int = Field(
+        default=0, ge=0, le=2**53, description="Tokens of one user a day, read and written by models; 0 is no limit."
+    )
+    cost_usd_per_day: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e7,
+        description="US dollars of one user a day, as far as the prices of models are known; 0 is no limit.",
+    )
     user_messages_per_minute: int = Field(default=60, ge=1, description="Messages of one user a minute.")
     commands_per_minute: int = Field(default=1200, ge=1, description="Frames that one socket may send a minute.")
 

@@ -80,6 +80,9 @@ class MeteredModel(StreamingModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """Yields when the first event is there, so that an error until then can be told from one in mid-answer."""
+        context = run_context.deps if run_context is not None else None
+        if isinstance(context, ToolContext):
+            await context.services.admit_model_request()
         meter = _Meter()
         settings = merge_model_settings(self._transport_settings(), model_settings)
         try:
@@ -95,7 +98,7 @@ class MeteredModel(StreamingModel):
             raise
         finally:
             # The connection is closed by now: nobody pays for more of the answer while this is written.
-            await self._record(meter, messages, model_request_parameters, run_context)
+            await self._record(meter, messages, model_request_parameters, context)
 
     def _transport_settings(self) -> ModelSettings:
         limits = self._limits
@@ -149,10 +152,9 @@ class MeteredModel(StreamingModel):
         meter: _Meter,
         messages: list[ModelMessage],
         parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None,
+        context: Any,
     ) -> None:
         """Returns when it is written, or after a while: a run that is being cancelled waits, too, but not for ever."""
-        context = run_context.deps if run_context is not None else None
         if not isinstance(context, ToolContext):
             logger.warning("model_request_unaccounted", model=self.name, outcome=meter.outcome)
             return

@@ -37,6 +37,8 @@ MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.PRECONDITION_FAILED: "It has changed since: read it again.",
     ErrorCode.EVENTS_PRUNED: "These events are not kept any more: read the messages instead.",
     ErrorCode.RUN_COMPLETED: "The run has its answer: regenerate it to have another.",
+    ErrorCode.ALLOWANCE_USED: "What the person may use in a day is used up: `details`. It begins anew after as many "
+    "seconds as `Retry-After` says.",
     ErrorCode.RATE_LIMITED: "Too many messages or attempts: go on after as many seconds as `Retry-After` says.",
     ErrorCode.INTERNAL_ERROR: "A fault of the server: `correlation_id` is in its log.",
 }
@@ -50,6 +52,7 @@ DETAILS: dict[ErrorCode, dict[str, Any]] = {
     ErrorCode.APPROVAL_NOT_FOUND: {"approved": True, "by": "user"},
     ErrorCode.RUN_ACTIVE: {"run_ids": ["0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"]},
     ErrorCode.MESSAGE_TOO_LARGE: {"max_message_bytes": 65_536},
+    ErrorCode.ALLOWANCE_USED: {"limit": "tokens_per_day", "used": 100_512, "allowed": 100_000, "resets_in": 18_000},
     ErrorCode.TOO_MANY_ATTACHMENTS: {"max_attachments": 10},
     ErrorCode.IMAGES_NOT_SUPPORTED: {"agents": ["assistant"]},
     ErrorCode.ATTACHMENT_TOO_LARGE: {"max_attachment_bytes": 10_485_760},

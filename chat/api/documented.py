@@ -40,6 +40,7 @@ OF_BEGINNING = (
     ErrorCode.RUN_ACTIVE,
     ErrorCode.RATE_LIMITED,
     ErrorCode.TOO_MANY_RUNS,
+    ErrorCode.ALLOWANCE_USED,
     ErrorCode.IMAGES_NOT_SUPPORTED,
 )
 OF_ASKING = (

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import BooleanField, ExpressionWrapper, F, Func, IntegerField, Q, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from chat import attachments, branches, preferences
+from chat import allowances, attachments, branches, preferences
 from chat.api.runs import approval_json
 from chat.api.shapes import message_json, note_json, run_json
 from chat.attachments import attachment_json
@@ -52,6 +52,7 @@ def _profile(user_id: Any) -> Parts:
             "is_staff": user.is_staff,
             "is_superuser": user.is_superuser,
             "default_agent": preferences.default_agent_of(user.pk),
+            "allowance": allowances.own_numbers(user.pk),
             "created_at": timestamp(user.date_joined),
             "last_sign_in": timestamp(user.last_login) if user.last_login else None,
         }

@@ -254,6 +254,19 @@ class EventPage(Shape):
     """Where the next page begins: `after`."""
 
 
+class AllowanceUse(Shape):
+    """How much of what a person may use is used: runs, tokens, US dollars, messages, connections."""
+
+    limit: Literal[
+        "runs_per_day", "tokens_per_day", "cost_usd_per_day", "open_runs", "messages_per_minute", "connections"
+    ]
+    used: int | float
+    allowed: int | float | None
+    """There is no limit, when it is null."""
+    resets_in: int | None
+    """In so many seconds it begins anew, where time gives it back."""
+
+
 class Accepted(Shape):
     """A run was begun, or had been by an earlier request with the same `message_id`."""
 
@@ -261,6 +274,8 @@ class Accepted(Shape):
     message_id: UUID
     run_id: UUID
     run_number: int
+    allowance: list[AllowanceUse]
+    """What is nearly used up of what the person may use in a day. Of a repeated request: nothing is told."""
 
 
 class Stopped(Shape):

@@ -75,4 +75,5 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def acceptance_json(accepted: MessageAccepted) -> dict[str, Any]:
-    return accepted.model_dump(include={"thread_id", "message_id", "run_id", "run_number"})
+    named = accepted.model_dump(include={"thread_id", "message_id", "run_id", "run_number"})
+    return {**named, "allowance": [use.model_dump() for use in accepted.allowance or ()]}

@@ -30,6 +30,8 @@ ERRORS: dict[ErrorCode, str] = {
     ErrorCode.MESSAGE_ID_CONFLICT: "The `message_id` is that of another message.",
     ErrorCode.RATE_LIMITED: "Too many commands; go on after `retry_after` seconds.",
     ErrorCode.TOO_MANY_RUNS: "The person has as many open runs as one may have.",
+    ErrorCode.ALLOWANCE_USED: "What the person may use in a day is used up: `details`; it begins anew after "
+    "`retry_after` seconds.",
     ErrorCode.TOO_MANY_ATTACHMENTS: "A message has at most `details.max_attachments` files.",
     ErrorCode.ATTACHMENT_NOT_FOUND: "The person has no such file.",
     ErrorCode.ATTACHMENT_SENT: "The file belongs to a message already.",
@@ -41,6 +43,7 @@ ERRORS: dict[ErrorCode, str] = {
 # Of `agent_error`. An agent of somebody else's can have codes of its own.
 RUN_ERRORS: dict[ErrorCode, str] = {
     ErrorCode.MODEL_ERROR: "The model could not be asked, or did not answer.",
+    ErrorCode.ALLOWANCE_USED: "The tokens or the costs that the person may have in a day are used up.",
     ErrorCode.RUN_TIMEOUT: "The run took longer than a run may.",
     ErrorCode.WORKER_LOST: "What ran it was lost, and it is not repeated.",
     ErrorCode.APPROVAL_EXPIRED: "Nobody answered the request for approval in time.",

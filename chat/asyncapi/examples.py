@@ -27,7 +27,7 @@ from chat.protocol import (
     TokenRefreshed,
     event_json,
 )
-from chat.protocol.parts import Heartbeat, Limits, Services, Thread, Token, User
+from chat.protocol.parts import AllowanceUse, Heartbeat, Limits, Services, Thread, Token, User
 
 THREAD = "6f1c2a90-2f0a-4c53-9d0e-6a5b1c1f7a10"
 RUN = "0d9b3c52-7d0b-4a3e-8f5e-2b0f5f4c9e21"
@@ -129,6 +129,17 @@ FRAMES: list[tuple[str, ServerFrame]] = [
     ("", StreamEstablished(last_run_number=412, threads_version=97, open_runs=[_OPEN_RUN])),
     ("", Pong(ref="p1", server_time=NOW_TEXT, threads_version=97)),
     ("", MessageAccepted(ref="m1", thread_id=THREAD, message_id=QUESTION, run_id=RUN, run_number=412)),
+    (
+        "Nearly all of a day's questions are asked",
+        MessageAccepted(
+            ref="m2",
+            thread_id=THREAD,
+            message_id=QUESTION,
+            run_id=RUN,
+            run_number=413,
+            allowance=[AllowanceUse(limit="runs_per_day", used=46, allowed=50, resets_in=18_000)],
+        ),
+    ),
     ("", RunStopped(ref="s1", run_id=RUN, status="cancelled")),
     (
         "",
@@ -159,6 +170,16 @@ FRAMES: list[tuple[str, ServerFrame]] = [
     (
         "Too many commands",
         ErrorMessage(error_code=ErrorCode.RATE_LIMITED, error_message="Too many messages", retry_after=2.5),
+    ),
+    (
+        "No tokens are left for today",
+        ErrorMessage(
+            ref="m3",
+            error_code=ErrorCode.ALLOWANCE_USED,
+            error_message="What you may use in a day is used up: 100000 tokens",
+            details={"limit": "tokens_per_day", "used": 100_512, "allowed": 100_000, "resets_in": 18_000},
+            retry_after=18_000,
+        ),
     ),
     (
         "Before the close with 4401",

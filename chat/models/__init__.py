@@ -3,11 +3,12 @@
 from chat.models.agents import McpServer, ModelRequest, Note
 from chat.models.audit import AuditAction, AuditEntry
 from chat.models.conversations import Attachment, Message, MessageFeedback, Role, Thread, TitleOrigin
-from chat.models.people import ClaimedName, Preferences, ResetRequest, UserCounters
+from chat.models.people import Allowance, ClaimedName, Preferences, ResetRequest, UserCounters
 from chat.models.runs import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
 
 __all__ = [
     "OPEN_STATUSES",
+    "Allowance",
     "Approval",
     "ApprovedBy",
     "Attachment",

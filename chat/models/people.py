@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+
+# More would only cost memory: each message of the last minute is remembered.
+MOST_PER_MINUTE = 100_000
 
 
 class UserCounters(models.Model):
@@ -18,6 +22,10 @@ class UserCounters(models.Model):
     sessions_epoch = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Tokens of an earlier one are refused: counts how often all sessions ended."
     )
+    runs_counted_on = models.DateField(null=True, blank=True, help_text="The day (UTC) that `runs_counted` is of.")
+    runs_counted = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Runs that were begun on that day, those of deleted threads among them."
+    )
     deleted_at = models.DateTimeField(
         null=True, blank=True, help_text="The account is deleted: the sweep removes what is left of it."
     )
@@ -28,6 +36,61 @@ class UserCounters(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.last_run_number}, threads version {self.threads_version}"
+
+
+def _at_least(field: str, least: int) -> models.CheckConstraint:
+    """Where the field has a value."""
+    return models.CheckConstraint(
+        condition=Q(**{field: None}) | Q(**{f"{field}__gte": least}), name=f"allowance_{field}_possible"
+    )
+
+
+class Allowance(models.Model):
+    """What one person may use, where that is not what the server's settings allow everybody. `chat.allowances`."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="chat_allowance"
+    )
+    runs_per_day = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Questions a day (UTC). Empty: as the server's settings say; 0: no limit."
+    )
+    tokens_per_day = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Tokens of models a day, read and written. Empty: as set; 0: no limit."
+    )
+    cost_usd_per_day = models.DecimalField(
+        null=True,
+        blank=True,
+        max_digits=12,
+        decimal_places=4,
+        validators=[MinValueValidator(0)],
+        help_text="US dollars a day, as far as prices are known. Empty: as set; 0: no limit.",
+    )
+    open_runs = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Runs at the same time. Empty: as set."
+    )
+    messages_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_PER_MINUTE)],
+        help_text="Messages a minute. Empty: as set.",
+    )
+    connections = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Open sockets and streams at the same time. Empty: as set.",
+    )
+
+    class Meta:
+        constraints = [
+            _at_least("cost_usd_per_day", 0),
+            _at_least("open_runs", 1),
+            _at_least("messages_per_minute", 1),
+            _at_least("connections", 1),
+        ]
+
+    def __str__(self) -> str:
+        return f"allowance of user {self.user_id}"
 
 
 class Preferences(models.Model):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chat.errors import ChatError, ErrorCode
 from chat.protocol.parts import (
+    AllowanceUse,
     Count,
     ErrorDetails,
     Heartbeat,
@@ -53,13 +54,17 @@ class Pong(Reply):
 
 
 class MessageAccepted(Reply):
-    """The message and its run are stored. The run's events may come before this."""
+    """The message and its run are stored. The run's events may come before this.
+
+    `allowance` has what is nearly used up of what the person may use in a day.
+    """
 
     type: Literal["message_accepted"] = "message_accepted"
     thread_id: Id
     message_id: Id
     run_id: Id
     run_number: Number
+    allowance: Annotated[list[AllowanceUse], Field(min_length=1)] | None = None
 
 
 class RunStopped(Reply):

@@ -89,6 +89,28 @@ class Limits(Part):
     window_bytes: Number
     max_attachments: Annotated[Number, Field(description="Files of one message.")]
     max_attachment_bytes: Annotated[Number, Field(description="Of one file.")]
+    runs_per_day: Annotated[Number | None, Field(description="Questions of a day (UTC). Absent: no limit.")] = None
+    tokens_per_day: Number | None = None
+    cost_usd_per_day: Annotated[float | None, Field(gt=0)] = None
+
+
+LimitName = Literal[
+    "runs_per_day", "tokens_per_day", "cost_usd_per_day", "open_runs", "messages_per_minute", "connections"
+]
+Amount = Annotated[int | float, WithJsonSchema({"type": "number", "minimum": 0})]
+Seconds = Annotated[int, Field(ge=0)]
+
+
+class AllowanceUse(Part):
+    """How much of what a person may use is used: runs, tokens, US dollars, messages, connections.
+
+    Without `allowed` there is no limit. In `resets_in` seconds it begins anew, where time gives it back.
+    """
+
+    limit: LimitName
+    used: Amount
+    allowed: Amount | None = None
+    resets_in: Seconds | None = None
 
 
 class Thread(Part):
@@ -136,6 +158,10 @@ class ErrorDetails(Part):
     max_open_runs: Number | None = None
     max_connections: Number | None = None
     max_attachments: Number | None = None
+    limit: Annotated[LimitName | None, Field(description="What is used up.")] = None
+    used: Amount | None = None
+    allowed: Amount | None = None
+    resets_in: Seconds | None = None
     agents: list[str] | None = None
     run_ids: list[Id] | None = None
     approved: bool | None = None

@@ -195,6 +195,21 @@ async def test_a_record_that_cannot_be_written_changes_nothing_for_the_run(provi
     assert "model_request_not_recorded" in [line["event"] for line in logs]
 
 
+async def test_no_request_is_made_that_the_person_may_not_make(provider: Troubled) -> None:
+    chosen = Models(default="openai:words", fallback="openai:words", limits=QUICK).choose("assistant")
+    services = FakeServices()
+    services.used_up = "Your tokens are used up."
+    async with chosen.model:
+        events = await collect(
+            supervise(PydanticAgent(ASSISTANT, chosen)), make_request(agent="assistant", services=services)
+        )
+    error = events[-1]
+    assert isinstance(error, AgentError)
+    assert (error.error_code, error.error_message) == ("ALLOWANCE_USED", "Your tokens are used up.")
+    assert provider.requests == []
+    assert services.recorded == []
+
+
 # Time
 
 

@@ -133,7 +133,7 @@ def test_a_field_too_many_is_noticed(frame: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES, ids=ids(FRAMES))
 def test_a_field_that_is_missing_or_null_is_noticed(frame: dict[str, Any]) -> None:
-    optional = {"ref", "details", "retry_after"}
+    optional = {"ref", "details", "retry_after", "allowance"}
     for name in frame.keys() - {"type"}:
         if name not in optional:
             with pytest.raises(AssertionError, match=name):

@@ -85,6 +85,7 @@ def test_a_message_its_run_event_and_job_are_committed_together(service: ThreadS
         "message_id": str(message_id),
         "run_id": str(run.pk),
         "run_number": 1,
+        "allowance": None,
     }
     first = RunEvent.objects.get()
     assert (first.seq, first.type) == (1, "message_created")

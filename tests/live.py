@@ -20,7 +20,7 @@ from chat.fold import ClientState
 from netra.config import Config
 from netra.postgres import EmbeddedPostgres
 from tests.clients import SECRET_KEY, Account, Answer, Connecting, add_users, connected, request
-from tests.processes import HOST, REPOSITORY, LiveProcess, free_port
+from tests.processes import HOST, LiveProcess, free_port
 
 Form = Literal["serve", "daphne", "uvicorn"]
 
@@ -42,7 +42,7 @@ class NetraProcess(LiveProcess):
 
     def manage(self, *command: str) -> None:
         """Run `manage.py` with the process's settings."""
-        subprocess.run([sys.executable, "manage.py", *command], cwd=REPOSITORY, env=self._environment(), check=True)
+        subprocess.run([sys.executable, "manage.py", *command], cwd=self.source, env=self._environment(), check=True)
 
     def _environment(self) -> dict[str, str]:
         """Compiled modules are kept, so that the next start is faster."""
@@ -88,13 +88,13 @@ class LiveServer(NetraProcess):
         self.url = f"http://{HOST}:{self.port}"
         self._application = application
         self._ready = ready
-        self._options = options
+        self.options = options
         super().__init__(name or f"{form}-{self.port}", data_dir, **settings)
 
     def _command(self) -> list[str]:
         port = str(self.port)
         if self.form == "serve":
-            return [sys.executable, "manage.py", "serve", "--host", HOST, "--port", port, *self._options]
+            return [sys.executable, "manage.py", "serve", "--host", HOST, "--port", port, *self.options]
         if self.form == "daphne":
             return [sys.executable, "-m", "daphne", "-b", HOST, "-p", port, self._application]
         return [sys.executable, "-m", "uvicorn", "--host", HOST, "--port", port, self._application]

@@ -26,13 +26,14 @@ PATIENCE_SECONDS = 30.0
 
 
 class LiveProcess:
-    """A program, started, paused, stopped and killed as often as wanted."""
+    """A program, started, paused, stopped and killed as often as wanted. It works in the folder `source`."""
 
     running: ClassVar[list[LiveProcess]] = []
 
     def __init__(self, name: str, log_file: Path) -> None:
         self.name = name
         self.log_file = log_file
+        self.source = REPOSITORY
         self._launched_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,7 +76,7 @@ class LiveProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=REPOSITORY,
+                cwd=self.source,
                 env=self._environment(),
                 start_new_session=True,
             )

@@ -46,7 +46,16 @@ def dangers(migration: Migration, state: ProjectState, tables: set[str]) -> list
         operation.state_forwards(migration.app_label, state)
         told = _of_operation(operation, migration.app_label, before, state, tables)
         found += [f"{operation.describe()}: {danger}" for danger in told]
+        if not migration.atomic and not _can_be_repeated(operation):
+            found.append(f"{operation.describe()}: beside what is done concurrently, it is not undone when that fails")
     return found
+
+
+def _can_be_repeated(operation: Operation) -> bool:
+    """Without a transaction, what was done of a migration that failed is done again by the next try."""
+    return isinstance(
+        operation, operations.RunSQL | AddIndexConcurrently | RemoveIndexConcurrently | ValidateConstraint
+    )
 
 
 def _of_operation(

@@ -113,6 +113,16 @@ def test_a_table_that_the_release_does_not_have_is_free(released: ProjectState) 
     assert dangers(migration_of(made, changed), released.clone(), tables_of(released)) == []
 
 
+def test_what_is_not_undone_is_a_migration_of_its_own(released: ProjectState) -> None:
+    migration = migration_of(
+        operations.AddField("thread", "note", models.TextField(null=True)),
+        AddIndexConcurrently("thread", models.Index(fields=["note"], name="by_note")),
+    )
+    migration.atomic = False
+    [danger] = dangers(migration, released.clone(), tables_of(released))
+    assert danger.startswith("Add field note to thread: ")
+
+
 def migration_of(*changes: operations.base.Operation) -> Migration:
     migration = Migration("0099_tried", APP)
     vars(migration)["operations"] = list(changes)

@@ -88,6 +88,11 @@ class AgentSupervisor:
         """The names of the agents that fail when a question has an image."""
         return frozenset(agent.name for agent in self.registry if getattr(agent, "refuses_images", False))
 
+    @property
+    def active_runs(self) -> int:
+        """How many runs this process executes now."""
+        return self._active_runs
+
     def status(self) -> SupervisorStatus:
         """A snapshot; touches nothing but memory."""
         return SupervisorStatus(

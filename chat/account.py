@@ -14,6 +14,7 @@ from django.db import connection
 
 from agents.account import Dimension, ModelRequestRecord, UsageQuery, UsageRow
 from agents.plain import plain_text
+from chat import metrics
 from chat.pool import DatabasePool
 
 logger = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Account:
         self, record: ModelRequestRecord, *, user_id: Any, thread_id: uuid.UUID, run_id: uuid.UUID
     ) -> None:
         """Returns when it is stored; while the database is away, after WRITE_SECONDS, and goes on trying."""
+        metrics.model_request(record)
         values = {
             "id": record.id,
             "user": user_id,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chat.event_log import EventLog
     from chat.limits import MessageLimit
     from chat.mcp_status import McpStatus
+    from chat.monitor import Monitor
     from chat.threads import ThreadService
 
 
@@ -26,6 +27,7 @@ class ChatConfig(AppConfig):
     account: Account
     mcp_status: McpStatus
     connections: Connections
+    monitor: Monitor
     message_limit: MessageLimit
     attempt_limit: AttemptLimit
     upload_limit: MessageLimit
@@ -42,6 +44,7 @@ class ChatConfig(AppConfig):
         from chat.event_log import EventLog
         from chat.limits import MessageLimit
         from chat.mcp_status import McpStatus
+        from chat.monitor import Monitor
         from chat.pool import DatabasePool
         from chat.publisher import Publisher
         from chat.registration import claim_name
@@ -57,6 +60,7 @@ class ChatConfig(AppConfig):
             max_per_user=config.max_connections,
             check_seconds=config.ws_position_check_seconds,
         )
+        self.monitor = Monitor(pool, connections=lambda: len(self.connections), runs=_active_runs)
         self.attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
         post_save.connect(claim_name, sender=get_user_model(), dispatch_uid="claim name")
         self.message_limit = MessageLimit(config.user_messages_per_minute)
@@ -66,10 +70,11 @@ class ChatConfig(AppConfig):
         checks.register(check_attachment_storage, "netra")
 
     async def close(self) -> None:
-        """End what runs have opened: sessions with MCP servers, connections to the database."""
+        """End what the process has opened: sessions with MCP servers, its watch, connections to the database."""
         await cast("AgentsConfig", apps.get_app_config("agents")).mcp.close()
         await self.mcp_status.settled()
         await self.account.close()
+        await self.monitor.stop()
         await self.event_log.pool.close()
 
     def build_thread_service(self) -> ThreadService | None:
@@ -92,6 +97,11 @@ class ChatConfig(AppConfig):
                 person_bytes=config.max_person_attachment_bytes,
             ),
         )
+
+
+def _active_runs() -> int:
+    supervisor = cast("AgentsConfig", apps.get_app_config("agents")).supervisor
+    return supervisor.active_runs if supervisor is not None else 0
 
 
 def check_thread_service(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001

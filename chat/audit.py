@@ -14,6 +14,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from chat import metrics
 from chat.models import AuditAction, AuditEntry
 from chat.network import network_of
 from chat.run_event import now
@@ -34,6 +35,7 @@ def record(
     **details: Any,
 ) -> None:
     """Write down what somebody did, in the caller's transaction when there is one. `details` go to JSON."""
+    metrics.audited(action)
     _write(action, refused="", actor=actor, subject=subject, address=address, target=target, details=details)
 
 
@@ -41,6 +43,7 @@ def record_refusal(
     action: AuditAction, code: str, *, actor: Any = None, subject: Any = None, address: str = "", **details: Any
 ) -> None:
     """Write down what somebody was refused, and why; of a flood only a part."""
+    metrics.audited(action, code)
     network = network_of(address)
     if not (_refusals.hit(_PER_NETWORK, action, network) and _refusals.hit(_PER_PROCESS)):
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from chat import metrics
 from chat.backoff import delays
 from chat.credential import Credential
 from chat.delivery import Delivery, Frame, LogRead, PositionCheck, RunPosition
@@ -58,7 +60,9 @@ class Connection:
         answered: Callable[[], Awaitable[None]],
         send: Callable[[str], Awaitable[None]],
         close: Callable[[CloseCode, str | None], Awaitable[None]],
+        kind: metrics.Kind = "socket",
     ) -> None:
+        self.kind = kind
         self.user_id = user_id
         self.credential = credential
         self.delivery = delivery
@@ -69,7 +73,9 @@ class Connection:
         self._answered = answered
         self._send = send
         self._close = close
-        self._outbox: deque[str | _Close] = deque()
+        self._outbox: deque[tuple[str, metrics.Sending] | _Close] = deque()
+        # What was made before is not late: the client has asked for it anew.
+        self._live_since = time.time()
         self.draining = False
         self._closing = False
         self._drainer: asyncio.Task[None] | None = None
@@ -97,7 +103,7 @@ class Connection:
 
     def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> None:
         """A wake-up came over the channel layer."""
-        self._push(self.delivery.wake(run_id, run_number, frames, last_seq=last_seq))
+        self._push(self.delivery.wake(run_id, run_number, frames, last_seq=last_seq), metrics.WITH_WAKE_UPS)
         self._continue()
 
     def positions(self, check: PositionCheck, found: Iterable[RunPosition], threads_version: int) -> None:
@@ -134,6 +140,7 @@ class Connection:
 
     def resumed(self) -> None:
         """After `delivery.resume`: read what the client asked for."""
+        self._live_since = time.time()
         self._continue()
 
     def drain(self, last_frame: ServerDraining, *, patience: float) -> None:
@@ -173,14 +180,13 @@ class Connection:
         for task in (self._sender, self._reader, self._drainer):
             if task is not None:
                 task.cancel()
-        if self._stalled is not None:
-            self._stalled.cancel()
+        self._go_on()
 
     # What follows from it
 
-    def _push(self, texts: Sequence[str]) -> None:
+    def _push(self, texts: Sequence[str], sending: metrics.Sending = metrics.ANSWERS) -> None:
         if texts and not self._closing:
-            self._outbox.extend(texts)
+            self._outbox.extend([(text, sending) for text in texts])
             self._start_sender()
 
     def _start_sender(self) -> None:
@@ -196,12 +202,19 @@ class Connection:
         if self._reader is None and self.delivery.next_read() is not None:
             self._reader = self._start(self._read_log(), "read log")
         if not self.delivery.window_full:
-            if self._stalled is not None:
-                self._stalled.cancel()
-                self._stalled = None
+            self._go_on()
         elif self._stalled is None:
             loop = asyncio.get_running_loop()
             self._stalled = loop.call_later(self._window_timeout, self._close_for, _window_full())
+            metrics.WINDOW_STALLS.inc()
+            metrics.WINDOWS_STALLED.inc()
+
+    def _go_on(self) -> None:
+        """The window has room, or nobody is there any more to make some."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+            metrics.WINDOWS_STALLED.dec()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=f"{name} of connection")
@@ -227,13 +240,17 @@ class Connection:
             if isinstance(item, _Close):
                 await self._close(item.code, item.reason)
             else:
-                await self._send(item)
+                text, sending = item
+                await self._send(text)
+                sending.sent(text, self._live_since)
 
     async def _read_log(self) -> None:
         while (read := self.delivery.next_read()) is not None and not self._closing:
             page = await self._read_page(read)
+            if read.repairs:
+                metrics.GAP_REPAIRS.inc()
             following = self.delivery.log_page(read, page)
-            self._push(following.frames)
+            self._push(following.frames, metrics.FROM_LOG)
             if following.snapshot_required:
                 self.reply(SnapshotRequired(run_ids=following.snapshot_required))
             # The outbox holds at most a window; the next page waits until this one is on its way.

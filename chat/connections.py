@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from chat import metrics
 from chat.connection import Connection
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.event_log import EventLog
@@ -61,6 +62,7 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         self._open.add(connection)
+        metrics.CONNECTIONS.labels(connection.kind).inc()
         if self._checking is None or self._checking.done() or self._checking.cancelling():
             self._check_wanted = asyncio.Event()
             # The task outlives the request that starts it, so it must not inherit that request's context.
@@ -71,7 +73,9 @@ class Connections:
             self._send_away(connection)
 
     def remove(self, connection: Connection) -> None:
-        self._open.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            metrics.CONNECTIONS.labels(connection.kind).dec()
         if not self._open and self._checking is not None:
             self._checking.cancel()
 

@@ -16,7 +16,7 @@ from channels.exceptions import StopConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import handshake, health, posting, protocol
+from chat import handshake, health, metrics, posting, protocol
 from chat.auth import authenticate
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery
@@ -58,6 +58,7 @@ class ChatConsumer(AsyncConsumer):
         self.scope: dict[str, Any]  # type: ignore[assignment]  # channels' type knows no keys of middleware
         self.connection_id = uuid.uuid4().hex
         self.log = logger.bind(connection_id=self.connection_id)
+        self.began = 0.0
         self.connection: Connection | None = None
         self.authentication: Authentication | None = None
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
@@ -82,7 +83,8 @@ class ChatConsumer(AsyncConsumer):
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Channels' own dispatch hops through the database thread at each message; these handlers do so themselves."""
         try:
-            await self.answering(lambda: self.handle(message))
+            command = metrics.UNREAD if message["type"] == "websocket.receive" else None
+            await self.answering(lambda: self.handle(message), command=command)
         except (StopConsumer, asyncio.CancelledError):
             raise
         except Exception:
@@ -104,27 +106,36 @@ class ChatConsumer(AsyncConsumer):
                 self.log.info("disconnected", code=message.get("code"))
                 raise StopConsumer
 
-    async def answering(self, handle: Callable[[], Awaitable[None]], *, ref: str | None = None) -> None:
-        """Whatever fails while a message is handled is answered with a code, and the socket lives."""
+    async def answering(
+        self, handle: Callable[[], Awaitable[None]], *, ref: str | None = None, command: str | None = None
+    ) -> None:
+        """Whatever fails while a message is handled is answered with a code, and the socket lives.
+
+        `command` is the type of the command that is answered, if it is one.
+        """
         try:
             await handle()
         except (StopConsumer, asyncio.CancelledError):
             raise
         except ConnectionRefused as error:
+            metrics.answered(command, error.code)
             await self.refuse(error, stage="message" if self.connection else "connect")
         except ChatError as error:
             self.log.info("refused", code=error.code, stage="message")
-            await self.tell(error, ref=ref)
+            await self.tell(error, ref=ref, command=command)
         except UNAVAILABLE as error:
             self.log.warning("refused", code=ErrorCode.SERVICE_UNAVAILABLE, stage="message", cause=first_line(error))
-            await self.tell(unavailable_now(), ref=ref)
+            await self.tell(unavailable_now(), ref=ref, command=command)
         except Exception:
             correlation_id = uuid.uuid4().hex[:16]
             self.log.exception("handler_failed", correlation_id=correlation_id)
-            details = {"correlation_id": correlation_id}
-            await self.tell(ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here", details=details), ref=ref)
+            told = ChatError(
+                ErrorCode.INTERNAL_ERROR, "Something went wrong here", details={"correlation_id": correlation_id}
+            )
+            await self.tell(told, ref=ref, command=command)
 
-    async def tell(self, error: ChatError, *, ref: str | None) -> None:
+    async def tell(self, error: ChatError, *, ref: str | None, command: str | None) -> None:
+        metrics.answered(command, error.code)
         if self.connection is not None:
             self.connection.reply(protocol.error_frame(error, ref=ref))
         else:
@@ -133,7 +144,7 @@ class ChatConsumer(AsyncConsumer):
     # Connecting
 
     async def websocket_connect(self) -> None:
-        began = asyncio.get_running_loop().time()
+        self.began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(settings.NETRA.ws_connect_timeout):
                 established = await self.establish()
@@ -147,8 +158,14 @@ class ChatConsumer(AsyncConsumer):
         self.services.connections.add(self.connection)
         assert self.authentication is not None  # noqa: S101 - and this, too
         self.token_clock.start(self.authentication.expires_at)
-        seconds = round(asyncio.get_running_loop().time() - began, 4)
-        self.log.info("connected", seconds=seconds, **self.labels())
+        seconds = self.handshake_ended(metrics.OK)
+        self.log.info("connected", seconds=round(seconds, 4), **self.labels())
+
+    def handshake_ended(self, code: str) -> float:
+        """Returns how many seconds it took."""
+        seconds = asyncio.get_running_loop().time() - self.began
+        metrics.HANDSHAKES.labels(code).observe(seconds)
+        return seconds
 
     async def establish(self) -> protocol.ConnectionEstablished:
         """Authenticate, join the group, read where the user stands: in this order, so that nothing falls between."""
@@ -192,7 +209,9 @@ class ChatConsumer(AsyncConsumer):
         frame = protocol.error_frame(error)
         if self.connection is not None:
             self.connection.close(error.close_code, last_frame=frame)
-        elif settings.NETRA.ws_reject == "handshake":
+            return
+        self.handshake_ended(error.code)
+        if settings.NETRA.ws_reject == "handshake":
             await self.send({"type": "websocket.close", "code": error.close_code})
         else:
             await self.accept()
@@ -222,8 +241,10 @@ class ChatConsumer(AsyncConsumer):
                     threads_version=self.connection.threads_version,
                 )
             )
+            metrics.answered(command.type)
         elif isinstance(command, Ack):
             self.connection.ack(command)
+            metrics.answered(command.type)
         else:
             self.enqueue(command)
 
@@ -247,7 +268,11 @@ class ChatConsumer(AsyncConsumer):
     async def work(self) -> None:
         while not self.waiting.empty():
             command = self.waiting.get_nowait()
-            await self.answering(lambda c=command: self.execute(c), ref=command.ref)  # type: ignore[misc]
+            await self.answering(
+                lambda c=command: self.execute(c),  # type: ignore[misc]
+                ref=command.ref,
+                command=command.type,
+            )
 
     async def answered(self) -> None:
         while self.working is not None and not self.working.done():
@@ -274,6 +299,7 @@ class ChatConsumer(AsyncConsumer):
                 case _ as unreachable:
                     assert_never(unreachable)
         self.connection.reply(reply)
+        metrics.answered(command.type)
         if isinstance(command, Resume):
             self.connection.resumed()
 
@@ -378,6 +404,7 @@ class ChatConsumer(AsyncConsumer):
         await self.send({"type": "websocket.send", "text": text})
 
     async def close(self, code: CloseCode, reason: str | None = None) -> None:
+        metrics.CLOSES.labels(int(code)).inc()
         await self.send({"type": "websocket.close", "code": int(code), **({"reason": reason} if reason else {})})
 
 

@@ -47,10 +47,11 @@ class RunPosition:
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """A page of the log that is wanted: the run's events after `after_seq`."""
+    """A page of the log that is wanted: the run's events after `after_seq`. It `repairs` when a wake-up was missing."""
 
     run_id: str
     after_seq: int
+    repairs: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class _Followed:
     """A run that is followed, or whose frames are still unacknowledged (`ended_at` is set).
 
     `sent`: the client has or is sent all up to here. `known`: the log has at least this. `high`: the most the
-    client can have, so an acknowledgement above it is forged.
+    client can have, so an acknowledgement above it is forged. `missed`: of something that `known` counts, the wake-up
+    was missing.
     """
 
     run_id: str
@@ -101,6 +103,7 @@ class _Followed:
     known: int
     high: int
     acked: bool = False
+    missed: bool = False
     ended_at: int | None = None
 
 
@@ -216,10 +219,12 @@ class Delivery:
     def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> list[str]:
         """A wake-up: the log goes up to `last_seq`. Returns what of `frames`, if it has any, is sent now."""
         self._heard = max(self._heard, run_number)
-        if run_number == self._begun + 1:
+        if begins := run_number == self._begun + 1:
             self._take_up(run_id, run_number)
         if (run := self._following(run_id)) is None:
             return []
+        # Of a run that begins, the first event itself must be announced.
+        run.missed |= bool(frames) and frames[0].seq > (1 if begins else run.known + 1)
         run.known = max(run.known, last_seq)
         return self._send(run, frames)
 
@@ -242,9 +247,10 @@ class Delivery:
         for run_id in set(check.run_ids) - {position.run_id for position in found}:
             self.forget(run_id)
         for position in found:
-            if position.run_number > self._begun:
+            if taken_up := position.run_number > self._begun:
                 self._take_up(position.run_id, position.run_number)
             if (run := self._following(position.run_id)) is not None:
+                run.missed |= taken_up or position.last_seq > run.known
                 run.known = max(run.known, position.last_seq)
                 self._note_behind(run)
         if self._heard == check.heard:
@@ -255,12 +261,13 @@ class Delivery:
         if self.window_full:
             return None
         run_id = next(iter(self._unannounced or self._behind), None)
-        return LogRead(run_id, self._runs[run_id].sent) if run_id else None
+        return LogRead(run_id, self._runs[run_id].sent, self._runs[run_id].missed) if run_id else None
 
     def log_page(self, read: LogRead, frames: Sequence[Frame]) -> LogPage:
         """The log's first events after `read.after_seq`: at least one if there are any."""
         if (run := self._following(read.run_id)) is None:
             return LogPage()
+        run.missed = False
         if frames:
             run.known = max(run.known, frames[-1].seq)
         # While the page was read, a wake-up or a resume may have moved `sent`: then it proves nothing.

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 
 from agents.errors import RunTaken
 from agents.events import AgentPaused, Usage
-from chat import claiming
+from chat import claiming, metrics
 from chat.branches import ADOPT_WAITING
 from chat.claiming import HeldRun
 from chat.delivery import Frame
@@ -146,6 +146,7 @@ class EventLog(LogReader):
         """Commit and publish events of a running run. Waits while the database is away. Raises RunFenced."""
         first = run.last_seq + 1
         await self.pool.until_reached(lambda: self._append(run, events))
+        metrics.EVENTS_WRITTEN.inc(len(events))
         await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, run.frames(first, events)))
 
     async def _append(self, run: HeldRun, events: Sequence[Event]) -> None:
@@ -174,6 +175,7 @@ class EventLog(LogReader):
         Waits while the database is away. Raises RunFenced.
         """
         frames = await self.pool.until_reached(lambda: self._finish(run, ending, pending))
+        _ended(run, ending, events=len(pending) + 1)
         if frames:
             await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, frames))
 
@@ -260,6 +262,7 @@ class EventLog(LogReader):
         `expires_in`: seconds that a person has. Waits while the database is away. Raises RunFenced.
         """
         frames = await self.pool.until_reached(lambda: self._pause(run, paused, pending, expires_in))
+        metrics.EVENTS_WRITTEN.inc(len(pending) + len(paused.approvals))
         if frames:
             await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, frames))
 
@@ -327,14 +330,18 @@ class EventLog(LogReader):
             if row is None:
                 return None
             run.last_seq = row["last_seq"]
-            if row["unrepeatable_tools"]:
-                status = RunStatus.FAILED
-                frames = await self._end(connection, run, interrupted(row["unrepeatable_tools"]), []) or []
+            ending = interrupted(row["unrepeatable_tools"]) if row["unrepeatable_tools"] else None
+            if ending is not None:
+                frames = await self._end(connection, run, ending, []) or []
             else:
-                status = RunStatus.QUEUED
                 frames = await self._requeue(connection, run, reason)
+        if ending is not None:
+            _ended(run, ending, events=1)
+        else:
+            metrics.RUNS_RESTARTED.labels(reason).inc()
+            metrics.EVENTS_WRITTEN.inc()
         await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, frames))
-        return status
+        return ending.status if ending is not None else RunStatus.QUEUED
 
     async def _requeue(self, connection: Connection, run: HeldRun, reason: str) -> list[Frame]:
         event = Event("agent_restarted", run.agent, {"attempt": run.attempt, "reason": reason}, now())
@@ -346,6 +353,11 @@ class EventLog(LogReader):
         )
         await connection.execute(_INSERT_EVENTS, _event_parameters(run.id, seq, [event]))
         return run.frames(seq, [event])
+
+
+def _ended(run: HeldRun, ending: Ending, *, events: int) -> None:
+    metrics.EVENTS_WRITTEN.inc(events)
+    metrics.run_ended(run.agent, ending.status, code=ending.error_code, started_at=run.started_at, ended_at=now())
 
 
 async def _lock_thread(connection: Connection, run: HeldRun) -> str:

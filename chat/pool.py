@@ -103,6 +103,10 @@ class DatabasePool:
             await self._drain(pool)
             raise
 
+    def stats(self) -> dict[str, int]:
+        """What psycopg_pool tells of itself; before the first use only how many connections there may be."""
+        return self._pool.get_stats() if self._pool is not None else {"pool_max": MAX_SIZE}
+
     async def _drain(self, pool: AsyncConnectionPool[Connection]) -> None:
         """Once for each loss: every idle connection is dead then, and is not to be met one by one."""
         reachability = self.reachability

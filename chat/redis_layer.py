@@ -40,7 +40,8 @@ class RedisLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels_red
     def __init__(self, hosts: Sequence[Any], prefix: str = "asgi", **options: Any) -> None:
         super().__init__(hosts=hosts, prefix=prefix, **options)
         self._prefix = prefix
-        self.servers = [Reachability("channel_layer", server=_name(host)) for host in decode_hosts(hosts)]
+        self._names = [_name(host) for host in decode_hosts(hosts)]
+        self.servers = [Reachability("channel_layer", server=name) for name in self._names]
 
     def server_of(self, group: str) -> Reachability:
         index: int = _consistent_hash(f"{self._prefix}__group__{group}", len(self.servers))
@@ -49,6 +50,21 @@ class RedisLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels_red
     async def probe(self) -> None:
         """Reach every server. Raises what the first raises that is not there."""
         await asyncio.gather(*(shard.publish(f"{self._prefix}__probe__", b"") for shard in self._get_layer()._shards))
+
+    async def reach(self, seconds: float) -> dict[str, bool]:
+        """Which servers answer within so many seconds, by their names in the log."""
+        shards = self._get_layer()._shards
+
+        async def answers(shard: _Shard) -> bool:
+            try:
+                async with asyncio.timeout(seconds):
+                    await shard.publish(f"{self._prefix}__probe__", b"")
+            except Exception:  # noqa: BLE001 - redis-py has errors of several kinds
+                return False
+            return True
+
+        found = await asyncio.gather(*(answers(shard) for shard in shards))
+        return dict(zip(self._names, found, strict=True))
 
     def _get_layer(self) -> RedisPubSubLoopLayer:
         loop = asyncio.get_running_loop()

@@ -18,13 +18,14 @@ transaction, under the row lock of the thread (lock order everywhere: user count
 from __future__ import annotations
 
 import datetime
+import functools
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
 
-from chat import jobs
+from chat import jobs, metrics
 from chat.branches import adopt_waiting
 from chat.event_log import ANSWER_SQL, Ending, approval_expired, attempts_used_up, interrupted
 from chat.models import (
@@ -62,6 +63,7 @@ def _store_event(run: Run, event: Event, publisher: Publisher) -> None:
     RunEvent.objects.create(
         run=run, seq=run.last_seq, type=event.type, agent=event.agent, data=event.data, created_at=event.created_at
     )
+    transaction.on_commit(metrics.EVENTS_WRITTEN.inc)
     frame = event_frame(run.id, run.run_number, run.thread_id, run.last_seq, event)
     publisher.send_on_commit(run.user_id, wake_up(str(run.id), run.run_number, [frame]))
 
@@ -89,6 +91,7 @@ def begin(
     if not thread_busy:
         run.job_id = jobs.defer_run(run.id)
     run.save(force_insert=True)
+    transaction.on_commit(functools.partial(metrics.run_begun, agent))
     parent = message.parent
     data = {
         "id": str(message.message_id),
@@ -128,6 +131,7 @@ def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
         data["message"] = _store_partial_answer(run, content)
     run.save(update_fields=["claim", "status", "cancelled_by", "finished_at", "output_message", "paused_state"])
     append_event(run, Event("agent_cancelled", run.agent, data, run.finished_at), publisher)
+    _count_end(run, run.finished_at)
     jobs.abort_run(run.job_id)
 
 
@@ -261,6 +265,7 @@ def recover(
     run.job_id = jobs.defer_run(run.id)
     run.save(update_fields=["claim", "attempt", "status", "restart_seq", "job_id"])
     restarted = {"attempt": run.attempt, "reason": "worker_lost"}
+    transaction.on_commit(metrics.RUNS_RESTARTED.labels("worker_lost").inc)
     append_event(run, Event("agent_restarted", run.agent, restarted, now()), publisher)
     return RunStatus.QUEUED
 
@@ -280,3 +285,18 @@ def _fail(run: Run, ending: Ending, publisher: Publisher) -> None:
         ]
     )
     append_event(run, Event("agent_error", run.agent, data, run.finished_at), publisher)
+    _count_end(run, run.finished_at)
+
+
+def _count_end(run: Run, ended_at: datetime.datetime) -> None:
+    """When it is committed."""
+    transaction.on_commit(
+        functools.partial(
+            metrics.run_ended,
+            run.agent,
+            run.status,
+            code=run.error_code,
+            started_at=run.started_at,
+            ended_at=ended_at,
+        )
+    )

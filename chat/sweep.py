@@ -17,7 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import attachments, audit, jobs, own_threads, passwords, removal, runs, sessions, titles
+from chat import attachments, audit, jobs, own_threads, passwords, processes, removal, runs, sessions, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.run_event import now
@@ -32,6 +32,7 @@ PURGE_BATCH = 5
 JOBS_BATCH = 500
 TOKENS_BATCH = 500
 AUDIT_BATCH = 500
+PROCESSES_BATCH = 100
 UNSENT_BATCH = 100
 PRUNE_RUNS_BATCH = 200
 PRUNE_EVENTS_BATCH = 2000
@@ -133,6 +134,7 @@ def tidy_up() -> None:
     if strays := attachments.remove_strays(shard, older_than=attachments.STRAY_AFTER):
         logger.warning("stray_files_removed", files=strays)
     _repeat(lambda: jobs.remove_ended(older_than=KEEP_ENDED_JOBS, limit=JOBS_BATCH), until)
+    _repeat(lambda: processes.forget_lost(limit=PROCESSES_BATCH), until)
     if retention := settings.NETRA.audit_retention:
         _repeat(lambda: audit.forget_old(older_than=datetime.timedelta(days=retention), limit=AUDIT_BATCH), until)
     if retention := settings.NETRA.event_retention:

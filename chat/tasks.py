@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 
 from agents.events import AgentCompleted, AgentError, AgentPaused, AgentStarted, event_data
 from agents.request import AttachedFile, Resumption, RunRequest, RunUser, Turn
-from chat import jobs, passwords, titles
+from chat import jobs, metrics, passwords, titles
 from chat.claiming import HeldRun
 from chat.errors import ErrorCode
 from chat.event_log import Ending, EventLog, RunFenced
@@ -55,8 +55,11 @@ async def execute_run(context: JobContext, run_id: str) -> None:
         logger.info("run_not_claimed", run_id=run_id)
         return
     run, conversation = claimed
-    with structlog.contextvars.bound_contextvars(
-        run_id=run_id, thread_id=str(run.thread_id), user_id=str(run.user_id), agent=run.agent
+    with (
+        structlog.contextvars.bound_contextvars(
+            run_id=run_id, thread_id=str(run.thread_id), user_id=str(run.user_id), agent=run.agent
+        ),
+        metrics.RUNS_HELD.track_inprogress(),
     ):
         logger.info("run_started", attempt=run.attempt)
         began = time.monotonic()

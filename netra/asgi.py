@@ -34,6 +34,7 @@ from django.apps import apps
 from chat.apps import ChatConfig
 from chat.auth import JWTAuthMiddleware
 from chat.consumers import ChatConsumer
+from chat.models import ProcessKind
 from chat.streams.routes import answer, handler_of
 from chat.sweep import sweep
 from netra.body_limit import BodyLimit
@@ -111,6 +112,7 @@ class Application:
         """
         self._started = True
         self._chat.connections.open()
+        self._chat.monitor.start(ProcessKind.WEB)
         if self._running is not None or self._config.worker != "embedded":
             return
         self._engine = Engine(self._config, sweep=sweep, database=self._chat.event_log.pool.reachability)

@@ -10,7 +10,12 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from chat.postgres_connection import BoundedConnection
-from netra import config, email_url, telemetry
+from netra import (
+    VERSION,  # noqa: F401 - a setting, too
+    config,
+    email_url,
+    telemetry,
+)
 from netra.own_apps import check_own_apps
 from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host

@@ -15,8 +15,8 @@ MUTATIONS = {
     "off by one in the gap test": ("frame.seq != run.sent + 1 or", "frame.seq > run.sent + 2 or"),
     "a gap is forgotten": ("self._behind.setdefault(run.run_id)", "pass"),
     "a run is not followed": (
-        "if position.run_number > self._begun:\n                self",
-        "if False:\n                self",
+        "if taken_up := position.run_number > self._begun:\n                self",
+        "if taken_up := False:\n                self",
     ),
     "a duplicate is sent": (
         "if frame.seq <= run.sent:\n                continue\n            if frame.seq != run.sent + 1 or",

@@ -4,6 +4,7 @@ from chat.models.agents import McpServer, ModelRequest, Note
 from chat.models.audit import AuditAction, AuditEntry
 from chat.models.conversations import Attachment, Message, MessageFeedback, Role, Thread, TitleOrigin
 from chat.models.people import Allowance, ClaimedName, Preferences, ResetRequest, UserCounters
+from chat.models.processes import ProcessKind, ServerProcess
 from chat.models.runs import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "ModelRequest",
     "Note",
     "Preferences",
+    "ProcessKind",
     "ResetRequest",
     "Role",
     "Run",
     "RunEvent",
     "RunStatus",
+    "ServerProcess",
     "Thread",
     "TitleOrigin",
     "UserCounters",

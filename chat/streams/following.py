@@ -83,6 +83,7 @@ class Follower:
             answered=_nothing_waits,
             send=self._frames.put,
             close=self._close,
+            kind="stream",
         )
         self._following = True
         self.chat.connections.add(self.connection)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from chat.apps import ChatConfig
 from chat.jobs import RUN_QUEUE
+from chat.models import ProcessKind
 from chat.sweep import sweep
 from netra import config, database
 from netra.worker import Engine
@@ -55,6 +56,7 @@ class Command(BaseCommand):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, engine.stop)
+        chat.monitor.start(ProcessKind.WORKER)
         try:
             await engine.run()
         finally:

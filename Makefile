@@ -67,12 +67,14 @@ check: packages-dev node  ## check format, types, imports, migrations, pins and 
 	$(PYTHON) -m mypy $(CHECKED)
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
 	$(PYTHON) -m pip check
-	$(PYTHON) -m pytest -q tests/test_requirements.py
+	$(PYTHON) -m pytest -q tests/test_requirements.py tests/security/test_deploy_check.py
 	"$$VENV/bin/hadolint" Dockerfile
-	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(PYTHON) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yml deploy/secrets.yml
 	@# Where there is a compose plugin, it reads the file, too.
 	@if docker compose version >/dev/null 2>&1; then \
-		(set -x && NETRA_SECRET_KEY=x POSTGRES_PASSWORD=x NETRA_ALLOWED_HOSTS=x docker compose config --quiet); fi
+		(set -x && NETRA_SECRET_KEY=x POSTGRES_PASSWORD=x NETRA_ALLOWED_HOSTS=x docker compose config --quiet && \
+		NETRA_SECRET_KEY_FILE=x POSTGRES_PASSWORD_FILE=x NETRA_ALLOWED_HOSTS=x \
+		docker compose -f docker-compose.yml -f deploy/secrets.yml config --quiet); fi
 	@# The database of a check is a new one, where root's server, too, can reach it.
 	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT && \
 		export NETRA_DATA_DIR="$$scratch" && set -x && \

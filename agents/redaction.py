@@ -9,6 +9,8 @@ MASK = "[removed]"
 
 _SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$")
 _SHORTEST = 6
+# What this process was given elsewhere than in its environment.
+_kept_out: set[str] = set()
 
 # Every repetition that can start anywhere is bounded: what is redacted may have been written to be slow.
 _PATTERNS = (
@@ -24,11 +26,20 @@ _LABELLED = re.compile(
 )
 
 
+def keep_out(secret: str) -> None:
+    """Mask this, too, as long as the process lives."""
+    if len(secret) >= _SHORTEST:
+        _kept_out.add(secret)
+
+
 def redact(text: str) -> str:
-    """The text with this process's secret variables, and what looks like a key, masked."""
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST and _SECRET_NAME.search(name) and value in text:
-            text = text.replace(value, MASK)
+    """The text with this process's secrets, and what looks like a key, masked."""
+    in_variables = {
+        value for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET_NAME.search(name)
+    }
+    # A longer one first: a shorter may be a part of it.
+    for value in sorted(in_variables | _kept_out, key=len, reverse=True):
+        text = text.replace(value, MASK)
     for pattern in _PATTERNS:
         text = pattern.sub(MASK, text)
     return _LABELLED.sub(rf"\1{MASK}", text)

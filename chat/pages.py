@@ -5,13 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-_OURS_ONLY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-CONTENT_SECURITY_POLICY = f"{_OURS_ONLY}; require-trusted-types-for 'script'; trusted-types chat dompurify"
+from chat.security_headers import OURS_ONLY
+
+CONTENT_SECURITY_POLICY = f"{OURS_ONLY}; require-trusted-types-for 'script'; trusted-types chat dompurify"
 # The page that shows the API is another's (Swagger UI), and writes HTML without Trusted Types.
-API_CONTENT_SECURITY_POLICY = _OURS_ONLY
+API_CONTENT_SECURITY_POLICY = OURS_ONLY
 
 
 def chat_page(request: HttpRequest, **_place: str) -> HttpResponse:

@@ -35,6 +35,7 @@ from chat.apps import ChatConfig
 from chat.auth import JWTAuthMiddleware
 from chat.consumers import ChatConsumer
 from chat.models import ProcessKind
+from chat.security_headers import SecurityHeaders
 from chat.streams.routes import answer, handler_of
 from chat.sweep import sweep
 from netra.body_limit import BodyLimit
@@ -75,6 +76,7 @@ class Application:
 
     def __init__(self, chat: ChatConfig, configuration: config.Config) -> None:
         self._http = BodyLimit(_http, max_file_bytes=configuration.max_attachment_bytes)
+        self._answer = SecurityHeaders(self._route, debug=configuration.debug)
         self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat))
         self._chat = chat
         self._config = configuration
@@ -97,7 +99,7 @@ class Application:
             else:
                 await send({"type": "websocket.close"})
 
-    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def _route(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Streams are ours: through Django's handler each would hold a thread as long as it is open."""
         handler = handler_of(scope)
         if handler is None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
-import secrets
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
@@ -16,14 +13,17 @@ from urllib.parse import urlsplit
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.errors import AgentsUnusable
 from agents.mcp import config as mcp_config
-from netra import email_url, redis_url
+from netra import email_url, redis_url, secret_files
+from netra.secret_files import HoldsPassword
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SECRET_LENGTH = 32
+MINIMUM_DIFFERENT_CHARACTERS = 8
+YEAR_SECONDS = 31_536_000
 AGENT_MODEL_PREFIX = "NETRA_MODEL_"
 
 ServerName = Literal["daphne", "uvicorn"]
@@ -73,13 +73,13 @@ class Config(BaseSettings):
         description=f"Signs tokens and cookies; at least {MINIMUM_SECRET_LENGTH} characters. In development one is "
         "made and kept in the data folder.",
     )
-    database_url: str | None = Field(
+    database_url: Annotated[str | None, HoldsPassword] = Field(
         default=None,
         validation_alias="DATABASE_URL",
         description="PostgreSQL as `postgresql://user:password@host:5432/name`; libpq's options may follow as "
         "`?sslmode=require`. Without it the embedded PostgreSQL is used.",
     )
-    redis_url: CommaSeparated = Field(
+    redis_url: Annotated[CommaSeparated, HoldsPassword] = Field(
         default=(),
         validation_alias="REDIS_URL",
         description="Redis as `redis://host:6379/0`; several servers, separated by commas, share the users. "
@@ -99,6 +99,13 @@ class Config(BaseSettings):
         default=False,
         description="Whether every request comes through a proxy that sets `X-Forwarded-Proto` and `X-Forwarded-For`, "
         "whatever the client said in them. Only then is it believed that a request was HTTPS, and where it came from.",
+    )
+    hsts_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=126_144_000,
+        description="How long browsers remember to open this server by HTTPS only, told to those that did so; 0 tells "
+        "nothing. By default a year outside development, behind a trusted proxy.",
     )
     database_start_timeout: float = Field(
         default=30.0, gt=0, le=600, description="Seconds to wait at start-up for a database that does not answer."
@@ -301,6 +308,17 @@ class Config(BaseSettings):
         default=40.0, ge=0, description="How fast the offline model speaks; 0 is without pause."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, secret_files.SecretFiles(settings_cls)
+
     @field_validator("allowed_hosts", "allowed_origins", "apps", "agents", "text_only_models", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
@@ -413,6 +431,8 @@ class Config(BaseSettings):
             raise ValueError(f"NETRA_EMAIL_URL must name a server when NETRA_ENVIRONMENT is {self.environment}")
         if not secret:
             raise ValueError(f"NETRA_SECRET_KEY is required when NETRA_ENVIRONMENT is {self.environment}")
+        if len(set(secret)) < MINIMUM_DIFFERENT_CHARACTERS:
+            raise ValueError("NETRA_SECRET_KEY must be random, as `openssl rand -hex 32` prints it")
         if self.debug:
             raise ValueError(f"NETRA_DEBUG must be off when NETRA_ENVIRONMENT is {self.environment}")
         if not self.allowed_hosts or "*" in self.allowed_hosts:
@@ -435,9 +455,19 @@ class Config(BaseSettings):
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
 
     @property
+    def effective_hsts_seconds(self) -> int:
+        """A proxy without TLS is told of by no request that was HTTPS: then browsers are told nothing."""
+        if self.hsts_seconds is not None:
+            return self.hsts_seconds
+        return YEAR_SECONDS if self.trusted_proxy and self.environment != "development" else 0
+
+    @property
     def effective_secret_key(self) -> str:
         """The secret key; in development one is made once and kept in the data folder."""
-        return self.secret_key.get_secret_value() or _development_secret(self.data_dir)
+        try:
+            return self.secret_key.get_secret_value() or secret_files.kept_in(self.data_dir)
+        except OSError as error:
+            stop(f"NETRA_DATA_DIR: {self.data_dir} cannot be read or written ({error.strerror}).")
 
 
 def _storage_settings(text: str) -> dict[str, Any]:
@@ -457,29 +487,6 @@ def _storage_settings(text: str) -> dict[str, Any]:
     return {"BACKEND": backend, "OPTIONS": options}
 
 
-def _development_secret(data_dir: Path) -> str:
-    path = data_dir / "secret_key"
-    try:
-        if not path.exists():
-            data_dir.mkdir(parents=True, exist_ok=True)
-            _write_once(path, secrets.token_urlsafe(48))
-        return path.read_text()
-    except OSError as error:
-        stop(f"NETRA_DATA_DIR: {path} cannot be read or written ({error.strerror}).")
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Of processes that do this at once, one wins; nobody ever reads a part of what it writes."""
-    written, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for its owner only: mode 0600
-    try:
-        with os.fdopen(written, "w") as file:
-            file.write(text)
-        with contextlib.suppress(FileExistsError):
-            os.link(name, path)
-    finally:
-        Path(name).unlink()
-
-
 def explain(error: ValidationError) -> str:
     """One sentence that names the setting and what is wrong with it. Never shows a value that may be secret."""
     first = error.errors(include_url=False, include_input=False)[0]
@@ -490,9 +497,9 @@ def explain(error: ValidationError) -> str:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    alias = Config.model_fields[name.lower()].validation_alias if name.lower() in Config.model_fields else None
-    return str(alias) if alias else f"NETRA_{name.upper()}"
+    """The environment variable of a setting, also of one that there is not."""
+    known = name.lower() in Config.model_fields
+    return secret_files.variable_of(Config, name.lower()) if known else f"NETRA_{name.upper()}"
 
 
 def stop(sentence: str) -> NoReturn:
@@ -505,6 +512,9 @@ def stop(sentence: str) -> NoReturn:
 def load() -> Config:
     """The configuration of this process, read once."""
     try:
+        secret_files.give_to_libraries()
         return Config()
     except ValidationError as error:
         stop(explain(error))
+    except secret_files.SecretUnreadable as error:
+        stop(str(error))

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from chat.postgres_connection import BoundedConnection
+from chat.security_headers import FRAME_OPTIONS, OPENER_POLICY, REFERRER_POLICY
 from netra import (
     VERSION,  # noqa: F401 - a setting, too
     config,
@@ -192,13 +193,27 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 # The page's files keep their names: a browser asks each time whether they have changed.
 WHITENOISE_MAX_AGE = 0
+# They are for this server's own pages.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
+# Cookies of the administration; that of the chat is `chat.api.sessions.COOKIE`.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEVELOPMENT
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = "/admin"
+SESSION_COOKIE_AGE = CSRF_COOKIE_AGE = 12 * 3600
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if NETRA.trusted_proxy else None
+SECURE_HSTS_SECONDS = NETRA.effective_hsts_seconds
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
+# Set where every answer passes, Django's or not (chat.security_headers).
+SECURE_REFERRER_POLICY = REFERRER_POLICY
+SECURE_CROSS_ORIGIN_OPENER_POLICY = OPENER_POLICY
+X_FRAME_OPTIONS = FRAME_OPTIONS
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # other names below this one, and lists that browsers come with, are decided on by who owns the
+    "security.W021",  # domain: NETRA_HSTS_SECONDS is about this name alone
+    "security.W008",  # the proxy leads to HTTPS (deploy/haproxy.cfg); it asks for /health by HTTP
+]
 
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "tasks"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import get_args
 
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from netra.config import Config, variable
+from netra.secret_files import is_secret
 
 INTRODUCTION = """\
 # Configuration
@@ -19,9 +21,18 @@ missing value ends the process with one sentence that names it, and with exit st
 
 This table is what `python -m netra.settings_table` prints.
 
+{files}
+
 | variable | value | default | meaning |
 |---|---|---|---|
 """
+# The secrets are those of the settings.
+FILES = (
+    "A secret may be in a file: {secrets}, and what libraries read by themselves (`PGPASSWORD` and the keys of models' "
+    "providers, as `OPENAI_API_KEY`), are read from the file whose path stands in the same name with `_FILE` after it, "
+    "as `NETRA_SECRET_KEY_FILE=/run/secrets/netra_secret_key`. The file is text; the end of its last line does not "
+    "count. Of the two names only one may be set."
+)
 
 
 def describe() -> str:
@@ -30,7 +41,10 @@ def describe() -> str:
         f"| `{variable(name)}` | {_kind(field)} | {_default(field)} | {field.description} |\n"
         for name, field in Config.model_fields.items()
     ]
-    return INTRODUCTION + "".join(rows)
+    secret = [f"`{variable(name)}`" for name, field in Config.model_fields.items() if is_secret(field)]
+    files = FILES.replace("{secrets}", f"{', '.join(secret[:-1])} and {secret[-1]}")
+    wrapped = textwrap.fill(files, 120, break_long_words=False, break_on_hyphens=False)
+    return INTRODUCTION.replace("{files}", wrapped) + "".join(rows)
 
 
 def _kind(field: FieldInfo) -> str:

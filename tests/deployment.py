@@ -18,7 +18,9 @@ from dockerfile_parse import DockerfileParser
 ROOT = Path(__file__).resolve().parent.parent
 PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?+])([^}]*))?\}")
+SECRETS = (ROOT / "deploy" / "secrets.yml").read_text()
+# What stands in a variable's place may name another one.
+_VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?+])((?:[^{}]|\$\{[^{}]*\})*))?\}")
 
 
 # The image
@@ -90,8 +92,21 @@ def lay_out(folder: Path) -> None:
 
 def services(variables: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
     """The services of docker-compose.yml, its variables replaced when they are given."""
-    text = COMPOSE if variables is None else _VARIABLE.sub(lambda match: _value(match, variables), COMPOSE)
-    found: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
+    found: dict[str, dict[str, Any]] = yaml.safe_load(_replaced(COMPOSE, variables))["services"]
+    return found
+
+
+def services_with_secrets(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The same with deploy/secrets.yml over it, as compose merges: what both name is the later file's, lists are added.
+
+    Each secret of a service is the file that it is mounted from.
+    """
+    over = yaml.safe_load(_replaced(SECRETS, variables))
+    found = services(variables)
+    for name, service in over["services"].items():
+        assert set(service) == {"environment", "secrets"}
+        found[name]["environment"] = {**found[name]["environment"], **service["environment"]}
+        found[name]["secrets"] = {each: over["secrets"][each]["file"] for each in service["secrets"]}
     return found
 
 
@@ -100,21 +115,40 @@ def variables_of(text: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for match in _VARIABLE.finditer(text):
         found.setdefault(match[1], set()).add(match[2] or "")
+        for name, ways in variables_of(match[3] or "").items():
+            found.setdefault(name, set()).update(ways)
     return found
+
+
+def _replaced(text: str, variables: Mapping[str, str] | None) -> str:
+    return text if variables is None else _VARIABLE.sub(lambda match: _value(match, variables), text)
 
 
 def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
     given = variables.get(match[1], "")
     if match[2] == ":+":
-        return match[3] if given else ""
+        return _replaced(match[3], variables) if given else ""
     if match[2] == ":?" and not given:
         raise LookupError(f"{match[1]} {match[3]}")
-    return given or (match[3] if match[2] == ":-" else "")
+    return given or (_replaced(match[3], variables) if match[2] == ":-" else "")
 
 
 def environment(service: str, variables: Mapping[str, str]) -> dict[str, str]:
     """What a container of this service finds. A name without a value is passed on when it is set."""
-    named = services(variables)[service].get("environment", {})
+    return _found(services(variables)[service], variables)
+
+
+def environment_with_secrets(service: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The same with deploy/secrets.yml: with its files where they are mounted from."""
+    found = services_with_secrets(variables)[service]
+    environment = dict(variables) | _found(found, variables)  # .env is handed over, too
+    for name, file in found["secrets"].items():
+        environment = {key: file if value == f"/run/secrets/{name}" else value for key, value in environment.items()}
+    return environment
+
+
+def _found(service: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, str]:
+    named = service.get("environment", {})
     given = {name: variables.get(name) if value is None else str(value) for name, value in named.items()}
     return {name: value for name, value in given.items() if value is not None}
 

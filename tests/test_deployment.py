@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -16,6 +17,7 @@ from django.urls import resolve
 
 from chat.pool import MAX_SIZE
 from netra.config import Config, variable
+from netra.secret_files import SecretUnreadable, give_to_libraries
 from tests import deployment
 from tests.certificates import write_certificate
 from tests.deployment import PROXY, ROOT, services, variables_of
@@ -114,6 +116,7 @@ def test_settings_have_names_that_there_are() -> None:
 def test_each_variable_is_in_the_example_and_each_of_the_example_is_used() -> None:
     required, optional = deployment.example()
     used = variables_of(deployment.COMPOSE)
+    assert set(variables_of(deployment.SECRETS)) <= set(used)
     passed_on = {name for name, value in services()["web"]["environment"].items() if value is None}
     assert {name for name, ways in used.items() if ":?" in ways} == set(required)
     assert used.keys() | passed_on == required.keys() | optional.keys()
@@ -125,7 +128,8 @@ def test_an_example_that_is_filled_in_is_a_configuration_and_one_that_is_not_is_
 ) -> None:
     required, optional = deployment.example()
     filled = dict.fromkeys(required, "chat.example.org-and-more-than-32-characters")
-    for variables in (filled, filled | optional):
+    beside = {name: value for name, value in optional.items() if not name.endswith("_FILE")}
+    for variables in (filled, filled | beside):
         for name, value in deployment.environment("web", variables).items():
             monkeypatch.setenv(name, value)
         configuration = Config()
@@ -140,7 +144,43 @@ def test_no_secret_is_in_the_file() -> None:
     for name in ALL:
         environment = services()[name].get("environment", {})
         for key in filter(SECRET.search, environment):
-            assert environment[key] is None or re.fullmatch(r"\$\{\w+:\?[^}]+\}", environment[key]), key
+            required = r"\$\{(\w+)_FILE:-\$\{\1:\?[^}]+\}\}"
+            assert environment[key] is None or re.fullmatch(required, environment[key]), key
+
+
+def test_with_secrets_in_files_no_variable_of_a_container_has_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secrets = {"NETRA_SECRET_KEY": "a key of more than thirty-two characters", "POSTGRES_PASSWORD": "a password"}
+    variables = {"NETRA_ALLOWED_HOSTS": "chat.example.org"}
+    for name, content in secrets.items():
+        (tmp_path / name).write_text(content)
+        variables[f"{name}_FILE"] = str(tmp_path / name)
+    with_secrets = deployment.services_with_secrets(variables)
+    assert {name for name, service in with_secrets.items() if "secrets" in service} == {*OURS, "postgres"}
+    assert "POSTGRES_PASSWORD" in with_secrets["postgres"]["environment"]
+    for name in (*OURS, "postgres"):
+        found = deployment.environment_with_secrets(name, variables)
+        assert not set(secrets.values()) & set(found.values())
+        # The image of PostgreSQL knows files, too, and takes no variable beside one.
+        assert found["POSTGRES_PASSWORD_FILE"] == variables["POSTGRES_PASSWORD_FILE"]
+        assert not found.get("POSTGRES_PASSWORD")
+    for name, value in deployment.environment_with_secrets("web", variables).items():
+        monkeypatch.setenv(name, value)
+    give_to_libraries()
+    assert Config().secret_key.get_secret_value() == secrets["NETRA_SECRET_KEY"]
+    assert os.environ["PGPASSWORD"] == secrets["POSTGRES_PASSWORD"]
+
+
+def test_without_the_files_over_it_a_path_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever names files and forgets to add deploy/secrets.yml does not run with a path as the key."""
+    path = tmp_path / "key"
+    path.write_text("a key of more than thirty-two characters")
+    variables = {"NETRA_SECRET_KEY_FILE": str(path), "POSTGRES_PASSWORD": "x", "NETRA_ALLOWED_HOSTS": "x.example"}
+    for name, value in (variables | deployment.environment("web", variables)).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SecretUnreadable, match="NETRA_SECRET_KEY and NETRA_SECRET_KEY_FILE are both set"):
+        Config()
 
 
 @pytest.mark.parametrize("name", ALL)

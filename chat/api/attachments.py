@@ -24,12 +24,12 @@ from chat.api.parsers import FileParser, unreadable
 from chat.api.serving import chat_config, thread_service
 from chat.errors import ErrorCode
 from chat.file_kinds import IMAGE_TYPES, READ_BYTES, SUPPORTED
+from chat.security_headers import NOTHING
 
 # Whatever a file pretends to be, where it is shown it can do nothing.
 INERT = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": NOTHING,
     # A file that was deleted is not shown from a cache.
     "Cache-Control": "private, no-cache",
 }

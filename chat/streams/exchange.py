@@ -189,12 +189,8 @@ class Exchange:
         await self._write(body, more=False)
 
     async def _head(self, code: int, headers: list[tuple[bytes, bytes]]) -> None:
-        shared = [
-            (b"x-correlation-id", self.correlation_id.encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"same-origin"),
-        ]
-        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *shared]})
+        correlation = (b"x-correlation-id", self.correlation_id.encode())
+        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, correlation]})
 
     async def _write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})

@@ -27,6 +27,7 @@ from chat.errors import ChatError
 from chat.models import Attachment, Message, Run, RunEvent, Thread
 from chat.protocol import MessageAccepted, Regenerate, UserMessage
 from chat.run_event import now
+from chat.security_headers import NOTHING
 from chat.threads import ThreadService
 from netra.testing import rebuild
 from tests.chat.conftest import clear_jobs
@@ -139,8 +140,7 @@ def test_headers_make_a_file_harmless(api: Client) -> None:
     assert saved["Content-Disposition"] == 'attachment; filename="x.html"'
     for response in (shown, saved):
         assert response["X-Content-Type-Options"] == "nosniff"
-        assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
-        assert response["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert response["Content-Security-Policy"] == NOTHING
         assert response["Cache-Control"] == "private, no-cache"
         assert int(response["Content-Length"]) == len(response.getvalue())
 

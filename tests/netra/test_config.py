@@ -85,6 +85,7 @@ READ: list[tuple[str, str, Any]] = [
     ("allowed_hosts", "*", ("*",)),
     ("allowed_origins", "https://a.example,http://b:8080", ("https://a.example", "http://b:8080")),
     ("trusted_proxy", "true", True),
+    ("hsts_seconds", "0", 0),
     ("database_start_timeout", "1.5", 1.5),
     ("asgi_server", "uvicorn", "uvicorn"),
     ("drain_seconds", "2.5", 2.5),
@@ -241,6 +242,8 @@ REFUSED = [
     ("allowed_origins", "https://a.example/"),
     ("allowed_origins", "ws://a.example"),
     ("allowed_origins", "https://"),
+    ("hsts_seconds", "-1"),
+    ("hsts_seconds", "126144001"),
     ("database_timeout", "0.5"),
     ("database_start_timeout", "0"),
     ("database_start_timeout", "601"),
@@ -326,6 +329,7 @@ def test_a_worker_must_be_silent_for_more_than_two_heartbeats_to_be_lost(monkeyp
     [
         ({"NETRA_SECRET_KEY": ""}, "NETRA_SECRET_KEY"),
         ({"NETRA_SECRET_KEY": "hunter2"}, "NETRA_SECRET_KEY"),
+        ({"NETRA_SECRET_KEY": "hunter" * 10}, "NETRA_SECRET_KEY"),
         ({"NETRA_ALLOWED_HOSTS": ""}, "NETRA_ALLOWED_HOSTS"),
         ({"NETRA_ALLOWED_HOSTS": " , "}, "NETRA_ALLOWED_HOSTS"),
         ({"NETRA_ALLOWED_HOSTS": "*"}, "NETRA_ALLOWED_HOSTS"),
@@ -339,6 +343,22 @@ def test_outside_development_what_is_unsafe_is_refused(
     sentence = refusal(monkeypatch, **{**STAGING, "NETRA_ENVIRONMENT": environment, **changes})
     assert sentence.startswith(names)
     assert SECRET not in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({"NETRA_TRUSTED_PROXY": "1"}, config.YEAR_SECONDS),
+        ({}, 0),
+        ({"NETRA_TRUSTED_PROXY": "1", "NETRA_HSTS_SECONDS": "0"}, 0),
+        ({"NETRA_HSTS_SECONDS": "3600"}, 3600),
+        ({"NETRA_TRUSTED_PROXY": "1", "NETRA_ENVIRONMENT": "development"}, 0),
+    ],
+)
+def test_browsers_are_told_to_keep_to_https_where_a_proxy_tells_what_is_https(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], seconds: int
+) -> None:
+    assert read(monkeypatch, **STAGING | changes).effective_hsts_seconds == seconds
 
 
 # Starting

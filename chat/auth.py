@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.allowances import limits_of
+from chat.credential import Credential
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.handshake import Authentication, check_origin, find_token
 from chat.pool import on_any_thread
-from chat.sessions import credential_of, user_of
+from chat.sessions import invalid, user_of
+from chat.tokens import AccessToken
 
 MAX_TOKEN_LENGTH = 8192
 
@@ -24,7 +25,7 @@ MAX_TOKEN_LENGTH = 8192
 def authenticate(token: str) -> Authentication:
     """Check signature, expiry and user. One query. Raises ConnectionRefused with the code that applies."""
     if len(token) > MAX_TOKEN_LENGTH:
-        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
+        raise invalid()
     try:
         access = AccessToken(token)  # type: ignore[arg-type]  # annotated as a Token, takes the encoded form
         user = user_of(access)
@@ -32,12 +33,14 @@ def authenticate(token: str) -> Authentication:
     except ExpiredTokenError:
         raise ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired") from None
     except (TokenError, ValueError, TypeError, OverflowError, OSError):
-        raise ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid") from None
+        raise invalid() from None
+    credential = Credential.of_claims(access.payload)
+    assert credential is not None  # noqa: S101 - user_of() has refused otherwise
     return Authentication(
         user_id=user.pk,
         username=user.get_username(),
         expires_at=expires_at,
-        credential=credential_of(user),
+        credential=credential,
         limits=limits_of(user),
     )
 

@@ -126,12 +126,14 @@ class Connections:
         for connection, check, _ in checks:
             above[connection.user_id] = min(above.get(connection.user_id, check.above), check.above)
         standing = await self._event_log.standing(
-            run_ids={run_id for _, check, _ in checks for run_id in check.run_ids}, above=above
+            run_ids={run_id for _, check, _ in checks for run_id in check.run_ids},
+            above=above,
+            sessions={credential.session for *_, credential in checks if credential.session is not None},
         )
         for connection, check, credential in checks:
             at = standing.get(connection.user_id) or Standing()
             # One that was refreshed since the database was asked is for the next check to judge.
-            if at.credential != credential == connection.credential:
+            if credential == connection.credential and not at.has(credential):
                 connection.end_session()
                 continue
             named = set(check.run_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -35,11 +36,21 @@ _PAGE: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a user stands: the version of the thread list, runs, and on what tokens are issued; None: on nothing."""
+    """Where a user stands: the version of the thread list, runs, and on what tokens count.
+
+    `password` is None when none counts; `sessions` are those that live, of which were asked for.
+    """
 
     threads_version: int = 0
-    credential: Credential | None = None
+    epoch: int = 0
+    password: str | None = None
+    sessions: frozenset[uuid.UUID] = frozenset()
     runs: list[RunPosition] = field(default_factory=list)
+
+    def has(self, credential: Credential) -> bool:
+        """Whether tokens that were issued on it count."""
+        lives = credential.session is None or credential.session in self.sessions
+        return lives and (credential.epoch, credential.password) == (self.epoch, self.password)
 
 
 class LogReader:
@@ -85,34 +96,40 @@ class LogReader:
             (limit,),
         )
 
-    async def standing(self, *, run_ids: Collection[str], above: Mapping[Any, int]) -> dict[Any, Standing]:
-        """For the position check, in one snapshot: of each user in `above` the version of the thread list, the
-        credential, the runs above that number, and those of `run_ids`.
+    async def standing(
+        self, *, run_ids: Collection[str], above: Mapping[Any, int], sessions: Collection[uuid.UUID] = ()
+    ) -> dict[Any, Standing]:
+        """For the position check, in one snapshot: of each user in `above` the version of the thread list, on what
+        tokens count, which of `sessions` live, the runs above that number, and those of `run_ids`.
         """
         users = list(above)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(
-                """SELECT u.user_id AS asked, COALESCE(c.threads_version, 0) AS threads_version,
+                """WITH living AS (
+                       SELECT user_id, array_agg(id) AS sessions FROM chat_session
+                       WHERE id = ANY(%s) AND ended_at IS NULL GROUP BY user_id)
+                   SELECT u.user_id AS asked, COALESCE(c.threads_version, 0) AS threads_version,
                           COALESCE(c.sessions_epoch, 0) AS epoch,
-                          CASE WHEN a.is_active THEN upper(md5(a.password)) END AS password, p.*
+                          CASE WHEN a.is_active THEN upper(md5(a.password)) END AS password,
+                          l.sessions, p.*
                    FROM unnest(%s, %s::bigint[]) AS u(user_id, above)
                    LEFT JOIN auth_user a ON a.id = u.user_id
                    LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
+                   LEFT JOIN living l ON l.user_id = u.user_id
                    LEFT JOIN LATERAL ("""
                 + _POSITIONS
                 + " AND r.user_id = u.user_id AND r.run_number > u.above UNION "
                 + _POSITIONS
                 + " AND r.user_id = u.user_id AND r.id = ANY(%s::uuid[])) p ON true",
-                (users, list(above.values()), list(run_ids)),
+                (list(sessions), users, list(above.values()), list(run_ids)),
             )
             rows = await cursor.fetchall()
         standing: dict[Any, Standing] = {}
         for row in rows:
-            user_id, version, epoch, password = (
-                row.pop(name) for name in ("asked", "threads_version", "epoch", "password")
+            user_id, version, epoch, password, living = (
+                row.pop(name) for name in ("asked", "threads_version", "epoch", "password", "sessions")
             )
-            credential = Credential(epoch, password) if password is not None else None
-            found = standing.setdefault(user_id, Standing(version, credential))
+            found = standing.setdefault(user_id, Standing(version, epoch, password, frozenset(living or ())))
             if row["run_id"] is not None:
                 found.runs.append(RunPosition(**row))
         return standing

@@ -30,6 +30,7 @@ from chat.models import (
     ModelRequest,
     Note,
     Run,
+    Session,
     Thread,
 )
 from chat.own_threads import lock_counters
@@ -164,6 +165,7 @@ STEPS: tuple[Callable[[Any], int], ...] = (
     _some(lambda user_id: Message.objects.filter(user_id=user_id)),
     _some(lambda user_id: Thread.objects.filter(user_id=user_id)),
     _some(lambda user_id: Note.objects.filter(user_id=user_id)),
+    _some(lambda user_id: Session.objects.filter(user_id=user_id)),
     _some(lambda user_id: OutstandingToken.objects.filter(user_id=user_id)),
     _some(_told_of),
     lambda user_id: audit.forget_addresses(user_id, limit=ROWS_BATCH),

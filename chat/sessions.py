@@ -1,23 +1,26 @@
-"""The sessions of a person: tokens are issued here, found to count, and all ended at once.
+"""The sessions of a person: whether tokens count, and the end of one session or all.
 
-A session has no row that every request would have to read: a token names the epoch of its user's sessions and the
-password on which it was issued, both of which are read with the user. So whatever ends sessions is one write, and holds
-for each token at the moment of its commit, also for one that is just being issued or refreshed.
+A token names its session, the epoch of its user's sessions and the password on which it was issued. All of them are
+compared with what the database has, in the query that reads the user. So whatever ends sessions is one write, and holds
+for each token at the moment of its commit, also for one that is just being issued (`chat.rotation`).
 """
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, LiteralString
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
-from rest_framework_simplejwt.tokens import RefreshToken, Token
+from rest_framework_simplejwt.tokens import Token
 from rest_framework_simplejwt.utils import get_md5_hash_password
 
-from chat.credential import EPOCH_CLAIM, Credential
+from chat.credential import Credential
 from chat.errors import ConnectionRefused, ErrorCode
+from chat.models import EndedBy, Session
 from chat.publisher import Publisher
 from chat.run_event import now
 
@@ -29,19 +32,6 @@ _NEXT_EPOCH: LiteralString = """
     SELECT id, 0, 0, 1 FROM auth_user WHERE id = %s
     ON CONFLICT (user_id) DO UPDATE SET sessions_epoch = chat_usercounters.sessions_epoch + 1
 """
-_BLACKLIST: LiteralString = """
-    INSERT INTO token_blacklist_blacklistedtoken (token_id, blacklisted_at)
-    SELECT id, now() FROM token_blacklist_outstandingtoken WHERE user_id = %s AND expires_at > now()
-    ON CONFLICT (token_id) DO NOTHING
-"""
-
-
-def issue(user: Any) -> RefreshToken:
-    """A new session: its refresh token, whose `access_token` has the same claims."""
-    epoch = get_user_model().objects.filter(pk=user.pk).values_list("chat_counters__sessions_epoch", flat=True).first()
-    refresh = RefreshToken.for_user(user)
-    refresh[EPOCH_CLAIM] = epoch or 0
-    return refresh
 
 
 def user_of(token: Token) -> Any:
@@ -50,55 +40,103 @@ def user_of(token: Token) -> Any:
     Raises ConnectionRefused with USER_INACTIVE, or with INVALID_TOKEN when there is no such user, or the session of
     the token has ended.
     """
-    try:
-        found = get_user_model().objects.select_related("chat_counters", "chat_allowance").get(pk=token["user_id"])
-    except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
-        raise _invalid() from None
-    if not found.is_active:
-        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive")
     issued_on = Credential.of_claims(token.payload)
     if issued_on is None:
-        raise _invalid()
-    if issued_on != credential_of(found):
+        raise invalid()
+    try:
+        found = _with_session(issued_on).get(pk=token["user_id"])
+    except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
+        raise invalid() from None
+    if not found.is_active:
+        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive")
+    if not _has(found, issued_on):
         raise session_ended()
     return found
 
 
-def _invalid() -> ConnectionRefused:
-    return ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
-
-
-def credential_of(user: Any) -> Credential:
-    try:
-        epoch = user.chat_counters.sessions_epoch
-    except ObjectDoesNotExist:
-        epoch = 0
-    return Credential(epoch, get_md5_hash_password(user.password))
-
-
 def counts(user_id: Any, credential: Credential) -> bool:
-    """Whether the credential is still that of its user. One query."""
-    user = get_user_model().objects.select_related("chat_counters").filter(pk=user_id, is_active=True).first()
-    return user is not None and credential_of(user) == credential
+    """Whether a credential counts still. One query."""
+    user = _with_session(credential).filter(pk=user_id, is_active=True).first()
+    return user is not None and _has(user, credential)
+
+
+def _with_session(credential: Credential) -> QuerySet[Any]:
+    users = get_user_model().objects.select_related("chat_counters", "chat_allowance")
+    if credential.session is None:
+        return users
+    living = Session.objects.filter(pk=credential.session, user=OuterRef("pk"), ended_at=None)
+    return users.annotate(has_session=Exists(living))
+
+
+def _has(user: Any, credential: Credential) -> bool:
+    return (epoch_of(user), password_of(user)) == (credential.epoch, credential.password) and (
+        credential.session is None or user.has_session
+    )
+
+
+def epoch_of(user: Any) -> int:
+    try:
+        return int(user.chat_counters.sessions_epoch)
+    except ObjectDoesNotExist:
+        return 0
+
+
+def password_of(user: Any) -> str:
+    return str(get_md5_hash_password(user.password))
+
+
+def invalid() -> ConnectionRefused:
+    return ConnectionRefused(ErrorCode.INVALID_TOKEN, "The token is not valid")
 
 
 def session_ended() -> ConnectionRefused:
     return ConnectionRefused(ErrorCode.INVALID_TOKEN, "The session has ended: sign in again")
 
 
-def forget_expired(*, limit: int) -> int:
-    """Remove refresh tokens that have expired anyway, with what says that they ended before. Returns how many."""
-    expired = list(OutstandingToken.objects.filter(expires_at__lt=now()).values_list("pk", flat=True)[:limit])
-    OutstandingToken.objects.filter(pk__in=expired).delete()
-    return len(expired)
+def living_sessions(user: Any) -> QuerySet[Session]:
+    """Where a person is signed in, the newest sign-in first."""
+    began_on = {"epoch": epoch_of(user), "password": password_of(user)}
+    rows = Session.objects.filter(user_id=user.pk, ended_at=None, expires_at__gt=now(), **began_on)
+    return rows.order_by("-created_at", "-id")
+
+
+# The end
+
+
+def end_one(session_id: uuid.UUID, by: EndedBy, publisher: Publisher, **of: Any) -> bool:
+    """Inside a Django transaction: no token of the session counts any more, and its connections are closed.
+
+    `of` says whose it has to be. False when there is no such session that lives.
+    """
+    living = Session.objects.filter(pk=session_id, ended_at=None, **of)
+    user_id = living.values_list("user_id", flat=True).first()
+    if user_id is None or not living.update(ended_at=now(), ended_by=by):
+        return False
+    tell(user_id, publisher)
+    return True
 
 
 def end_all(user_id: Any, publisher: Publisher) -> None:
-    """Inside a Django transaction: no token that was issued before counts any more, and open connections are closed.
-
-    They are told after the commit; the position check of each process finds those that were not reached.
-    """
+    """Inside a Django transaction: no token that was issued before counts any more, and open connections are closed."""
     with connection.cursor() as cursor:
         cursor.execute(_NEXT_EPOCH, [user_id])
-        cursor.execute(_BLACKLIST, [user_id])
+    Session.objects.filter(user_id=user_id, ended_at=None).update(ended_at=now(), ended_by=EndedBy.ALL)
+    tell(user_id, publisher)
+
+
+def tell(user_id: Any, publisher: Publisher) -> None:
+    """After the commit, have the user's connections look whether they count.
+
+    The position check of each process finds those that were not reached.
+    """
     publisher.send_on_commit(user_id, {"type": SESSIONS_ENDED})
+
+
+def forget_expired(*, limit: int) -> int:
+    """Remove sessions, and refresh tokens of releases before them, that have expired anyway. Returns how many."""
+    at = now()
+    ended = list(Session.objects.filter(expires_at__lt=at)[:limit])
+    outstanding = list(OutstandingToken.objects.filter(expires_at__lt=at)[:limit])
+    Session.objects.filter(pk__in=[session.pk for session in ended]).delete()
+    OutstandingToken.objects.filter(pk__in=[token.pk for token in outstanding]).delete()
+    return len(ended) + len(outstanding)

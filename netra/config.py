@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.errors import AgentsUnusable
 from agents.mcp import config as mcp_config
+from chat.signing_keys import DERIVED
 from netra import email_url, redis_url, secret_files
 from netra.secret_files import HoldsPassword
 
@@ -30,6 +31,7 @@ ServerName = Literal["daphne", "uvicorn"]
 SERVERS: tuple[ServerName, ...] = get_args(ServerName)
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
 def default_data_dir() -> Path:
@@ -72,6 +74,18 @@ class Config(BaseSettings):
         default=SecretStr(""),
         description=f"Signs tokens and cookies; at least {MINIMUM_SECRET_LENGTH} characters. In development one is "
         "made and kept in the data folder.",
+    )
+    secret_key_fallbacks: Secrets = Field(
+        default=(),
+        description="Earlier secret keys, separated by commas or lines: what they have signed is good still, nothing "
+        "new is signed with them ([how to change keys](accounts.md#changing-keys)).",
+    )
+    signing_keys: Secrets = Field(
+        default=(),
+        description="Keys for tokens alone, separated by commas or lines, each of at least "
+        f"{MINIMUM_SECRET_LENGTH} characters: the first one signs, all verify. By default a key derived from "
+        f"`NETRA_SECRET_KEY` signs; it verifies in any case, and is called `{DERIVED}` here "
+        "([how to change keys](accounts.md#changing-keys)).",
     )
     database_url: Annotated[str | None, HoldsPassword] = Field(
         default=None,
@@ -132,7 +146,26 @@ class Config(BaseSettings):
     )
 
     access_token_minutes: float = Field(default=10.0, gt=0, le=60, description="How long an access token is valid.")
-    refresh_token_days: float = Field(default=14.0, gt=0, le=365, description="How long a refresh token is valid.")
+    refresh_token_days: float = Field(
+        default=14.0,
+        gt=0,
+        le=365,
+        description="How long a refresh token is valid: after so long without use a person has to sign in again.",
+    )
+    session_days: float = Field(
+        default=90.0,
+        gt=0,
+        le=3650,
+        description="How long a session may last at most, however often it is used.",
+    )
+    refresh_grace_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=300,
+        description="How long a refresh token that was exchanged already gives the same new one once more: for two "
+        "tabs at once, and for an answer that was lost. Afterwards its use ends the session "
+        "([more](accounts.md#sessions)).",
+    )
     registration: Literal["closed", "open"] = Field(
         default="closed",
         description="Whether people may register by themselves; otherwise an administrator makes them "
@@ -323,6 +356,19 @@ class Config(BaseSettings):
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("secret_key_fallbacks", "signing_keys", mode="before")
+    @classmethod
+    def _split_secrets(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        # A key may have a comma: then there are lines.
+        separated = value.splitlines() if "\n" in value else value.split(",")
+        keys = [key.strip() for key in separated if key.strip()]
+        allowed = {DERIVED} if info.field_name == "signing_keys" else set()
+        if any(len(key) < MINIMUM_SECRET_LENGTH and key not in allowed for key in keys):
+            raise ValueError(f"each key must have at least {MINIMUM_SECRET_LENGTH} characters")
+        return tuple(keys)
 
     @field_validator("redis_url", mode="before")
     @classmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from chat.postgres_connection import BoundedConnection
 from chat.security_headers import FRAME_OPTIONS, OPENER_POLICY, REFERRER_POLICY
+from chat.signing_keys import derived_key, signing_keys
 from netra import (
     VERSION,  # noqa: F401 - a setting, too
     config,
@@ -26,6 +25,8 @@ BASE_DIR = config.PROJECT_ROOT
 
 DEBUG = NETRA.debug
 SECRET_KEY = NETRA.effective_secret_key
+SECRET_KEY_FALLBACKS = [key.get_secret_value() for key in NETRA.secret_key_fallbacks]
+TOKEN_KEYS = signing_keys([key.get_secret_value() for key in NETRA.signing_keys], [SECRET_KEY, *SECRET_KEY_FALLBACKS])
 DEVELOPMENT = NETRA.environment == "development"
 # Health checks of this machine and of a proxy ask for localhost, whatever the public name is.
 ALLOWED_HOSTS = [*NETRA.allowed_hosts, "localhost"]
@@ -164,8 +165,8 @@ SPECTACULAR_SETTINGS = {
 }
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
-    # Tokens and Django's own signatures never share a key.
-    "SIGNING_KEY": hmac.new(SECRET_KEY.encode(), b"netra.jwt", hashlib.sha256).hexdigest(),
+    # For what asks the library itself. Our tokens (`chat.tokens`) have the whole ring, TOKEN_KEYS.
+    "SIGNING_KEY": derived_key(SECRET_KEY),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=NETRA.access_token_minutes),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=NETRA.refresh_token_days),
     "CHECK_REVOKE_TOKEN": True,

@@ -27,13 +27,13 @@ from channels.testing import WebsocketCommunicator
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.apps import AgentsConfig
 from agents.registry import Agent, AgentRegistry
 from agents.supervisor import AgentSupervisor
 from chat.apps import ChatConfig
 from chat.models import Run
+from chat.tokens import AccessToken
 
 TERMINAL = ("agent_completed", "agent_error", "agent_cancelled")
 PATIENCE_SECONDS = 10.0

@@ -79,7 +79,7 @@ class Register(SessionView):
         user = registration.register(username=given.username, email=given.email, password=given.password)
         logger.info("registered", user_id=str(user.pk))
         audit.record(AuditAction.REGISTER, actor=user.pk, subject=user.pk, address=client_address(request))
-        return signed_in(user, session=given.session, code=status.HTTP_201_CREATED)
+        return signed_in(request, user, session=given.session, code=status.HTTP_201_CREATED)
 
 
 class Reset(SessionView):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.auth import MAX_TOKEN_LENGTH
+from chat.credential import Credential
 from chat.errors import ChatError, ErrorCode
 from chat.sessions import user_of
+from chat.tokens import AccessToken
 
 
 class BearerAuthentication(JWTAuthentication):
@@ -28,3 +30,8 @@ class BearerAuthentication(JWTAuthentication):
 
     def get_user(self, validated_token: Any) -> Any:
         return user_of(validated_token)
+
+
+def credential_of(request: Request) -> Credential:
+    """On what the token of an authenticated request was issued."""
+    return cast("Credential", Credential.of_claims(cast("AccessToken", request.auth).payload))

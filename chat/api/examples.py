@@ -152,6 +152,21 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "expires_in": 600,
         "refresh": "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl",
     },
+    schemas.SessionPage: {
+        "sessions": [
+            {
+                "id": "7f3c1f52-0c7e-4f0e-9d53-0d7a4d1f7f10",
+                "kind": "cookie",
+                "agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "network": "203.0.113.7",
+                "created_at": THEN_TEXT,
+                "last_used_at": NOW_TEXT,
+                "expires_at": "2026-12-08T19:00:00.000Z",
+                "current": True,
+            }
+        ],
+        "next": None,
+    },
     schemas.Person: {
         "id": "7",
         "username": "ann",

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from chat import audit, passwords, preferences, removal, sessions
 from chat.addresses import client_address
 from chat.api import bodies, schemas
+from chat.api.authentication import credential_of
 from chat.api.documented import documented
 from chat.api.exports import OneForm
 from chat.api.own_data import files_of
@@ -108,7 +109,7 @@ class Password(APIView):
         _confirming(AuditAction.PASSWORD, request, change)
         logger.info("password_changed", user_id=str(request.user.pk))
         _record(AuditAction.PASSWORD, request)
-        return signed_in(request.user, session=given.session)
+        return signed_in(request, request.user, session=given.session)
 
 
 def _record(action: AuditAction, request: Request) -> None:
@@ -123,25 +124,6 @@ def _confirming(action: AuditAction, request: Request, work: Any) -> None:
         limit.spend(Guarded.PASSWORD, name, address)
         work()
     limit.succeeded(Guarded.PASSWORD, name, address)
-
-
-class SessionsEnd(APIView):
-    """`POST /api/me/sessions/end`: signed out everywhere, here, too."""
-
-    @documented(
-        "sign_out_everywhere",
-        "Sign out everywhere.",
-        description="All sessions of the person end, this one, too: no token counts any more, and open sockets and "
-        "streams are closed. Runs go on. Who wants to stay signed in here changes the password.",
-        code=204,
-        tag="accounts",
-    )
-    def post(self, request: Request) -> Response:
-        with transaction.atomic():
-            sessions.end_all(request.user.pk, chat_config().event_log.publisher)
-            _record(AuditAction.SESSIONS_ENDED, request)
-        logger.info("signed_out_everywhere", user_id=str(request.user.pk))
-        return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
 
 class Export(APIView):
@@ -167,7 +149,7 @@ class Export(APIView):
         user_id = request.user.pk
         chat_config().attempt_limit.spend(Guarded.EXPORT, str(user_id), client_address(request))
         _record(AuditAction.EXPORT, request)
-        pieces = _pieces(user_id, sessions.credential_of(request.user))
+        pieces = _pieces(user_id, credential_of(request))
         headers = {"Content-Disposition": 'attachment; filename="netra.zip"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)
 

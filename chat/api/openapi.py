@@ -23,7 +23,7 @@ Json = dict[str, Any]
 ABOUT = """Threads, messages, runs and their events over HTTP.
 
 **Signing in.** `POST /api/auth/token` gives an access token, which every other request carries as
-`Authorization: Bearer <token>`, and a refresh token, for which `POST /api/auth/token/refresh` gives the next one.
+`Authorization: Bearer <token>`, and a refresh token, for which `POST /api/auth/token/refresh` gives the next of both.
 
 **Asking.** `POST /api/agents/execute` or `POST /api/threads/{thread_id}/messages` begins a run and answers at once with
 its id. What happens in the run can be read from `GET /api/runs/{run_id}/events`, now or as a stream, and its answer
@@ -44,8 +44,8 @@ log. A path without the method that was used answers 405 `METHOD_NOT_ALLOWED`, w
 Fields without a value are null. A later version may add fields and codes, which clients leave alone."""
 
 TAGS = {
-    "sessions": "Signing in and out.",
-    "accounts": "Who is signed in; registering, passwords, all sessions, all that is kept, and the end of it.",
+    "sessions": "Signing in and out, here and elsewhere.",
+    "accounts": "Who is signed in; registering, passwords, all that is kept, and the end of it.",
     "threads": "The person's conversations.",
     "messages": "What was said in a thread, in branches; saying more; what the person thinks of an answer.",
     "attachments": "Files for messages: images and text.",
@@ -99,6 +99,7 @@ PARAMETERS: dict[str, Json] = {
     "attachment_id": {"description": "One of the person's files."},
     "message_id": {"description": "A message in one of the person's threads."},
     "run_id": {"description": "One of the person's runs."},
+    "session_id": {"description": "One of the person's sessions."},
     "note_id": {"description": "One of the person's notes.", "schema": {"type": "integer", "minimum": 0}},
     "seq": {
         "description": "The `seq` of the event whose `result` is truncated.",
@@ -114,6 +115,7 @@ PARAMETERS: dict[str, Json] = {
 # What an answer names, and some of what can be done with it next.
 _BEGUN = ({"run_id": "/run_id"}, ["get_run", "list_run_events", "list_run_approvals", "cancel_run"])
 LINKS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "list_sessions": ({"session_id": "/sessions/0/id"}, ["end_session"]),
     "list_notes": ({"note_id": "/notes/0/id"}, ["forget_note"]),
     "create_thread": (
         {"thread_id": "/id"},

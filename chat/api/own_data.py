@@ -7,6 +7,7 @@ its reader does, and what is written meanwhile may be in it or not.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from chat.api.runs import approval_json
 from chat.api.shapes import message_json, note_json, run_json
 from chat.attachments import attachment_json
 from chat.errors import ChatError
-from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Thread
+from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Session, Thread
 from chat.own_threads import thread_json
 from chat.protocol import timestamp
 
@@ -60,16 +61,33 @@ def _profile(user_id: Any) -> Parts:
 
 
 def _sessions(user_id: Any) -> Parts:
-    """Without the tokens, with which one could sign in."""
-    rows = OutstandingToken.objects.filter(user_id=user_id).select_related("blacklistedtoken")
+    """Without the tokens, with which one could sign in. Those of releases before sessions come last."""
+    before = OutstandingToken.objects.filter(user_id=user_id).select_related("blacklistedtoken")
     return _array(
-        {
-            "began_at": timestamp(row.created_at) if row.created_at else None,
-            "ends_at": timestamp(row.expires_at),
-            "ended": hasattr(row, "blacklistedtoken"),
-        }
-        for row in _by_key(rows, "pk")
+        itertools.chain(
+            map(_session, _by_key(Session.objects.filter(user_id=user_id), "pk")),
+            (
+                {
+                    "began_at": timestamp(row.created_at) if row.created_at else None,
+                    "ends_at": timestamp(row.expires_at),
+                    "ended": hasattr(row, "blacklistedtoken"),
+                }
+                for row in _by_key(before, "pk")
+            ),
+        )
     )
+
+
+def _session(session: Session) -> dict[str, Any]:
+    return {
+        "began_at": timestamp(session.created_at),
+        "last_used_at": timestamp(session.last_used_at),
+        "ends_at": timestamp(session.ended_at or session.expires_at),
+        "ended": session.ended_at is not None,
+        "kind": session.kind,
+        "agent": session.agent,
+        "network": session.network,
+    }
 
 
 def _threads(user_id: Any) -> Parts:

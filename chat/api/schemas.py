@@ -44,16 +44,8 @@ class Person(Shape):
     """Who is asked when no agent is named, as the person has chosen. The server may have it no more."""
 
 
-class AccessToken(Shape):
-    """A newer access token, for the header `Authorization: Bearer`."""
-
-    access: str
-    expires_in: int
-    """In seconds."""
-
-
 class Tokens(BaseModel):
-    """What a sign-in gives. `refresh` is absent where it is kept in a cookie."""
+    """What a sign-in and a refresh give. `refresh` is absent where it is kept in a cookie."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
     access: str
@@ -61,7 +53,34 @@ class Tokens(BaseModel):
     expires_in: int
     """In seconds, of the access token."""
     refresh: str = ""
-    """For `POST /api/auth/token/refresh`."""
+    """For `POST /api/auth/token/refresh`, once: its answer has the next one."""
+
+
+class Session(Shape):
+    """Where the person is signed in."""
+
+    id: UUID
+    kind: Literal["cookie", "program"]
+    """Who keeps the refresh token: a browser, or a program."""
+    agent: str
+    """How the browser or the program named itself (`User-Agent`) when it last asked for a token."""
+    network: str
+    """From where it last did: an address, of IPv6 the network."""
+    created_at: Time
+    last_used_at: Time
+    """When it last asked for a token."""
+    expires_at: Time
+    """When it ends if it is not used until then."""
+    current: bool
+    """Whether it is the one that asks."""
+
+
+class SessionPage(Shape):
+    """Some of the person's sessions."""
+
+    sessions: list[Session]
+    next: str | None
+    """The `cursor` of the next page."""
 
 
 class AccountOptions(Shape):

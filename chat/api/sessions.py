@@ -1,4 +1,4 @@
-"""Signing in and out. Programs keep both tokens; the web page keeps the refresh token in a cookie it cannot read.
+"""Signing in, staying and out. Programs keep both tokens; the page keeps the refresh token in a cookie it cannot read.
 
 The cookie reaches only what is below `COOKIE_PATH`. A page of another site cannot make use of it: browsers send it
 with requests of our own site only, each request must be JSON, which a form cannot send and a script of another origin
@@ -20,10 +20,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.tokens import RefreshToken
 
-from chat import audit
+from chat import audit, rotation
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
@@ -31,11 +29,11 @@ from chat.api.serving import chat_config
 from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import check_origin
-from chat.models import AuditAction
+from chat.models import AuditAction, SessionKind
 from chat.names import same_name
 from chat.protocol import body_of
 from chat.registration import username_of
-from chat.sessions import issue, user_of
+from chat.rotation import Origin, Tokens
 
 logger = structlog.get_logger(__name__)
 
@@ -71,10 +69,6 @@ def refusals_recorded(action: AuditAction, address: str, *, user_id: Any = None)
         raise
 
 
-def _expires_in() -> int:
-    return int(settings.NETRA.access_token_minutes * 60)
-
-
 class SignIn(SessionView):
     """`POST /api/auth/token` {username, password, session?} → {access, expires_in, refresh?}."""
 
@@ -104,41 +98,38 @@ class SignIn(SessionView):
         limit.succeeded(Guarded.SIGN_IN, name, address)
         logger.info("signed_in", user_id=str(user.pk))
         audit.record(AuditAction.SIGN_IN, actor=user.pk, subject=user.pk, address=address)
-        return signed_in(user, session=given.session)
+        return signed_in(request, user, session=given.session)
 
 
 class Refresh(SessionView):
-    """`POST /api/auth/token/refresh` {refresh?} → {access, expires_in}; without `refresh` the cookie is taken."""
+    """`POST /api/auth/token/refresh` {refresh?} → {access, expires_in, refresh?}; `refresh` or the cookie is taken."""
 
     @documented(
         "refresh_access",
-        "A new access token for a refresh token.",
-        description="The body has the refresh token, or the cookie of a sign-in with `session: cookie`.",
+        "New tokens for a refresh token.",
+        description="The body has the refresh token, or the cookie of a sign-in with `session: cookie` has it; the new "
+        "one comes the same way. The one before gives the same answer for a few seconds more, for an answer that was "
+        "lost. Afterwards its use ends the session, `TOKEN_REUSED`: somebody may have a copy.",
         body=bodies.RefreshBody,
-        answer=schemas.AccessToken,
-        errors=[ErrorCode.INVALID_TOKEN, ErrorCode.NO_TOKEN, ErrorCode.ORIGIN_NOT_ALLOWED],
+        answer=schemas.Tokens,
+        errors=[ErrorCode.INVALID_TOKEN, ErrorCode.TOKEN_REUSED, ErrorCode.NO_TOKEN, ErrorCode.ORIGIN_NOT_ALLOWED],
+        headers=["Set-Cookie"],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
-        token = _refresh_token(request, body_of(bodies.RefreshBody, request.data))
-        try:
-            refresh = RefreshToken(token)  # type: ignore[arg-type]  # takes the encoded form
-            # The same questions as of an access token: is there such a user, active, whose sessions have not ended?
-            # What ends them while this is under way ends the new token, too: it has the epoch of this one.
-            user_of(refresh)
-        except (ChatError, TokenError):
-            raise ChatError(ErrorCode.INVALID_TOKEN, "The refresh token is not valid, or has expired") from None
-        return Response({"access": str(refresh.access_token), "expires_in": _expires_in()})
+        token, kind = _refresh_token(request, body_of(bodies.RefreshBody, request.data))
+        return answered(rotation.rotate(token, kind, origin_of(request), chat_config().event_log.publisher), kind)
 
 
 class SignOut(SessionView):
-    """`POST /api/auth/logout` {refresh?}: the refresh token is good for nothing any more."""
+    """`POST /api/auth/logout` {refresh?}: the session has ended."""
 
     @documented(
         "sign_out",
-        "Sign out: the refresh token is good for nothing any more.",
-        description="Who was not signed in is signed out, too. The cookie is taken back.",
+        "Sign out: the session has ended.",
+        description="None of its tokens counts any more, and its sockets and streams are closed; runs go on. Who was "
+        "not signed in is signed out, too. The cookie is taken back.",
         body=bodies.RefreshBody,
         code=204,
         errors=[ErrorCode.ORIGIN_NOT_ALLOWED],
@@ -147,26 +138,30 @@ class SignOut(SessionView):
     )
     def post(self, request: Request) -> Response:
         given = body_of(bodies.RefreshBody, request.data)
-        with contextlib.suppress(TokenError, ChatError):  # an invalid token is signed out already
-            refresh = RefreshToken(_refresh_token(request, given))  # type: ignore[arg-type]
-            refresh.blacklist()
-            user_id = refresh.get("user_id")
+        with contextlib.suppress(ChatError):  # an invalid token is signed out already
+            token, _ = _refresh_token(request, given)
+            user_id = rotation.sign_out(token, chat_config().event_log.publisher)
             audit.record(AuditAction.SIGN_OUT, actor=user_id, subject=user_id, address=client_address(request))
         return forget_cookie(Response(status=status.HTTP_204_NO_CONTENT))
 
 
-def signed_in(user: Any, *, session: str | None, code: int = status.HTTP_200_OK) -> Response:
+def signed_in(request: Request, user: Any, *, session: str | None, code: int = status.HTTP_200_OK) -> Response:
     """The tokens of a new session, the refresh token as a cookie where `session` says so."""
     update_last_login(None, user)  # type: ignore[arg-type]  # a signal's handler, called as simplejwt calls it
-    refresh = issue(user)
-    body = {"access": str(refresh.access_token), "expires_in": _expires_in()}
-    if session is None:
-        return Response({**body, "refresh": str(refresh)}, status=code)
+    kind = SessionKind.PROGRAM if session is None else SessionKind.COOKIE
+    return answered(rotation.begin(user, kind, origin_of(request)), kind, code=code)
+
+
+def answered(tokens: Tokens, kind: SessionKind, *, code: int = status.HTTP_200_OK) -> Response:
+    """The refresh token goes where it is kept."""
+    body = {"access": tokens.access, "expires_in": tokens.expires_in}
+    if kind == SessionKind.PROGRAM:
+        return Response({**body, "refresh": tokens.refresh}, status=code)
     response = Response(body, status=code)
     response.set_cookie(
         COOKIE,
-        str(refresh),
-        max_age=int(settings.NETRA.refresh_token_days * 86_400),
+        tokens.refresh,
+        max_age=tokens.lasts,
         path=COOKIE_PATH,
         secure=not settings.DEVELOPMENT,
         httponly=True,
@@ -180,8 +175,14 @@ def forget_cookie(response: Response) -> Response:
     return response
 
 
-def _refresh_token(request: Request, given: bodies.RefreshBody) -> str:
-    token = given.refresh or request.COOKIES.get(COOKIE)
-    if not token:
-        raise ChatError(ErrorCode.NO_TOKEN, "There is no refresh token")
-    return token
+def origin_of(request: Request) -> Origin:
+    return Origin(agent=request.headers.get("User-Agent", ""), address=client_address(request))
+
+
+def _refresh_token(request: Request, given: bodies.RefreshBody) -> tuple[str, SessionKind]:
+    """The token, and where it is kept. Raises ChatError with NO_TOKEN."""
+    if given.refresh:
+        return given.refresh, SessionKind.PROGRAM
+    if token := request.COOKIES.get(COOKIE):
+        return token, SessionKind.COOKIE
+    raise ChatError(ErrorCode.NO_TOKEN, "There is no refresh token")

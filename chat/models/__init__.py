@@ -6,6 +6,7 @@ from chat.models.conversations import Attachment, Message, MessageFeedback, Role
 from chat.models.people import Allowance, ClaimedName, Preferences, ResetRequest, UserCounters
 from chat.models.processes import ProcessKind, ServerProcess
 from chat.models.runs import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
+from chat.models.sessions import EndedBy, Session, SessionKind
 
 __all__ = [
     "OPEN_STATUSES",
@@ -17,6 +18,7 @@ __all__ = [
     "AuditEntry",
     "CancelledBy",
     "ClaimedName",
+    "EndedBy",
     "McpServer",
     "Message",
     "MessageFeedback",
@@ -30,6 +32,8 @@ __all__ = [
     "RunEvent",
     "RunStatus",
     "ServerProcess",
+    "Session",
+    "SessionKind",
     "Thread",
     "TitleOrigin",
     "UserCounters",

@@ -12,6 +12,7 @@ class AuditAction(models.TextChoices):
     REGISTER = "register"
     PASSWORD = "password"  # noqa: S105 - a new one was chosen
     SESSIONS_ENDED = "sessions_ended"
+    TOKEN_REUSED = "token_reused"  # noqa: S105 - a refresh token that was exchanged long ago: its session ended
     ACCOUNT_DELETED = "account_deleted"
     CONNECT = "connect"
     APPROVAL = "approval"

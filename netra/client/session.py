@@ -15,6 +15,8 @@ import httpx
 # A token is renewed when less than this is left of it.
 RENEW_SECONDS = 60.0
 TIMEOUT_SECONDS = 30.0
+# A refresh token is exchanged once; for half a minute the same one may be sent again, should the answer be lost.
+REFRESH_TIMEOUT_SECONDS = 10.0
 # The code of an answer that is not Netra's.
 HTTP_ERROR = "HTTP_ERROR"
 # What may be gone when it is asked again later.
@@ -104,6 +106,7 @@ class Session:
         self._refresh: str | None = None
         self._renew_at = float("inf")
         self._renewing = asyncio.Lock()
+        self._refresh_timeout = min(timeout, REFRESH_TIMEOUT_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,7 +143,8 @@ class Session:
     async def _refreshed(self, refresh: str) -> bool:
         """False when the refresh token is good for nothing any more."""
         try:
-            self._take(await self._post("/api/auth/token/refresh", {"refresh": refresh}))
+            timeout = self._refresh_timeout
+            self._take(await self._post("/api/auth/token/refresh", {"refresh": refresh}, timeout=timeout))
         except ApiError as error:
             if error.status != httpx.codes.UNAUTHORIZED:
                 raise
@@ -154,8 +158,8 @@ class Session:
         left = float(answer["expires_in"])
         self._renew_at = time.monotonic() + max(left - RENEW_SECONDS, left / 2)
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        response = await self.http.post(path, json=dict(body))
+    async def _post(self, path: str, body: Mapping[str, Any], **options: Any) -> Any:
+        response = await self.http.post(path, json=dict(body), **options)
         if response.is_error:
             raise ApiError.of_response(response)
         return response.json()

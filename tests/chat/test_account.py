@@ -14,7 +14,6 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.account import DIMENSIONS, Dimension, ModelRequestRecord, UsageQuery
 from agents.errors import ToolError
@@ -24,6 +23,7 @@ from chat.models import ModelRequest, Thread
 from chat.own_threads import purge_deleted
 from chat.run_services import RunServicesOfUser
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from tests.chat.holding import claimed, posted
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

@@ -16,11 +16,11 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.registry import AgentRegistry, agent
 from chat.models import ModelRequest
 from chat.run_event import now
+from chat.tokens import AccessToken
 from netra.testing import Netra, rebuild, receive, send
 
 pytestmark = pytest.mark.django_db

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
 from chat import exports
 from chat.models import Thread
 from chat.run_event import bounded_event
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.chat.holding import answered, chunk, claimed, completed, fresh, posted
 

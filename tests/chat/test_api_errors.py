@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.api import documents
+from chat.tokens import AccessToken
 from netra import telemetry
 from netra.testing import rebuild
 

@@ -10,10 +10,10 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.branches import NEAREST_SIBLINGS, NEWEST_RUNS
 from chat.models import Message, Role
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.api_lists import lists_of
 from tests.many_rows import Rows, write_rows

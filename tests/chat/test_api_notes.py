@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import notes
 from chat.models import Note
+from chat.tokens import AccessToken
 from tests.chat.test_api_sessions import refused
 
 pytestmark = pytest.mark.django_db

@@ -15,17 +15,19 @@ from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
 from chat import attachments
 from chat.api.documents import openapi
-from chat.models import Approval, Attachment, Message, MessageFeedback, Note, Run, Thread
+from chat.models import Approval, Attachment, Message, MessageFeedback, Note, Run, Session, Thread
 from chat.run_event import bounded_event, now
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.answers import operations
 from tests.chat.holding import claimed, completed, fresh, posted
+from tests.chat.test_api_own_sessions import begun
+from tests.chat.test_rotation import claims
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -46,7 +48,7 @@ ELSEWHERE = [
     ("GET", "/api/threads/{own}/messages?through={message_id}", None),
     ("POST", "/api/threads/{own}/messages", {"content": "Hello", "attachments": ["{other_attachment_id}"]}),
 ]
-OWNED = ("thread_id", "message_id", "run_id", "note_id", "attachment_id")
+OWNED = ("thread_id", "message_id", "run_id", "note_id", "attachment_id", "session_id")
 NO_NOTE = str(10**9)
 
 
@@ -117,6 +119,7 @@ async def ids(service: ThreadService, ann: Any) -> dict[str, str]:
         "note_id": str(note.pk),
         "attachment_id": await database_sync_to_async(uploaded)(ann),
         "other_attachment_id": await database_sync_to_async(uploaded)(ann),
+        "session_id": str(uuid.UUID(claims((await database_sync_to_async(begun)(ann)).access)["sid"])),
         "own": accepted.thread_id,
     }
 
@@ -126,7 +129,7 @@ def uploaded(user: Any) -> str:
 
 
 def everything() -> list[Any]:
-    kinds = (Thread, Message, MessageFeedback, Run, Approval, Note, Attachment)
+    kinds = (Thread, Message, MessageFeedback, Run, Approval, Note, Attachment, Session)
     return [list(kind.objects.order_by("pk").values()) for kind in kinds]
 
 

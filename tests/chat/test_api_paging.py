@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.apps import ChatConfig
 from chat.branches import adopt_waiting, end_of
@@ -22,6 +21,7 @@ from chat.models import Message, Role, Run, RunEvent, RunStatus, Thread
 from chat.protocol import MessageAccepted, Regenerate, UserMessage
 from chat.run_event import now
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 
 pytestmark = pytest.mark.django_db

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import ToolCompleted, event_data
 from chat.models import Run, RunEvent
 from chat.run_event import MAX_KEPT_BYTES, bounded_event, now
 from chat.sweep import prune_events
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.chat.holding import claimed, completed, posted
 

@@ -11,9 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+from rest_framework_simplejwt.tokens import Token
 
 from chat.api.sessions import COOKIE
+from chat.tokens import AccessToken, RefreshToken
 
 pytestmark = pytest.mark.django_db
 
@@ -157,17 +158,25 @@ def test_a_body_over_the_limit_is_refused_unread(client: Client, settings: Any) 
 # Refreshing
 
 
-def test_a_refresh_token_gives_new_access_tokens(client: Client, ann: Any) -> None:
+def test_a_refresh_token_gives_new_tokens(client: Client, ann: Any) -> None:
     tokens = sign_in(client).json()
     answer = post(client, REFRESH, {"refresh": tokens["refresh"]})
+    assert answer.json().keys() == {"access", "expires_in", "refresh"}
+    assert answer.json()["expires_in"] == 600
+    assert answer.json()["refresh"] != tokens["refresh"]
+    assert not answer.cookies
+    assert me(client, answer.json()["access"]).status_code == 200
+
+
+def test_without_a_token_in_the_body_the_cookie_refreshes_and_is_replaced(client: Client, ann: Any) -> None:
+    before = sign_in(client, session="cookie").cookies[COOKIE].value
+    answer = post(client, REFRESH)
     assert answer.json().keys() == {"access", "expires_in"}
     assert me(client, answer.json()["access"]).status_code == 200
-
-
-def test_without_a_token_in_the_body_the_cookie_refreshes(client: Client, ann: Any) -> None:
-    sign_in(client, session="cookie")
-    answer = post(client, REFRESH)
-    assert me(client, answer.json()["access"]).status_code == 200
+    cookie: Morsel[str] = answer.cookies[COOKIE]
+    assert cookie.value != before
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/api/auth")
+    assert cookie["max-age"] == 14 * 86_400
 
 
 @pytest.mark.parametrize("given", [{}, {"refresh": None}, {"refresh": ""}])
@@ -254,12 +263,22 @@ def test_a_program_signs_out_with_its_token(client: Client, ann: Any) -> None:
     tokens = sign_in(client).json()
     assert post(client, SIGN_OUT, {"refresh": tokens["refresh"]}).status_code == 204
     refused(post(client, REFRESH, {"refresh": tokens["refresh"]}), 401, "INVALID_TOKEN")
+    refused(me(client, tokens["access"]), 401, "INVALID_TOKEN")
     assert post(client, SIGN_OUT, {"refresh": tokens["refresh"]}).status_code == 204, "a second time is no error"
+
+
+def test_any_token_of_a_session_signs_out_of_it(client: Client, ann: Any) -> None:
+    first = sign_in(client).json()
+    second = post(client, REFRESH, {"refresh": first["refresh"]}).json()
+    assert post(client, SIGN_OUT, {"refresh": first["refresh"]}).status_code == 204
+    refused(me(client, second["access"]), 401, "INVALID_TOKEN")
+    refused(post(client, REFRESH, {"refresh": second["refresh"]}), 401, "INVALID_TOKEN")
 
 
 def test_signing_out_of_one_place_leaves_the_others(client: Client, ann: Any) -> None:
     here, there = sign_in(client).json(), sign_in(client).json()
     post(client, SIGN_OUT, {"refresh": here["refresh"]})
+    assert me(client, there["access"]).status_code == 200
     assert post(client, REFRESH, {"refresh": there["refresh"]}).status_code == 200
 
 

@@ -12,10 +12,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.models import Message, MessageFeedback, Run, Thread
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import Netra, rebuild, receive, send
 from tests.chat.holding import answered, claimed, failed, fresh, posted
 

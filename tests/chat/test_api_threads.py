@@ -15,7 +15,6 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.apps import ChatConfig
 from chat.branches import adopt_waiting
@@ -24,6 +23,7 @@ from chat.own_threads import MATCH_LENGTH, purge_deleted
 from chat.protocol import MessageAccepted, UserMessage
 from chat.run_event import now
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 
 pytestmark = pytest.mark.django_db

@@ -12,10 +12,10 @@ from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.models import Approval, Run
 from chat.sweep import sweep_runs
+from chat.tokens import AccessToken
 from netra.testing import Netra, Socket, eventually, receive, send
 from tests.chat.test_tasks import begin, events_of, stop_worker
 from tests.scripted_agent import scripted, written

@@ -12,7 +12,6 @@ import pytest
 from channels.db import database_sync_to_async
 from django.test import Client
 from procrastinate.contrib.django.models import ProcrastinateJob
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents.events import AgentPaused, PendingApproval
 from chat import runs
@@ -25,6 +24,7 @@ from chat.run_event import now
 from chat.run_state import fold_log
 from chat.sweep import sweep_runs
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.chat.holding import chunk, claimed, completed, event, events, fresh, jobs, posted
 

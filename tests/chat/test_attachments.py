@@ -18,7 +18,6 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.db import OperationalError, transaction
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import attachments, exports, own_threads, sweep
 from chat.apps import ChatConfig, check_attachment_storage
@@ -29,6 +28,7 @@ from chat.protocol import MessageAccepted, Regenerate, UserMessage
 from chat.run_event import now
 from chat.security_headers import NOTHING
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.chat.conftest import clear_jobs
 from tests.chat.files import FORM, form, image, upload

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat.errors import ChatError
 from chat.models import Message
 from chat.protocol import MessageAccepted, Regenerate
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.chat.holding import answered, chunk, claimed, completed, failed, fresh, posted
 

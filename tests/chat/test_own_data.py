@@ -15,7 +15,6 @@ from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.db import OperationalError
 from django.test import AsyncClient
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import attachments, removal, sessions
 from chat.api import own_data
@@ -24,6 +23,7 @@ from chat.models import Attachment, AuditEntry, Message, ModelRequest, Note, Run
 from chat.publisher import Publisher
 from chat.run_event import now
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from tests.answers import assert_answer_conforms
 from tests.chat.holding import claimed, event, posted
 from tests.chat.test_removal import everything_of
@@ -64,7 +64,8 @@ async def test_the_archive_has_everything_and_nothing_of_others(service: ThreadS
     assert found["profile.json"]["default_agent"] == "data"
     assert [note["content"] for note in found["notes.json"]] == ["I live in Lisbon"]
     assert [request["model"] for request in found["model_requests.json"]] == ["m"]
-    assert [session["ended"] for session in found["sessions.json"]] == [False]
+    assert [session["ended"] for session in found["sessions.json"]] == [False, False]
+    assert found["sessions.json"][0]["agent"] == "a browser"
     text = json.dumps(found)
     assert "bob" not in text
     assert "token" not in json.dumps(found["sessions.json"])

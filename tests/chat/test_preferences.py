@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import notes
 from chat.models import Preferences, Run
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from tests.chat.holding import post
 from tests.chat.test_api_sessions import refused
 

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection, models, transaction
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.tokens import RefreshToken
 
 from agents.account import ModelRequestRecord
 from chat import removal, sweep
@@ -32,14 +32,16 @@ from chat.models import (
     Run,
     RunEvent,
     RunStatus,
+    SessionKind,
     Thread,
     UserCounters,
 )
 from chat.protocol import UserMessage
 from chat.publisher import Publisher
+from chat.rotation import Origin, begin
 from chat.run_event import now
-from chat.sessions import issue
 from chat.threads import ThreadService
+from chat.tokens import AccessToken
 from tests.chat.holding import answered, chunk, claimed, completed, fresh, post, posted
 from tests.chat.test_api_sessions import ME, REFRESH, me, refused
 from tests.chat.test_api_sessions import post as ask
@@ -117,7 +119,8 @@ def _rows(user: Any, run_id: str) -> None:
     LogEntry.objects.create(
         user=user, content_type=kind, object_id=str(user.pk), object_repr=user.username, action_flag=CHANGE
     )
-    issue(user)
+    begin(user, SessionKind.PROGRAM, Origin("a browser", "10.0.0.1"))
+    RefreshToken.for_user(user)  # of a release before sessions
     user.groups.create(name=f"group of {user.username}")
 
 

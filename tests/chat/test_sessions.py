@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +13,17 @@ from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from channels.testing import HttpCommunicator
 from django.contrib.auth import get_user_model
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.tokens import AccessToken
 
-from chat import removal, sessions
-from chat.api import sessions as session_views
+from chat import removal, rotation, sessions
 from chat.credential import Credential
 from chat.errors import ConnectionRefused
-from chat.models import UserCounters
+from chat.models import Session, SessionKind, UserCounters
 from chat.own_threads import lock_counters
 from chat.publisher import Publisher
 from chat.run_event import now
+from chat.tokens import AccessToken
 from netra.testing import Netra, Socket, receive, send
 from tests.chat.test_api_sessions import REFRESH, SIGN_OUT, me, post, refused
 
@@ -60,7 +60,7 @@ def test_signed_out_everywhere_no_token_of_before_counts(client: Client) -> None
     for tokens in (here, there):
         refused(me(client, tokens["access"]), 401, "INVALID_TOKEN")
     refused(post(client, REFRESH, {"refresh": here["refresh"]}), 401, "INVALID_TOKEN")
-    assert BlacklistedToken.objects.count() == OutstandingToken.objects.count() == 2
+    assert set(Session.objects.values_list("ended_by", flat=True)) == {"all"}
     refused(end(client, here["access"]), 401, "INVALID_TOKEN")
 
 
@@ -94,24 +94,38 @@ def test_a_refresh_that_is_under_way_while_all_sessions_end_gives_a_token_that_d
 ) -> None:
     made()
     tokens = sign_in(Client()).json()
-    found = sessions.user_of
+    renew = rotation._renew
+    ending = threading.Thread(target=end_elsewhere, args=[tokens["access"]])
 
-    def find_and_end(token: Any) -> Any:
-        user = found(token)
-        ending = threading.Thread(target=end_elsewhere, args=[tokens["access"]])
+    def end_and_renew(*given: Any) -> None:
         ending.start()
-        ending.join(timeout=10)
-        return user
+        until_somebody_waits()
+        renew(*given)
 
-    monkeypatch.setattr(session_views, "user_of", find_and_end)
+    monkeypatch.setattr(rotation, "_renew", end_and_renew)
     answer = post(Client(), REFRESH, {"refresh": tokens["refresh"]})
     assert answer.status_code == 200, "it was taken for good before the sessions ended"
+    ending.join(timeout=10)
     refused(me(Client(), answer.json()["access"]), 401, "INVALID_TOKEN")
+    refused(post(Client(), REFRESH, {"refresh": answer.json()["refresh"]}), 401, "INVALID_TOKEN")
 
 
 def end_elsewhere(access: str) -> None:
     assert end(Client(), access).status_code == 204
     connections.close_all()
+
+
+def until_somebody_waits() -> None:
+    """For a row that this connection has locked."""
+    with connection.cursor() as cursor:
+        for _ in range(1000):
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            if cursor.fetchone() is not None:
+                return
+            time.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -120,12 +134,14 @@ def test_a_sign_in_that_is_under_way_while_the_password_changes_gives_nothing_th
 ) -> None:
     ann = made()
 
-    def change_and_issue(user: Any) -> Any:
+    begin = rotation.begin
+
+    def change_and_begin(*given: Any) -> Any:
         ann.set_password("another password")
         ann.save()
-        return sessions.issue(user)
+        return begin(*given)
 
-    monkeypatch.setattr(session_views, "issue", change_and_issue)
+    monkeypatch.setattr(rotation, "begin", change_and_begin)
     tokens = sign_in(Client()).json()
     refused(me(Client(), tokens["access"]), 401, "INVALID_TOKEN")
     refused(post(Client(), REFRESH, {"refresh": tokens["refresh"]}), 401, "INVALID_TOKEN")
@@ -140,6 +156,11 @@ def test_a_sign_in_that_is_under_way_while_the_password_changes_gives_nothing_th
         ({"hash_password": "A", "sessions_epoch": "3"}, None),
         ({"hash_password": "A", "sessions_epoch": True}, None),
         ({"hash_password": None}, None),
+        ({"hash_password": "A", "sid": "6" * 32}, Credential(0, "A", uuid.UUID("6" * 32))),
+        ({"hash_password": "A", "sid": "../6"}, None),
+        ({"hash_password": "A", "sid": ["6" * 32]}, None),
+        ({"hash_password": "A", "sid": None}, None),
+        ({"hash_password": "A", "sid": 6}, None),
     ],
 )
 def test_a_token_says_on_what_it_was_issued(claims: dict[str, Any], credential: Credential | None) -> None:
@@ -147,14 +168,14 @@ def test_a_token_says_on_what_it_was_issued(claims: dict[str, Any], credential: 
 
 
 @pytest.mark.django_db
-def test_expired_refresh_tokens_are_not_kept(client: Client) -> None:
+def test_expired_sessions_are_not_kept(client: Client) -> None:
     made()
     tokens = [sign_in(client).json() for _ in range(3)]
     post(client, SIGN_OUT, {"refresh": tokens[0]["refresh"]})
-    first, second, _ = OutstandingToken.objects.order_by("id")
-    OutstandingToken.objects.filter(pk__in=[first.pk, second.pk]).update(expires_at=now())
+    first, second, _ = Session.objects.order_by("created_at")
+    Session.objects.filter(pk__in=[first.pk, second.pk]).update(expires_at=now())
     assert [sessions.forget_expired(limit=1) for _ in range(3)] == [1, 1, 0]
-    assert (OutstandingToken.objects.count(), BlacklistedToken.objects.count()) == (1, 0)
+    assert Session.objects.count() == 1
     assert post(client, REFRESH, {"refresh": tokens[2]["refresh"]}).status_code == 200
 
 
@@ -252,7 +273,7 @@ async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra, monkey
         """While the check has its answer and looks at nothing yet, the socket gets its token of the new epoch."""
         await database_sync_to_async(end_all)(ann)
         found = await standing(**asked)
-        await send(socket, type="refresh_token", token=str((await issued(ann)).access_token))
+        await send(socket, type="refresh_token", token=(await begun(ann)).access)
         assert (await receive(socket))["type"] == "token_refreshed"
         return found
 
@@ -264,18 +285,18 @@ async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra, monkey
     assert (await receive(socket))["type"] == "pong"
 
 
-async def issued(user: Any) -> Any:
-    return await sync_to_async(sessions.issue)(user)
+async def begun(user: Any) -> rotation.Tokens:
+    return await sync_to_async(rotation.begin)(user, SessionKind.PROGRAM, rotation.Origin("", ""))
 
 
 async def test_an_ended_session_connects_and_refreshes_no_socket(netra: Netra) -> None:
     ann = await netra.user("ann")
-    old = str((await issued(ann)).access_token)
+    old = (await begun(ann)).access
     await database_sync_to_async(end_all)(ann)
     refused_one = netra.communicator(headers=[(b"authorization", f"Bearer {old}".encode())])
     await refused_one.connect()
     assert (await receive(refused_one))["error_code"] == "INVALID_TOKEN"
-    new = str((await issued(ann)).access_token)
+    new = (await begun(ann)).access
     socket = netra.communicator(headers=[(b"authorization", f"Bearer {new}".encode())])
     await socket.connect()
     assert (await receive(socket))["type"] == "connection_established"
@@ -307,8 +328,11 @@ async def test_a_stream_ends_with_its_session(netra: Netra, monkeypatch: pytest.
 def test_whose_user_is_gone_has_no_session() -> None:
     ann = made()
     token = AccessToken.for_user(ann)
-    assert sessions.counts(ann.pk, sessions.credential_of(ann))
+    credential = Credential.of_claims(token.payload)
+    assert credential is not None
+    assert sessions.counts(ann.pk, credential)
     ann.delete()
+    assert not sessions.counts(ann.pk, credential)
     assert not sessions.counts(ann.pk, Credential(0, "A"))
     with pytest.raises(ConnectionRefused, match="INVALID_TOKEN"):
         sessions.user_of(token)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
-from rest_framework_simplejwt.tokens import AccessToken
 
 from chat import token_clock
+from chat.tokens import AccessToken
 from netra.testing import Netra, Socket, receive, send
 
 pytestmark = pytest.mark.usefixtures("layer")

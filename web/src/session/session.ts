@@ -29,7 +29,8 @@ interface Access {
 const AHEAD_MS = 75_000;
 const TOO_CLOSE_MS = 10_000;
 const OTHER_TAB_MS = 500;
-const AGAIN_MS = 10_000;
+/** Soon enough for the server to give the same answer again, should it have been lost. */
+const AGAIN_MS = 5_000;
 export const SESSION_CHANNEL = "netra-session";
 
 export class Session {

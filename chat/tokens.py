@@ -1,0 +1,89 @@
+"""Tokens, and the key ring by which they are signed and verified.
+
+One key signs; tokens of all keys of the ring are good, so that a key can be replaced while tokens of the one before are
+about. A token names its key (`kid`, RFC 7515, section 4.1.4).
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jwt
+from django.conf import settings
+from rest_framework_simplejwt import tokens
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError
+
+from chat.signing_keys import name_of
+
+ALGORITHM = "HS256"
+# What the header of a token of ours has. Whatever else is in one (`jku`, `jwk`, `x5u`, `crit`) is not of our making.
+_HEADER = {"alg", "typ", "kid"}
+
+
+class KeyRing(TokenBackend):
+    """The first key signs."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(ALGORITHM, keys[0])
+        self._signing_name = name_of(keys[0])
+        self._keys = {name_of(key): self._prepare_key(key) for key in keys}
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        header = {"kid": self._signing_name}
+        return jwt.encode(payload, self.prepared_signing_key, algorithm=self.algorithm, headers=header)
+
+    def get_verifying_key(self, token: Any) -> Any:
+        """Raises TokenBackendError for a key that is not of the ring, and PyJWT's errors for what is no token."""
+        header = jwt.get_unverified_header(token)
+        if not header.keys() <= _HEADER:
+            raise TokenBackendError("The header is not of a token of ours")
+        if "kid" in header:
+            if (key := self._keys.get(header["kid"])) is None:
+                raise TokenBackendError("The key is not of this ring")
+            return key
+        # Tokens of releases before key rings do not say.
+        return next((key for key in self._keys.values() if self._has_signed(key, token)), self.prepared_signing_key)
+
+    def _has_signed(self, key: Any, token: Any) -> bool:
+        try:
+            jwt.PyJWS().decode(token, key, algorithms=[self.algorithm])
+        except jwt.InvalidTokenError:
+            return False
+        return True
+
+
+_ring_of = functools.lru_cache(maxsize=4)(KeyRing)
+
+
+def key_ring() -> KeyRing:
+    return _ring_of(settings.TOKEN_KEYS)
+
+
+class AccessToken(tokens.AccessToken):
+    """Opens requests and sockets, for minutes."""
+
+    @property
+    def token_backend(self) -> KeyRing:
+        return key_ring()
+
+
+class RefreshToken(tokens.RefreshToken):
+    """Is exchanged for the next access token and the next refresh token.
+
+    One without a session is of a release before sessions, and may be on that release's list of tokens that ended.
+    """
+
+    access_token_class = AccessToken
+
+    @property
+    def token_backend(self) -> KeyRing:
+        return key_ring()
+
+
+def seconds(moment: datetime.datetime) -> int:
+    """A time as claims have it. The part of a second that has begun is left out."""
+    return int(moment.timestamp())

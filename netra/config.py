@@ -477,8 +477,10 @@ class Config(BaseSettings):
             raise ValueError(f"NETRA_EMAIL_URL must name a server when NETRA_ENVIRONMENT is {self.environment}")
         if not secret:
             raise ValueError(f"NETRA_SECRET_KEY is required when NETRA_ENVIRONMENT is {self.environment}")
-        if len(set(secret)) < MINIMUM_DIFFERENT_CHARACTERS:
-            raise ValueError("NETRA_SECRET_KEY must be random, as `openssl rand -hex 32` prints it")
+        for name, keys in (("NETRA_SECRET_KEY", (self.secret_key,)), ("NETRA_SIGNING_KEYS", self.signing_keys)):
+            texts = {key.get_secret_value() for key in keys} - {DERIVED}
+            if any(len(set(text)) < MINIMUM_DIFFERENT_CHARACTERS for text in texts):
+                raise ValueError(f"{name} must be random, as `openssl rand -hex 32` prints it")
         if self.debug:
             raise ValueError(f"NETRA_DEBUG must be off when NETRA_ENVIRONMENT is {self.environment}")
         if not self.allowed_hosts or "*" in self.allowed_hosts:

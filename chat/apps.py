@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from chat.attempt_limit import AttemptLimit
     from chat.connections import Connections
     from chat.event_log import EventLog
-    from chat.limits import MessageLimit
+    from chat.limits import RateLimits
     from chat.mcp_status import McpStatus
     from chat.monitor import Monitor
     from chat.threads import ThreadService
@@ -28,9 +28,8 @@ class ChatConfig(AppConfig):
     mcp_status: McpStatus
     connections: Connections
     monitor: Monitor
-    message_limit: MessageLimit
+    rate_limits: RateLimits
     attempt_limit: AttemptLimit
-    upload_limit: MessageLimit
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
@@ -39,10 +38,8 @@ class ChatConfig(AppConfig):
         # With it the files of rows that are deleted go, too.
         from chat import attachments  # noqa: F401
         from chat.account import Account
-        from chat.attempt_limit import AttemptLimit
         from chat.connections import Connections
         from chat.event_log import EventLog
-        from chat.limits import MessageLimit
         from chat.mcp_status import McpStatus
         from chat.monitor import Monitor
         from chat.pool import DatabasePool
@@ -61,13 +58,22 @@ class ChatConfig(AppConfig):
             check_seconds=config.ws_position_check_seconds,
         )
         self.monitor = Monitor(pool, connections=lambda: len(self.connections), runs=_active_runs)
-        self.attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
         post_save.connect(claim_name, sender=get_user_model(), dispatch_uid="claim name")
-        self.message_limit = MessageLimit(config.user_messages_per_minute)
-        self.upload_limit = MessageLimit(config.user_messages_per_minute * config.max_attachments, "files")
+        self.count_anew()
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
         checks.register(check_attachment_storage, "netra")
+
+    def count_anew(self) -> None:
+        """What this process has counted of anybody is forgotten."""
+        from chat.attempt_limit import AttemptLimit
+        from chat.limits import RateLimits
+        from chat.rates import Rates
+        from chat.shared_redis import SharedRedis
+
+        shared = SharedRedis(settings.REDIS_HOSTS)
+        self.attempt_limit = AttemptLimit(shared)
+        self.rate_limits = RateLimits(Rates(shared))
 
     async def close(self) -> None:
         """End what the process has opened: sessions with MCP servers, its watch, connections to the database."""

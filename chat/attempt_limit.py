@@ -13,26 +13,21 @@ from __future__ import annotations
 import enum
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-import redis
 from django.utils.crypto import salted_hmac
 from limits import RateLimitItem, RateLimitItemPerDay, parse_many
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from chat.errors import ChatError, ErrorCode
 from chat.network import network_of
-from chat.reachability import Reachability
+from chat.shared_redis import SharedRedis
 
-REDIS_SECONDS = 1.0
-# How long a Redis that was away is not asked again.
-PAUSE_SECONDS = 5.0
+T = TypeVar("T")
+
 _KNOWN = RateLimitItemPerDay(1, 30, namespace="known")
 
 
@@ -71,17 +66,18 @@ LIMITS: Mapping[Guarded, Limits] = {
 
 
 class AttemptLimit:
-    """Counted in Redis where there is one, so that it holds for all processes; while it is away, and else, here.
+    """Counted for all processes where they share a Redis."""
 
-    `hosts` are as `netra.redis_url` makes them; the first one counts.
-    """
-
-    def __init__(self, hosts: Sequence[Mapping[str, Any]], *, limits: Mapping[Guarded, Limits] = LIMITS) -> None:
+    def __init__(self, shared: SharedRedis, *, limits: Mapping[Guarded, Limits] = LIMITS) -> None:
         self._limits = limits
+        self._redis = shared
         self._here = MovingWindowRateLimiter(MemoryStorage())
-        self._shared = MovingWindowRateLimiter(_redis_storage(hosts[0])) if hosts else None
-        self._redis = Reachability("attempt_limit_redis")
-        self._ask_again_at = 0.0
+        self._shared = self._here
+        if shared.client is not None:
+            pool = shared.client.connection_pool
+            self._shared = MovingWindowRateLimiter(
+                RedisStorage("redis://", connection_pool=pool, key_prefix="netra.attempts")
+            )
 
     def spend(self, guarded: Guarded, name: str, address: str) -> None:
         """Count an attempt. Raises ChatError with RATE_LIMITED, and when to try again."""
@@ -114,14 +110,8 @@ class AttemptLimit:
             ]
         return max(waits, default=0.0)
 
-    def _on(self, work: Any) -> Any:
-        if self._shared is not None and time.monotonic() >= self._ask_again_at:
-            try:
-                with self._redis.watching():
-                    return work(self._shared)
-            except (redis.RedisError, OSError):
-                self._ask_again_at = time.monotonic() + PAUSE_SECONDS
-        return work(self._here)
+    def _on(self, work: Callable[[MovingWindowRateLimiter], T]) -> T:
+        return self._redis.ask(lambda: work(self._shared), lambda: work(self._here))
 
 
 def _counted(
@@ -152,18 +142,3 @@ def _in_words(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{math.ceil(seconds / 60)} minutes" if seconds < 7200 else f"{math.ceil(seconds / 3600)} hours"
-
-
-def _redis_storage(host: Mapping[str, Any]) -> RedisStorage:
-    """Opens no connection yet."""
-    bounds = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS, "retry": Retry(NoBackoff(), 0)}
-    given = {**host, **bounds}
-    pool: redis.ConnectionPool
-    if (sentinels := given.pop("sentinels", None)) is not None:
-        asked = {**given.pop("sentinel_kwargs"), "retry": Retry(NoBackoff(), 0)}
-        master = given.pop("master_name")
-        known = Sentinel(sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-        pool = SentinelConnectionPool(master, known, **given)  # type: ignore[no-untyped-call]
-    else:
-        pool = redis.ConnectionPool.from_url(given.pop("address"), **given)
-    return RedisStorage("redis://", connection_pool=pool, key_prefix="netra.attempts")

@@ -16,7 +16,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from chat import metrics
 from chat.models import AuditAction, AuditEntry
-from chat.network import network_of
+from chat.network import UNKNOWN, network_of
 from chat.run_event import now
 
 # Whoever is refused writes a row: these bound how many in each process. What is above is in the log of the process.
@@ -56,7 +56,7 @@ def _write(action: AuditAction, *, address: str, **fields: Any) -> None:
 
 def _told(address: str) -> str:
     """The address itself, when it is one: a client may claim anything."""
-    return address[:45] if network_of(address) != "unknown" else ""
+    return address[:45] if network_of(address) != UNKNOWN else ""
 
 
 def of_person(user_id: Any) -> Any:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from chat import handshake, health, metrics, posting, protocol
+from chat.allowances import PersonalLimits
 from chat.auth import authenticate
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery
@@ -305,12 +306,14 @@ class ChatConsumer(AsyncConsumer):
 
     async def post_message(self, command: UserMessage) -> protocol.MessageAccepted:
         accepted = await database_sync_to_async(posting.post_message)(
-            self.services, self.user_id, command, log=self.log
+            self.services, self.user_id, command, limits=self.limits, log=self.log
         )
         return accepted.model_copy(update={"ref": command.ref})
 
     async def regenerate(self, command: Regenerate) -> protocol.MessageAccepted:
-        accepted = await database_sync_to_async(posting.regenerate)(self.services, self.user_id, command, log=self.log)
+        accepted = await database_sync_to_async(posting.regenerate)(
+            self.services, self.user_id, command, limits=self.limits, log=self.log
+        )
         return accepted.model_copy(update={"ref": command.ref})
 
     async def stop_run(self, command: StopRun) -> protocol.RunStopped:
@@ -375,6 +378,12 @@ class ChatConsumer(AsyncConsumer):
     def user_id(self) -> Any:
         assert self.authentication is not None  # noqa: S101 - commands come after authentication
         return self.authentication.user_id
+
+    @property
+    def limits(self) -> PersonalLimits:
+        """As they were when the token was looked at."""
+        assert self.authentication is not None  # noqa: S101 - commands come after authentication
+        return self.authentication.limits
 
     # Leaving
 

@@ -1,37 +1,86 @@
-"""How much one user, and one connection, may ask for."""
+"""How much one user, one address and one connection may ask for in a minute."""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from django.conf import settings
 
 from chat.errors import ChatError, ConnectionRefused, ErrorCode
+from chat.network import UNKNOWN, network_of
+from chat.rates import Count, Rate, Rates
 
 WARNINGS_BEFORE_CLOSE = 50
 
 
-class MessageLimit:
-    """How many messages a user may send a minute, or `what` else, over all connections to this process."""
+class RateLimits:
+    """What is counted for all processes together. All of it blocks: not for the thread of an event loop."""
 
-    def __init__(self, per_minute: int, what: str = "messages") -> None:
-        self._what = what
-        self._limit = RateLimitItemPerMinute(per_minute)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
 
-    def spend(self, user_id: Any) -> None:
-        """Count one message. Raises ChatError with RATE_LIMITED."""
-        if self._limiter.hit(self._limit, "user_message", str(user_id)):
-            return
-        stats = self._limiter.get_window_stats(self._limit, "user_message", str(user_id))
-        raise ChatError(
-            ErrorCode.RATE_LIMITED,
-            f"At most {self._limit.amount} {self._what} a minute",
-            retry_after=max(0.1, round(stats.reset_time - time.time(), 1)),
-        )
+    def message(self, user_id: Any, per_minute: int) -> None:
+        """Count a message of a user. Raises ChatError with RATE_LIMITED."""
+        self._spend(f"messages:{user_id}", per_minute, f"At most {per_minute} messages a minute")
+
+    def messages_used(self, user_id: Any) -> int:
+        """How many messages of a user are counted."""
+        return self._rates.used(f"messages:{user_id}", Rate(1))
+
+    def file(self, user_id: Any, messages_per_minute: int) -> None:
+        """Count a file of a user: as many as the messages may have. Raises ChatError with RATE_LIMITED."""
+        per_minute = messages_per_minute * settings.NETRA.max_attachments
+        self._spend(f"files:{user_id}", per_minute, f"At most {per_minute} files a minute")
+
+    def connect(self, user_id: Any | None, address: str) -> None:
+        """Count a socket that opens, for the address and, of a valid token, for the user.
+
+        Raises ConnectionRefused with RATE_LIMITED.
+        """
+        config = settings.NETRA
+        asked = _of_address("connects", address, config.connects_per_minute_per_address)
+        if user_id is not None:
+            asked.append((f"connects:{user_id}", Rate(config.connects_per_minute)))
+        if full := [count for count in self._rates.count(*asked) if not count.had_room]:
+            [*_, last] = full
+            text = f"At most {last.rate.amount} connects a minute"
+            raise ConnectionRefused(ErrorCode.RATE_LIMITED, text, retry_after=_wait(full))
+
+    def request(self, user_id: Any | None, address: str) -> Count | None:
+        """Count a request, for the user of its token, or for the address when it has none that is valid.
+
+        None when nothing was counted. It is for the caller to refuse what had no room.
+        """
+        config = settings.NETRA
+        if user_id is not None:
+            asked = [(f"requests:{user_id}", Rate(config.requests_per_minute))]
+        else:
+            asked = _of_address("requests", address, config.requests_per_minute_per_address)
+        return next(iter(self._rates.count(*asked)), None)
+
+    def _spend(self, key: str, per_minute: int, text: str) -> None:
+        [count] = self._rates.count((key, Rate(per_minute)))
+        if not count.had_room:
+            raise ChatError(ErrorCode.RATE_LIMITED, text, retry_after=_wait([count]))
+
+
+def too_many_requests(count: Count) -> ChatError:
+    """The refusal of a request that had no room."""
+    text = f"At most {count.rate.amount} requests a minute"
+    return ChatError(ErrorCode.RATE_LIMITED, text, retry_after=_wait([count]))
+
+
+def _of_address(kind: str, address: str, per_minute: int) -> list[tuple[str, Rate]]:
+    """Nothing for what is no address: it would be everybody's."""
+    network = network_of(address)
+    return [] if network == UNKNOWN else [(f"{kind}:at {network}", Rate(per_minute))]
+
+
+def _wait(counts: list[Count]) -> float:
+    """In tenths of a second, of which the last one has begun."""
+    return max(0.1, math.ceil(max(count.more_in for count in counts) * 10) / 10)
 
 
 class CommandLimit:

@@ -77,7 +77,7 @@ class Application:
     def __init__(self, chat: ChatConfig, configuration: config.Config) -> None:
         self._http = BodyLimit(_http, max_file_bytes=configuration.max_attachment_bytes)
         self._answer = SecurityHeaders(self._route, debug=configuration.debug)
-        self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat))
+        self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat), chat)
         self._chat = chat
         self._config = configuration
         self._started = False

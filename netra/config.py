@@ -224,7 +224,11 @@ class Config(BaseSettings):
         '`{"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {…}}` ([more](attachments.md)). By default the '
         "folder `attachments` of the data folder.",
     )
-    max_connections: int = Field(default=20, ge=1, description="Open sockets of one user, in each process.")
+    max_connections: int = Field(
+        default=20,
+        ge=1,
+        description="Open sockets and streams of one user, in all processes that share a Redis ([more](limits.md)).",
+    )
     max_open_runs: int = Field(default=10, ge=1, description="Runs of one user that are queued or under way.")
     runs_per_day: int = Field(
         default=0, ge=0, le=2**31 - 1, description="Runs of one user a day (UTC); 0 is no limit ([more](limits.md))."
@@ -239,6 +243,16 @@ class Config(BaseSettings):
         description="US dollars of one user a day, as far as the prices of models are known; 0 is no limit.",
     )
     user_messages_per_minute: int = Field(default=60, ge=1, description="Messages of one user a minute.")
+    requests_per_minute: int = Field(
+        default=1200, ge=1, description="Requests of one user a minute to the HTTP API ([more](limits.md))."
+    )
+    requests_per_minute_per_address: int = Field(
+        default=3000, ge=1, description="Requests without a valid token that one address may send a minute."
+    )
+    connects_per_minute: int = Field(default=120, ge=1, description="Sockets that one user may open a minute.")
+    connects_per_minute_per_address: int = Field(
+        default=3000, ge=1, description="Sockets that may be opened a minute from one address, with a token."
+    )
     commands_per_minute: int = Field(default=1200, ge=1, description="Frames that one socket may send a minute.")
 
     worker: Literal["embedded", "external"] = Field(

@@ -100,6 +100,9 @@ def assert_answer_conforms(method: str, path: str, status: int, headers: Mapping
         assert given is not None or not described.get("required"), f"{name} {status}: {header} is missing"
         if given is not None and "pattern" in described["schema"]:
             assert re.search(described["schema"]["pattern"], given), f"{name} {status}: {header}: {given}"
+    if status < 400:
+        missing = {"RateLimit", "RateLimit-Policy"} - {header for header in answer["headers"] if header in headers}
+        assert not missing, f"{name} {status}: what is left is not told: {missing}"
     media_type = headers.get("Content-Type", "").partition(";")[0]
     if "content" not in answer:
         assert not body, f"{name} {status}: there is a body: {body}"

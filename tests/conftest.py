@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.db import connection
 from django.test import Client
 
@@ -103,12 +102,11 @@ def conforming_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_attempt_limit() -> None:
-    """What other tests attempted does not count."""
+def counted_anew() -> None:
+    """What other tests did and attempted does not count."""
     from chat.apps import ChatConfig
-    from chat.attempt_limit import AttemptLimit
 
-    cast("ChatConfig", apps.get_app_config("chat")).attempt_limit = AttemptLimit(settings.REDIS_HOSTS)
+    cast("ChatConfig", apps.get_app_config("chat")).count_anew()
 
 
 @pytest.hookimpl(trylast=True)

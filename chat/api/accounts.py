@@ -15,6 +15,7 @@ from chat import audit, passwords, registration
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
+from chat.api.rate_limit import Anybody
 from chat.api.serving import chat_config
 from chat.api.sessions import SessionView, refusals_recorded, signed_in
 from chat.attempt_limit import Guarded
@@ -30,7 +31,7 @@ class Options(APIView):
     """`GET /api/auth/options` → {registration, password_reset, password_rules}."""
 
     permission_classes = [AllowAny]
-    authentication_classes = []
+    authentication_classes = [Anybody]
 
     @documented(
         "get_account_options",

@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from agents.summary import AgentSummary, ToolSummary
 from chat import posting
+from chat.allowances import limits_of
 from chat.api import bodies, schemas
 from chat.api.documented import BEGINS, BEGUN_STREAM, OF_ASKING, documented
 from chat.api.execute import execute_command
@@ -60,7 +61,9 @@ class Agent(APIView):
     )
     def post(self, request: Request, name: str) -> Response:
         command = execute_command(request.data, name)
-        return accepted_response(posting.post_message(chat_config(), request.user.pk, command))
+        return accepted_response(
+            posting.post_message(chat_config(), request.user.pk, command, limits=limits_of(request.user))
+        )
 
 
 class Tools(APIView):

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import attachments
+from chat.allowances import limits_of
 from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.exports import OneForm
@@ -53,13 +54,12 @@ class Attachments(APIView):
             ErrorCode.ATTACHMENT_TOO_LARGE,
             ErrorCode.ATTACHMENT_TYPE_NOT_SUPPORTED,
             ErrorCode.ATTACHMENT_SPACE_FULL,
-            ErrorCode.RATE_LIMITED,
         ],
         tag="attachments",
     )
     def post(self, request: Request) -> Response:
         limits = thread_service().attachment_limits
-        chat_config().upload_limit.spend(request.user.pk)
+        chat_config().rate_limits.file(request.user.pk, limits_of(request.user).messages_per_minute)
         given: Any = request.data
         if "file" not in given:
             raise unreadable("field required")  # no parser is asked about an empty body

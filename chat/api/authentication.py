@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
 
+from chat.api.rate_limit import count_request
 from chat.auth import MAX_TOKEN_LENGTH
 from chat.credential import Credential
 from chat.errors import ChatError, ErrorCode
@@ -17,6 +18,21 @@ from chat.tokens import AccessToken
 
 class BearerAuthentication(JWTAuthentication):
     """Raises ChatError with TOKEN_EXPIRED, USER_INACTIVE or INVALID_TOKEN, and simplejwt's InvalidToken."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Also raises ChatError with RATE_LIMITED: before the one query."""
+        header = self.get_header(request)
+        raw_token = None if header is None else self.get_raw_token(header)
+        if raw_token is None:
+            count_request(request, None)
+            return None
+        try:
+            token = self.get_validated_token(raw_token)
+        except (ChatError, InvalidToken):
+            count_request(request, None)
+            raise
+        count_request(request, token.get("user_id"))
+        return self.get_user(token), token
 
     def get_validated_token(self, raw_token: bytes) -> AccessToken:
         if len(raw_token) > MAX_TOKEN_LENGTH:

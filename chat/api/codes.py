@@ -41,7 +41,8 @@ MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.RUN_COMPLETED: "The run has its answer: regenerate it to have another.",
     ErrorCode.ALLOWANCE_USED: "What the person may use in a day is used up: `details`. It begins anew after as many "
     "seconds as `Retry-After` says.",
-    ErrorCode.RATE_LIMITED: "Too many messages or attempts: go on after as many seconds as `Retry-After` says.",
+    ErrorCode.RATE_LIMITED: "Too many requests, messages or attempts: go on after as many seconds as "
+    "`Retry-After` says.",
     ErrorCode.INTERNAL_ERROR: "A fault of the server: `correlation_id` is in its log.",
 }
 

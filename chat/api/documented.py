@@ -33,12 +33,16 @@ BEGUN_STREAM = "the run's events, from the first one to its end, or to where it 
 
 WITH_A_TOKEN = (ErrorCode.NO_TOKEN, ErrorCode.INVALID_TOKEN, ErrorCode.TOKEN_EXPIRED, ErrorCode.USER_INACTIVE)
 # A request for a host that the server does not know is an invalid message, too.
-EVERYWHERE = (ErrorCode.INVALID_MESSAGE, ErrorCode.SERVICE_UNAVAILABLE, ErrorCode.INTERNAL_ERROR)
+EVERYWHERE = (
+    ErrorCode.INVALID_MESSAGE,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.SERVICE_UNAVAILABLE,
+    ErrorCode.INTERNAL_ERROR,
+)
 OF_BODIES = (ErrorCode.INVALID_JSON, ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 OF_BEGINNING = (
     ErrorCode.AGENT_NOT_FOUND,
     ErrorCode.RUN_ACTIVE,
-    ErrorCode.RATE_LIMITED,
     ErrorCode.TOO_MANY_RUNS,
     ErrorCode.ALLOWANCE_USED,
     ErrorCode.IMAGES_NOT_SUPPORTED,

@@ -15,13 +15,14 @@ from rest_framework.views import APIView
 
 from chat.api.documented import documented
 from chat.api.exports import OneForm
+from chat.api.rate_limit import Anybody
 from chat.asyncapi import document
 from chat.pages import api_page
 
 
 class PublicView(APIView):
     permission_classes = [AllowAny]
-    authentication_classes: list[Any] = []
+    authentication_classes = [Anybody]
 
 
 class OpenApi(PublicView):

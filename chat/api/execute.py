@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
+from chat.allowances import limits_of
 from chat.api import bodies, schemas
 from chat.api.documented import BEGINS, BEGUN_STREAM, OF_ASKING, documented
 from chat.api.messages import accepted_response
@@ -36,7 +37,8 @@ class Execute(APIView):
         tag="agents",
     )
     def post(self, request: Request) -> Response:
-        return accepted_response(posting.post_message(chat_config(), request.user.pk, execute_command(request.data)))
+        command, limits = execute_command(request.data), limits_of(request.user)
+        return accepted_response(posting.post_message(chat_config(), request.user.pk, command, limits=limits))
 
 
 def execute_command(body: Any, agent: str | None = None) -> UserMessage:

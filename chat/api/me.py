@@ -62,7 +62,7 @@ class Me(APIView):
         "stays.",
         body=bodies.PasswordBody,
         code=204,
-        errors=[ErrorCode.WRONG_PASSWORD, ErrorCode.RATE_LIMITED],
+        errors=[ErrorCode.WRONG_PASSWORD],
         tag="accounts",
     )
     def delete(self, request: Request) -> Response:
@@ -95,7 +95,7 @@ class Password(APIView):
         description="All sessions end; the answer is a new one, for who has changed it.",
         body=bodies.PasswordChangeBody,
         answer=schemas.Tokens,
-        errors=[ErrorCode.WRONG_PASSWORD, ErrorCode.PASSWORD_TOO_WEAK, ErrorCode.RATE_LIMITED],
+        errors=[ErrorCode.WRONG_PASSWORD, ErrorCode.PASSWORD_TOO_WEAK],
         headers=["Set-Cookie"],
         tag="accounts",
     )
@@ -140,7 +140,6 @@ class Export(APIView):
         given="`profile.json`, `sessions.json`, `threads.json` (each thread with all branches, runs, events, "
         "approvals), `attachments.json` and the files themselves by their ids below `attachments/`, `notes.json`, "
         "`model_requests.json`.",
-        errors=[ErrorCode.RATE_LIMITED],
         headers=["Content-Disposition"],
         negotiated=False,
         tag="accounts",

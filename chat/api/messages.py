@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import branches, posting
+from chat.allowances import limits_of
 from chat.api import bodies, schemas
 from chat.api.documented import BEGINS, OF_ASKING, OF_BEGINNING, documented
 from chat.api.paging import MAX_PAGE, cut, decode_cursor, encode_cursor, number, query_of
@@ -87,7 +88,9 @@ class ThreadMessages(APIView):
     )
     def post(self, request: Request, thread_id: uuid.UUID) -> Response:
         command = command_of(UserMessage, request.data, thread_id=thread_id)
-        return accepted_response(posting.post_message(chat_config(), request.user.pk, command))
+        return accepted_response(
+            posting.post_message(chat_config(), request.user.pk, command, limits=limits_of(request.user))
+        )
 
 
 class MessageDetail(APIView):
@@ -121,7 +124,9 @@ class MessageRegeneration(APIView):
     )
     def post(self, request: Request, message_id: uuid.UUID) -> Response:
         command = command_of(Regenerate, request.data, message_id=message_id)
-        return accepted_response(posting.regenerate(chat_config(), request.user.pk, command))
+        return accepted_response(
+            posting.regenerate(chat_config(), request.user.pk, command, limits=limits_of(request.user))
+        )
 
 
 def accepted_response(accepted: MessageAccepted) -> Response:

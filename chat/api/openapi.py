@@ -36,6 +36,9 @@ the socket that carries the same.
 **Pages.** A list has `next` (or `previous`) where more follows; given as `cursor` (or `before`) it is the next page.
 What is written meanwhile moves nothing.
 
+**Limits.** Requests are counted per user, and without a valid token per address. `RateLimit-Policy` and `RateLimit` of
+an answer tell what is allowed and what is left; a request too many is answered with 429 and `Retry-After`.
+
 **Errors** have one shape, `Error`, and one of these codes. Each answer has an `X-Correlation-Id`; it is in the server's
 log. A path without the method that was used answers 405 `METHOD_NOT_ALLOWED`, with `Allow`.
 
@@ -82,6 +85,15 @@ HEADERS: dict[str, Json] = {
         "description": "After as many seconds it may be tried again.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "RateLimit-Policy": {
+        "description": "How many requests (`q`) are allowed in how many seconds (`w`): of a user, or, without a valid "
+        "token, of an address (draft-ietf-httpapi-ratelimit-headers-10).",
+        "schema": {"type": "string", "pattern": '^"requests";q=[0-9]+;w=60$'},
+    },
+    "RateLimit": {
+        "description": "How many of them are left (`r`), and in how many seconds there are more (`t`).",
+        "schema": {"type": "string", "pattern": '^"requests";r=[0-9]+;t=[0-9]+$'},
+    },
     "WWW-Authenticate": {
         "description": "How to authenticate: with a bearer token.",
         "required": True,
@@ -92,6 +104,7 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
 }
+_OF_ALL = ["X-Correlation-Id", "RateLimit-Policy", "RateLimit"]
 _OF_STATUS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 PARAMETERS: dict[str, Json] = {
@@ -234,7 +247,13 @@ def _add_errors(path: str, operation: Json) -> None:
 
 def _complete_answers(operation: Json) -> None:
     for status, answer in operation["responses"].items():
-        named = ["X-Correlation-Id", *answer.get("headers", {}), *_OF_STATUS.get(int(status), [])]
+        named = [
+            "X-Correlation-Id",
+            "RateLimit-Policy",
+            "RateLimit",
+            *answer.get("headers", {}),
+            *_OF_STATUS.get(int(status), []),
+        ]
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in named}
         if EVENT_STREAM in answer.get("content", {}):
             answer["content"][EVENT_STREAM] = {

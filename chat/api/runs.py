@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import posting
+from chat.allowances import limits_of
 from chat.api import bodies, schemas
 from chat.api.documented import LAST_EVENT_ID, OF_BEGINNING, documented
 from chat.api.messages import accepted_response
@@ -94,7 +95,9 @@ class RunRetry(APIView):
         tag="runs",
     )
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
-        return accepted_response(posting.retry_run(chat_config(), request.user.pk, run_id))
+        return accepted_response(
+            posting.retry_run(chat_config(), request.user.pk, run_id, limits=limits_of(request.user))
+        )
 
 
 class EventsPageSerializer(serializers.Serializer[Any]):

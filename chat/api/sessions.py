@@ -25,6 +25,7 @@ from chat import audit, rotation
 from chat.addresses import client_address
 from chat.api import bodies, schemas
 from chat.api.documented import documented
+from chat.api.rate_limit import Anybody
 from chat.api.serving import chat_config
 from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
@@ -45,7 +46,7 @@ class SessionView(APIView):
     """A request that needs no access token, and that no page of another site can make."""
 
     permission_classes = [AllowAny]
-    authentication_classes: list[Any] = []
+    authentication_classes = [Anybody]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

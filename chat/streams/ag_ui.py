@@ -16,6 +16,7 @@ from django.db import transaction
 
 from chat import health, posting
 from chat.ag_ui import Asked, Followed, Translation, parse_input
+from chat.allowances import PersonalLimits
 from chat.errors import ChatError, ErrorCode
 from chat.run_event import now
 from chat.streams.exchange import Events, Exchange
@@ -42,7 +43,14 @@ async def run_agent(exchange: Exchange, agent: str) -> Events:
         asked = await asyncio.to_thread(
             parse_input, await exchange.json(max_bytes=MAX_INPUT_BYTES), kept_bytes=settings.NETRA.ws_window_bytes
         )
-        begin = functools.partial(begin_or_go_on, exchange.chat, authentication.user_id, asked, log=exchange.log)
+        begin = functools.partial(
+            begin_or_go_on,
+            exchange.chat,
+            authentication.user_id,
+            asked,
+            limits=authentication.limits,
+            log=exchange.log,
+        )
         followed = await database_sync_to_async(begin)(agent=agent, when_busy=when_busy)
         translation = Translation(asked, followed)
         async with aclosing(_run(follower, uuid.UUID(followed.run_id), translation)) as events:
@@ -85,7 +93,9 @@ async def _run(
     yield translation.end()
 
 
-def begin_or_go_on(chat: ChatConfig, user_id: Any, asked: Asked, *, agent: str, when_busy: str, log: Any) -> Followed:
+def begin_or_go_on(
+    chat: ChatConfig, user_id: Any, asked: Asked, *, limits: PersonalLimits, agent: str, when_busy: str, log: Any
+) -> Followed:
     """The run that the client is to be shown: a new one, the one of a repeated question, or one that goes on.
 
     Raises ChatError as `posting.post_message` and `ThreadService.resolve_approvals` do, with INVALID_MESSAGE when
@@ -108,7 +118,7 @@ def begin_or_go_on(chat: ChatConfig, user_id: Any, asked: Asked, *, agent: str, 
     if command is None:
         raise ChatError(ErrorCode.INVALID_MESSAGE, "messages: there is no message of a user")
     accepted = posting.post_message(
-        chat, user_id, command, new_thread_id=None if own is not None else thread_id, log=log
+        chat, user_id, command, limits=limits, new_thread_id=None if own is not None else thread_id, log=log
     )
     if accepted.thread_id != str(thread_id):
         raise ChatError(ErrorCode.MESSAGE_ID_CONFLICT, "A message of this id is in another thread")

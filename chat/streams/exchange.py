@@ -14,12 +14,16 @@ from autobahn.exception import Disconnected
 from django.conf import settings
 from django.http.request import validate_host
 
+from chat.addresses import address_of_scope
 from chat.api.errors import error_headers, error_json, status_of
+from chat.api.rate_limit import rate_headers
 from chat.auth import authenticate
 from chat.errors import ChatError, ErrorCode
 from chat.handshake import Authentication, find_token, header
+from chat.limits import too_many_requests
 from chat.pool import UNREACHABLE, database_is_away, on_any_thread
 from chat.protocol import error_frame
+from chat.rates import Count
 from chat.reachability import first_line
 from chat.streams.sse import HEADERS, KEEP_ALIVE, OPENING, ServerEvent
 
@@ -60,6 +64,7 @@ class Exchange:
         self._begun = asyncio.Event()
         self._body_read = False
         self._gone = False
+        self._count: Count | None = None
 
     # The request
 
@@ -67,16 +72,22 @@ class Exchange:
         return header(self.scope, name)
 
     async def authenticate(self) -> Authentication:
-        """The bearer of the token. Raises ConnectionRefused with the code that applies."""
+        """The bearer of the token. Raises ChatError with the code that applies."""
         host = urlsplit(f"//{self.header(b'host') or ''}").hostname or ""
         if not validate_host(host, settings.ALLOWED_HOSTS):
             raise ChatError(ErrorCode.INVALID_MESSAGE, "This server is not known by that host name")
         if self.header(b"authorization") is None:
+            await asyncio.to_thread(self._count_request, None)
             raise ChatError(ErrorCode.NO_TOKEN, "The request has no Authorization header with an access token")
         token = find_token(self.scope)
-        authentication = await on_any_thread(lambda: authenticate(token))
+        authentication = await on_any_thread(lambda: authenticate(token, count=self._count_request))
         self.log = self.log.bind(user_id=str(authentication.user_id))
         return authentication
+
+    def _count_request(self, user_id: Any | None) -> None:
+        self._count = self.chat.rate_limits.request(user_id, address_of_scope(self.scope))
+        if self._count is not None and not self._count.had_room:
+            raise too_many_requests(self._count)
 
     async def json(self, *, max_bytes: int) -> Any:
         """The body. Raises ChatError with UNSUPPORTED_MEDIA_TYPE, MESSAGE_TOO_LARGE or INVALID_JSON, and ClientGone."""
@@ -189,8 +200,11 @@ class Exchange:
         await self._write(body, more=False)
 
     async def _head(self, code: int, headers: list[tuple[bytes, bytes]]) -> None:
-        correlation = (b"x-correlation-id", self.correlation_id.encode())
-        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, correlation]})
+        shared = [
+            (b"x-correlation-id", self.correlation_id.encode()),
+            *((name.lower().encode(), value.encode()) for name, value in rate_headers(self._count).items()),
+        ]
+        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *shared]})
 
     async def _write(self, body: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})

@@ -79,7 +79,7 @@ async def execute(exchange: Exchange, agent: str | None = None) -> Events:
     command = execute_command(body, agent)
     async with Follower(exchange.chat, authentication) as follower:
         accepted = await database_sync_to_async(posting.post_message)(
-            exchange.chat, authentication.user_id, command, log=exchange.log
+            exchange.chat, authentication.user_id, command, limits=authentication.limits, log=exchange.log
         )
         async with aclosing(run_frames(follower, uuid.UUID(accepted.run_id), after=0)) as frames:
             async for frame in frames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -92,12 +93,12 @@ async def test_what_is_asked_again_counts_as_well(service: ThreadService, ann: A
     await database_sync_to_async(allow)(ann, runs_per_day=3)
     first = await posted(service, ann)
     await answered(service.event_log, first.run_id, "Hello.")
-    again = Regenerate(type="regenerate", message_id=first.message_id)  # type: ignore[arg-type]
+    again = Regenerate(type="regenerate", message_id=uuid.UUID(first.message_id))
     second = await database_sync_to_async(service.regenerate)(ann.pk, again)
     run = await claimed(service.event_log, second.run_id)
     await service.event_log.finish(run, failed(), pending=[])
     third = await database_sync_to_async(service.retry_run)(ann.pk, run.id)
-    await database_sync_to_async(service.stop_run)(ann.pk, third.run_id)
+    await database_sync_to_async(service.stop_run)(ann.pk, uuid.UUID(third.run_id))
     for work in (lambda: service.regenerate(ann.pk, again), lambda: service.retry_run(ann.pk, run.id)):
         assert (await database_sync_to_async(refusal)(work)).code == ErrorCode.ALLOWANCE_USED
 
@@ -117,7 +118,7 @@ def test_a_resend_and_what_is_refused_use_nothing(service: ThreadService, ann: A
 def test_who_deletes_threads_gets_no_runs_back(service: ThreadService, ann: Any) -> None:
     allow(ann, runs_per_day=1)
     accepted = post(service, ann)
-    service.delete_thread(ann.pk, accepted.thread_id)  # type: ignore[arg-type]
+    service.delete_thread(ann.pk, uuid.UUID(accepted.thread_id))
     purge_deleted(older_than=datetime.timedelta(0), limit=10)
     assert not Thread.objects.exists()
     assert outcome(lambda: post(service, ann)) == ErrorCode.ALLOWANCE_USED
@@ -317,7 +318,9 @@ async def test_a_run_ends_before_the_request_that_nobody_pays_for(netra: Netra) 
                 input_tokens=60,
             )
             await request.services.record_model_request(record)
-        yield AgentCompleted(agent="greedy", usage=Usage(model="m", input_tokens=1, output_tokens=1, requests=5))
+        yield AgentCompleted(
+            agent="greedy", usage=Usage(model="m", input_tokens=1, output_tokens=1, requests=5), duration_ms=0
+        )
 
     netra.use_agents(FunctionAgent(name="greedy", description="", model_name="m", function=run))
     socket = await netra.connect(ann)

@@ -254,7 +254,12 @@ def test_every_field_of_an_answer_is_always_there() -> None:
 
 
 PERSON = {"id": "7", "username": "ann", "email": "", "is_staff": False, "default_agent": None}
-HEADERS = {"Content-Type": "application/json", "X-Correlation-Id": "5f1d3c9a7b2e4860"}
+HEADERS = {
+    "Content-Type": "application/json",
+    "X-Correlation-Id": "5f1d3c9a7b2e4860",
+    "RateLimit-Policy": '"requests";q=1200;w=60',
+    "RateLimit": '"requests";r=1199;t=60',
+}
 ERROR: dict[str, Any] = {"error_code": "NO_TOKEN", "error_message": "No", "details": {}, "correlation_id": None}
 
 
@@ -272,6 +277,7 @@ def test_an_answer_as_described_conforms() -> None:
         (200, {}, PERSON | {"id": 7}),
         (200, {"Content-Type": "text/html"}, PERSON),
         (200, {"X-Correlation-Id": "none"}, PERSON),
+        (200, {"RateLimit": "limit=1200, remaining=1199"}, PERSON),
         (401, {}, ERROR),
         (401, {"WWW-Authenticate": 'Bearer realm="api"'}, ERROR | {"error_code": "INVALID_CREDENTIALS"}),
     ],
@@ -279,3 +285,10 @@ def test_an_answer_as_described_conforms() -> None:
 def test_an_answer_that_is_not_as_described_does_not_conform(status: int, headers: dict[str, str], body: Any) -> None:
     with pytest.raises(AssertionError):
         assert_answer_conforms("GET", "/api/me", status, HEADERS | headers, body)
+
+
+@pytest.mark.parametrize("name", ["RateLimit", "RateLimit-Policy", "X-Correlation-Id"])
+def test_a_header_that_is_missing_is_noticed(name: str) -> None:
+    with pytest.raises(AssertionError, match=name):
+        headers = {header: value for header, value in HEADERS.items() if header != name}
+        assert_answer_conforms("GET", "/api/me", 200, headers, PERSON)

@@ -29,7 +29,7 @@ from agents.supervisor import AgentSupervisor
 from chat.connection import Connection
 from chat.consumers import ChatConsumer
 from chat.delivery import Delivery
-from chat.limits import MessageLimit
+from chat.limits import RateLimits
 from chat.models import Message, Run, Thread
 from chat.own_runs import OwnRuns
 from chat.own_threads import OwnThreads
@@ -281,7 +281,7 @@ def _eight_at_a_time() -> None:
 
 @mutation("018_rate_limiting", "messages are not counted", "a minute are announced")
 def _no_limit() -> None:
-    replace(MessageLimit, "spend", lambda _: lambda _self, _user_id: None)
+    replace(RateLimits, "message", lambda _: lambda _self, _user_id, _per_minute: None)
 
 
 @mutation("019_error_handling", "what is no JSON is an error that nobody expected", "INTERNAL_ERROR")

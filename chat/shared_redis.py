@@ -1,0 +1,58 @@
+"""The Redis in which all processes count together, asked by threads. While it is away, each counts for itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from chat.reachability import Reachability
+
+T = TypeVar("T")
+
+REDIS_SECONDS = 1.0
+# How long a Redis that was away is not asked again.
+PAUSE_SECONDS = 5.0
+
+
+class SharedRedis:
+    """Shared by all of a process that count. `client` is None where there is no Redis; it opens no connection yet.
+
+    `hosts` are as `netra.redis_url` makes them; the first one counts.
+    """
+
+    def __init__(self, hosts: Sequence[Mapping[str, Any]]) -> None:
+        self.client = redis.Redis(connection_pool=_pool(hosts[0])) if hosts else None
+        self._reachability = Reachability("counting_redis")
+        self._ask_again_at = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether there is one, and it did not answer when it was asked last."""
+        return not self._reachability.available
+
+    def ask(self, shared: Callable[[], T], here: Callable[[], T]) -> T:
+        """What Redis says; what this process says without one. Blocks: it is not for the thread of an event loop."""
+        if self.client is not None and time.monotonic() >= self._ask_again_at:
+            try:
+                with self._reachability.watching():
+                    return shared()
+            except (redis.RedisError, OSError):
+                self._ask_again_at = time.monotonic() + PAUSE_SECONDS
+        return here()
+
+
+def _pool(host: Mapping[str, Any]) -> redis.ConnectionPool:
+    bounds = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS, "retry": Retry(NoBackoff(), 0)}
+    given = {**host, **bounds}
+    if (sentinels := given.pop("sentinels", None)) is None:
+        return redis.ConnectionPool.from_url(given.pop("address"), **given)
+    asked = {**given.pop("sentinel_kwargs"), "retry": Retry(NoBackoff(), 0)}
+    master = given.pop("master_name")
+    known = Sentinel(sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    return SentinelConnectionPool(master, known, **given)  # type: ignore[no-untyped-call]

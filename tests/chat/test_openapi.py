@@ -289,6 +289,6 @@ def test_an_answer_that_is_not_as_described_does_not_conform(status: int, header
 
 @pytest.mark.parametrize("name", ["RateLimit", "RateLimit-Policy", "X-Correlation-Id"])
 def test_a_header_that_is_missing_is_noticed(name: str) -> None:
+    headers = {header: value for header, value in HEADERS.items() if header != name}
     with pytest.raises(AssertionError, match=name):
-        headers = {header: value for header, value in HEADERS.items() if header != name}
         assert_answer_conforms("GET", "/api/me", 200, headers, PERSON)

@@ -7,8 +7,9 @@ is removed, the addresses of its entries go, too.
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, LiteralString
 
+from django.db import connection
 from django.db.models import Q
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -23,6 +24,12 @@ from chat.run_event import now
 _PER_NETWORK = RateLimitItemPerMinute(30, namespace="audit")
 _PER_PROCESS = RateLimitItemPerMinute(600, namespace="audit")
 _refusals = FixedWindowRateLimiter(MemoryStorage())
+
+OLD_ENTRIES: LiteralString = """
+    DELETE FROM chat_auditentry WHERE id = ANY(ARRAY(
+        SELECT id FROM chat_auditentry WHERE at < %(before)s
+        ORDER BY at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+"""
 
 
 def record(
@@ -70,8 +77,8 @@ def forget_addresses(user_id: Any, *, limit: int) -> int:
     return AuditEntry.objects.filter(pk__in=list(found)).update(address="")
 
 
-def forget_old(*, older_than: datetime.timedelta, limit: int) -> int:
+def forget_old(*, before: datetime.datetime, limit: int) -> int:
     """Remove the oldest entries. Returns how many."""
-    old = AuditEntry.objects.filter(at__lt=now() - older_than).order_by("at").values_list("pk", flat=True)[:limit]
-    removed, _ = AuditEntry.objects.filter(pk__in=list(old)).delete()
-    return removed
+    with connection.cursor() as cursor:
+        cursor.execute(OLD_ENTRIES, {"before": before, "limit": limit})
+        return int(cursor.rowcount)

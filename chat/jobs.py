@@ -138,12 +138,12 @@ def remove_ended(*, older_than: datetime.timedelta, limit: int) -> int:
     """Remove, of the `limit` oldest ended jobs, those that ended long enough ago. Returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """DELETE FROM procrastinate_jobs WHERE id IN (
+            """DELETE FROM procrastinate_jobs WHERE id = ANY(ARRAY(
                    SELECT j.id FROM (
                        SELECT id FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing')
                        ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED) j
                    WHERE NOT EXISTS (
-                       SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id AND e.at > %(before)s))""",
+                       SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id AND e.at > %(before)s)))""",
             {"before": datetime.datetime.now(datetime.UTC) - older_than, "limit": limit},
         )
         return int(cursor.rowcount)

@@ -25,6 +25,7 @@ from chat.protocol import OpenRun, ThreadCreated, ThreadDeleted, ThreadNotice, T
 from chat.run_event import now
 
 TITLE_LENGTH = 60
+RESTORABLE_FOR = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ _SNAPSHOT = """
     LEFT JOIN (chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL)
            ON r.user_id = u.user_id AND r.status = ANY(%(open)s)
     ORDER BY r.run_number
+"""
+IDLE_THREADS = """
+    SELECT t.id, t.user_id FROM chat_thread t
+    JOIN chat_usercounters c ON c.user_id = t.user_id AND c.deleted_at IS NULL
+    WHERE t.deleted_at IS NULL AND t.updated_at < %(before)s
+      AND NOT EXISTS (SELECT 1 FROM chat_run r WHERE r.thread_id = t.id AND r.status = ANY(%(open)s))
+    ORDER BY t.updated_at LIMIT %(limit)s
 """
 # One thread after the other is looked at, the newest first, until the page is full: OFFSET keeps PostgreSQL from
 # reading all that the person ever said, or was told, before it looks at the first one.
@@ -198,7 +206,7 @@ class OwnThreads:
 
     @transaction.atomic
     def delete_thread(self, user_id: Any, thread_id: uuid.UUID, *, if_match: str | None = None) -> None:
-        """Hide the thread, cancel its runs; until the sweep removes it with its files it can be restored.
+        """Hide the thread, cancel its runs; for RESTORABLE_FOR it can be restored.
 
         `if_match` and errors: see `change_thread`.
         """
@@ -207,6 +215,33 @@ class OwnThreads:
         _check_unchanged(thread, if_match)
         for run in self._lock_open_runs(thread):
             runs.cancel(run, by=CancelledBy.DELETED, publisher=self.event_log.publisher)
+        self._hide(thread, counters)
+
+    def delete_idle(self, *, before: datetime.datetime, limit: int) -> int:
+        """Delete threads, of anybody, that their people have not written in since, unless a run of theirs is open.
+
+        Those of a person whose row another process holds are left for another time. Returns how many it deleted.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(IDLE_THREADS, {"before": before, "open": list(OPEN_STATUSES), "limit": limit})
+            idle = cursor.fetchall()
+        return sum(self._delete_if_idle(user_id, thread_id, before=before) for thread_id, user_id in idle)
+
+    @transaction.atomic
+    def _delete_if_idle(self, user_id: Any, thread_id: uuid.UUID, *, before: datetime.datetime) -> bool:
+        """Looked at again under the lock under which the person writes."""
+        mine = UserCounters.objects.select_for_update(no_key=True, skip_locked=True).filter(user_id=user_id)
+        if not mine.filter(deleted_at=None).exists():
+            return False
+        counters = lock_counters(user_id)
+        idle = Thread.objects.select_for_update(no_key=True).filter(id=thread_id, deleted_at=None)
+        thread = idle.filter(updated_at__lt=before).first()
+        if thread is None or self._lock_open_runs(thread):
+            return False
+        self._hide(thread, counters)
+        return True
+
+    def _hide(self, thread: Thread, counters: UserCounters) -> None:
         Thread.objects.filter(id=thread.id).update(deleted_at=now())
         self._notice(ThreadDeleted, thread, counters, open_runs=0)
 
@@ -214,11 +249,12 @@ class OwnThreads:
     def restore_thread(self, user_id: Any, thread_id: uuid.UUID) -> Thread:
         """Bring a deleted thread back as it was; what its deletion has cancelled stays cancelled.
 
-        One that is not deleted stays as it is. Raises ChatError with THREAD_NOT_FOUND, also when it was removed.
+        One that is not deleted stays as it is. Raises ChatError with THREAD_NOT_FOUND, also after RESTORABLE_FOR: it
+        may be removed in part by then.
         """
         counters = lock_counters(user_id)
         thread = Thread.objects.select_for_update(no_key=True).filter(id=thread_id, user_id=user_id).first()
-        if thread is None:
+        if thread is None or (thread.deleted_at is not None and thread.deleted_at < now() - RESTORABLE_FOR):
             raise _thread_not_found()
         if thread.deleted_at is not None:
             thread.deleted_at = None
@@ -321,18 +357,3 @@ def _check_unchanged(thread: Thread, if_match: str | None) -> None:
         return
     if thread_etag(thread) not in [tag.strip() for tag in if_match.split(",")]:
         raise ChatError(ErrorCode.PRECONDITION_FAILED, "The thread was changed meanwhile: read it again")
-
-
-def purge_deleted(*, older_than: datetime.timedelta, limit: int) -> int:
-    """Remove threads that were deleted long enough ago, with all that is in them. Returns how many."""
-    due = Thread.objects.filter(deleted_at__lt=now() - older_than).order_by("deleted_at")
-    removed = 0
-    for thread_id in list(due.values_list("id", flat=True)[:limit]):
-        with transaction.atomic():
-            # Nobody restores it while it is locked. Another sweep may have it, or somebody has restored it.
-            thread = due.select_for_update(skip_locked=True).filter(id=thread_id).first()
-            if thread is not None:
-                Run.objects.filter(thread=thread).delete()
-                thread.delete()
-                removed += 1
-    return removed

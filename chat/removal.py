@@ -49,8 +49,8 @@ _NEXT: LiteralString = """
     ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 _EVENTS: LiteralString = """
-    DELETE FROM chat_runevent WHERE (run_id, seq) IN (
-        SELECT run_id, seq FROM chat_runevent WHERE run_id = ANY(%s) LIMIT %s)
+    DELETE FROM chat_runevent WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM chat_runevent WHERE run_id = ANY(%s) LIMIT %s))
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import Token
@@ -132,11 +132,12 @@ def tell(user_id: Any, publisher: Publisher) -> None:
     publisher.send_on_commit(user_id, {"type": SESSIONS_ENDED})
 
 
+@transaction.atomic
 def forget_expired(*, limit: int) -> int:
     """Remove sessions, and refresh tokens of releases before them, that have expired anyway. Returns how many."""
     at = now()
-    ended = list(Session.objects.filter(expires_at__lt=at)[:limit])
-    outstanding = list(OutstandingToken.objects.filter(expires_at__lt=at)[:limit])
+    ended = list(Session.objects.select_for_update(skip_locked=True).filter(expires_at__lt=at)[:limit])
+    outstanding = list(OutstandingToken.objects.select_for_update(skip_locked=True).filter(expires_at__lt=at)[:limit])
     Session.objects.filter(pk__in=[session.pk for session in ended]).delete()
     OutstandingToken.objects.filter(pk__in=[token.pk for token in outstanding]).delete()
     return len(ended) + len(outstanding)

@@ -6,9 +6,6 @@ looked at again under its lock, and what is removed is skipped where another has
 
 from __future__ import annotations
 
-import datetime
-import time
-from collections.abc import Callable
 from typing import Any, LiteralString, cast
 
 import structlog
@@ -17,25 +14,12 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import attachments, audit, jobs, own_threads, passwords, processes, removal, runs, sessions, titles
+from chat import jobs, passwords, runs, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
-from chat.run_event import now
+from chat.retention import tidy_up
 
 logger = structlog.get_logger(__name__)
-
-KEEP_DELETED_THREADS = datetime.timedelta(hours=1)
-KEEP_ENDED_JOBS = datetime.timedelta(hours=24)
-# How long one sweep goes on tidying up: the runs of a worker that is lost meanwhile wait for the next sweep.
-TIDY_SECONDS = 1.0
-PURGE_BATCH = 5
-JOBS_BATCH = 500
-TOKENS_BATCH = 500
-AUDIT_BATCH = 500
-PROCESSES_BATCH = 100
-UNSENT_BATCH = 100
-PRUNE_RUNS_BATCH = 200
-PRUNE_EVENTS_BATCH = 2000
 
 _LOST_RUNS: LiteralString = (
     """
@@ -69,20 +53,6 @@ _ORPHANED_JOBS: LiteralString = (
 _EXPIRED_RUNS: LiteralString = """
     SELECT DISTINCT a.run_id FROM chat_approval a JOIN chat_run r ON r.id = a.run_id
     WHERE a.approved IS NULL AND a.expires_at <= now() AND r.status = 'awaiting_approval' LIMIT 100
-"""
-_PRUNABLE_RUNS: LiteralString = """
-    SELECT id FROM chat_run WHERE finished_at < %(before)s AND events_pruned_at IS NULL
-    ORDER BY finished_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
-"""
-# From the first event on: what is left of a run has no gap.
-_PRUNE: LiteralString = """
-    DELETE FROM chat_runevent WHERE (run_id, seq) IN (
-        SELECT run_id, seq FROM chat_runevent WHERE run_id = ANY(%(runs)s)
-        ORDER BY run_id, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-"""
-_MARK_PRUNED: LiteralString = """
-    UPDATE chat_run r SET events_pruned_at = %(now)s
-    WHERE id = ANY(%(runs)s) AND NOT EXISTS (SELECT 1 FROM chat_runevent e WHERE e.run_id = r.id)
 """
 
 
@@ -120,51 +90,6 @@ def sweep_runs() -> None:
                 logger.warning("job_buried", job_id=job_id)
     titles.take_up_lost(stalled=stalled)
     passwords.take_up_unsent(stalled=stalled)
-
-
-def tidy_up() -> None:
-    """Remove what is not needed any more: all there is, or as much as TIDY_SECONDS allow; of each kind a batch."""
-    until = time.monotonic() + TIDY_SECONDS
-    _repeat(lambda: own_threads.purge_deleted(older_than=KEEP_DELETED_THREADS, limit=PURGE_BATCH), until)
-    _repeat(removal.remove_deleted, until)
-    _repeat(lambda: sessions.forget_expired(limit=TOKENS_BATCH), until)
-    _repeat(lambda: attachments.remove_old_unsent(older_than=attachments.UNSENT_FOR, limit=UNSENT_BATCH), until)
-    # One folder of the storage each time, so that all of them are looked at in turn.
-    shard = int(time.time() / settings.NETRA.sweep_seconds) % attachments.SHARDS
-    if strays := attachments.remove_strays(shard, older_than=attachments.STRAY_AFTER):
-        logger.warning("stray_files_removed", files=strays)
-    _repeat(lambda: jobs.remove_ended(older_than=KEEP_ENDED_JOBS, limit=JOBS_BATCH), until)
-    _repeat(lambda: processes.forget_lost(limit=PROCESSES_BATCH), until)
-    if retention := settings.NETRA.audit_retention:
-        _repeat(lambda: audit.forget_old(older_than=datetime.timedelta(days=retention), limit=AUDIT_BATCH), until)
-    if retention := settings.NETRA.event_retention:
-        pruned = _repeat(lambda: prune_events(older_than=datetime.timedelta(days=retention)), until)
-        if pruned:
-            logger.info("events_pruned", events=pruned)
-
-
-def _repeat(remove: Callable[[], int], until: float) -> int:
-    """Go on while there is something to remove, and time. Returns how much was removed."""
-    total = 0
-    while removed := remove():
-        total += removed
-        if time.monotonic() >= until:
-            break
-    return total
-
-
-@transaction.atomic
-def prune_events(*, older_than: datetime.timedelta) -> int:
-    """Remove a batch of the events of runs that ended long enough ago; messages stay. Returns how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PRUNABLE_RUNS, {"before": now() - older_than, "limit": PRUNE_RUNS_BATCH})
-        found = [row[0] for row in cursor.fetchall()]
-        if not found:
-            return 0
-        cursor.execute(_PRUNE, {"runs": found, "limit": PRUNE_EVENTS_BATCH})
-        removed = int(cursor.rowcount)
-        cursor.execute(_MARK_PRUNED, {"runs": found, "now": now()})
-    return removed
 
 
 def _rows(query: LiteralString, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -279,7 +279,22 @@ class Config(BaseSettings):
         default=0.0,
         ge=0,
         le=36_500,
-        description="Days after which the events of an ended run are removed, its messages staying; 0 keeps them.",
+        description="Days after which the events of an ended run are removed, its messages staying; 0 keeps them "
+        "([more](retention.md)).",
+    )
+    thread_retention: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        description="Days after which threads that their people have not written in are deleted, archived ones and "
+        "files too; 0 keeps them.",
+    )
+    model_request_retention: float = Field(
+        default=0.0,
+        ge=0,
+        le=36_500,
+        description="Days after which the account of requests to models, and so what people have used, is removed; "
+        "at least 2, since limits count the day; 0 keeps it.",
     )
     audit_retention: float = Field(
         default=365.0,
@@ -410,6 +425,13 @@ class Config(BaseSettings):
                 "must look like postgresql://user:password@host:5432/name?sslmode=require, "
                 "with special characters of the password as %40 and the like"
             )
+        return value
+
+    @field_validator("model_request_retention")
+    @classmethod
+    def _todays_account(cls, value: float) -> float:
+        if 0 < value < 2:
+            raise ValueError("must be 0, or 2 days at least")
         return value
 
     @field_validator("mcp_servers")

@@ -22,8 +22,9 @@ from chat.api.shapes import message_json, note_json, run_json
 from chat.attachments import attachment_json
 from chat.errors import ChatError
 from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Session, Thread
-from chat.own_threads import thread_json
+from chat.own_threads import RESTORABLE_FOR, thread_json
 from chat.protocol import timestamp
+from chat.run_event import now
 
 PAGE = 100
 LARGE_PAGE = 20
@@ -91,7 +92,9 @@ def _session(session: Session) -> dict[str, Any]:
 
 
 def _threads(user_id: Any) -> Parts:
-    threads = _by_key(Thread.objects.filter(user_id=user_id), "id")
+    """Those that can be restored among them."""
+    there = Q(deleted_at=None) | Q(deleted_at__gte=now() - RESTORABLE_FOR)
+    threads = _by_key(Thread.objects.filter(there, user_id=user_id), "id")
     return _list(_thread(thread) for thread in threads)
 
 

@@ -124,7 +124,7 @@ class ThreadRestoration(APIView):
     @documented(
         "restore_thread",
         "Undo a deletion.",
-        description="For an hour at least. Runs that the deletion has cancelled stay cancelled. "
+        description="For an hour. Runs that the deletion has cancelled stay cancelled. "
         "A thread that is not deleted stays as it is.",
         answer=schemas.Thread,
         errors=NOT_FOUND,

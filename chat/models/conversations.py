@@ -50,6 +50,7 @@ class Thread(models.Model):
                 name="thread_by_activity_archived",
             ),
             models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="thread_deleted"),
+            models.Index(fields=["updated_at"], condition=Q(deleted_at=None), name="thread_by_last_writing"),
         ]
 
     def __str__(self) -> str:

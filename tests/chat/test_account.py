@@ -20,8 +20,8 @@ from agents.errors import ToolError
 from chat.account import Account, usage, usage_and_total
 from chat.claiming import HeldRun
 from chat.models import ModelRequest, Thread
-from chat.own_threads import purge_deleted
 from chat.run_services import RunServicesOfUser
+from chat.thread_removal import purge_deleted
 from chat.threads import ThreadService
 from chat.tokens import AccessToken
 from tests.chat.holding import claimed, posted

@@ -25,9 +25,9 @@ from chat import allowances
 from chat.allowances import Limit, standing
 from chat.errors import ChatError, ErrorCode
 from chat.models import Allowance, ModelRequest, Run, Thread, UserCounters
-from chat.own_threads import purge_deleted
 from chat.protocol import Regenerate
 from chat.run_event import now
+from chat.thread_removal import purge_deleted
 from chat.threads import ThreadService
 from netra.testing import Netra, eventually, receive, send
 from tests.chat.holding import answered, claimed, failed, post, posted

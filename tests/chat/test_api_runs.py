@@ -13,8 +13,8 @@ from django.test import Client
 
 from agents.events import ToolCompleted, event_data
 from chat.models import Run, RunEvent
+from chat.retention import prune_events
 from chat.run_event import MAX_KEPT_BYTES, bounded_event, now
-from chat.sweep import prune_events
 from chat.threads import ThreadService
 from chat.tokens import AccessToken
 from netra.testing import rebuild
@@ -113,6 +113,6 @@ async def test_with_its_thread_or_its_events_it_is_gone(service: ThreadService, 
     [pruned] = await given(service, ann, LARGE)
     longer_ago = now() - datetime.timedelta(days=2)
     await database_sync_to_async(lambda: Run.objects.filter(id=pruned["run_id"]).update(finished_at=longer_ago))()
-    await database_sync_to_async(lambda: prune_events(older_than=datetime.timedelta(days=1)))()
+    await database_sync_to_async(lambda: prune_events(before=now() - datetime.timedelta(days=1)))()
     gone(await asked(ann, pruned["data"]["truncated"]["href"]))
     assert await database_sync_to_async(RunEvent.objects.filter(run_id=pruned["run_id"]).exists)() is False

@@ -19,9 +19,10 @@ from django.test.utils import CaptureQueriesContext
 from chat.apps import ChatConfig
 from chat.branches import adopt_waiting
 from chat.models import Message, Role, Run, RunStatus, Thread, UserCounters
-from chat.own_threads import MATCH_LENGTH, purge_deleted
+from chat.own_threads import MATCH_LENGTH
 from chat.protocol import MessageAccepted, UserMessage
 from chat.run_event import now
+from chat.thread_removal import purge_deleted
 from chat.threads import ThreadService
 from chat.tokens import AccessToken
 from netra.testing import rebuild

@@ -19,7 +19,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db import OperationalError, transaction
 from django.test import Client
 
-from chat import attachments, exports, own_threads, sweep
+from chat import attachments, exports, retention, thread_removal
 from chat.apps import ChatConfig, check_attachment_storage
 from chat.attachments import SHARDS, AttachmentLimits
 from chat.errors import ChatError
@@ -536,7 +536,7 @@ def test_an_agent_that_reads_no_images_is_not_asked_about_one(api: Client, threa
 def removed(threads: ThreadService, user: Any, thread_id: str) -> None:
     """A thread is deleted, and so long ago that nobody can restore it."""
     threads.delete_thread(user.pk, uuid.UUID(thread_id))
-    assert own_threads.purge_deleted(older_than=datetime.timedelta(0), limit=5) == 1
+    assert thread_removal.purge_deleted(older_than=datetime.timedelta(0), limit=5) == 1
 
 
 def test_a_file_that_is_taken_back_is_gone(api: Client, folder: Path) -> None:
@@ -560,7 +560,7 @@ def test_files_of_a_deleted_thread_are_out_of_reach_come_back_with_it_and_go_whe
 
     threads.delete_thread(ann.pk, thread_id)
     with transaction.atomic():
-        own_threads.purge_deleted(older_than=datetime.timedelta(0), limit=5)
+        thread_removal.purge_deleted(older_than=datetime.timedelta(0), limit=5)
         assert len(files_in(folder)) == 2
     assert len(files_in(folder)) == 1
 
@@ -571,7 +571,7 @@ def test_a_removal_that_is_rolled_back_removes_no_file(
     accepted = post(threads, ann, sent(api))
     threads.delete_thread(ann.pk, uuid.UUID(accepted.thread_id))
     with transaction.atomic():
-        assert own_threads.purge_deleted(older_than=datetime.timedelta(0), limit=5) == 1
+        assert thread_removal.purge_deleted(older_than=datetime.timedelta(0), limit=5) == 1
         transaction.set_rollback(True)
     assert len(files_in(folder)) == Attachment.objects.count() == 1
 
@@ -586,7 +586,7 @@ def test_who_is_deleted_takes_the_files_along(api: Client, threads: ThreadServic
 def test_a_pruned_thread_takes_along_what_is_left(api: Client, threads: ThreadService, ann: Any, folder: Path) -> None:
     post(threads, ann, sent(api))
     Thread.objects.update(deleted_at=now() - datetime.timedelta(hours=2))
-    sweep.tidy_up()
+    retention.tidy_up()
     assert files_in(folder) == []
 
 
@@ -596,7 +596,7 @@ def test_the_sweep_removes_what_nobody_sent_for_a_day(
     old, kept, young = sent(api), sent(api), sent(api)
     post(threads, ann, kept)
     Attachment.objects.exclude(id=young).update(created_at=now() - datetime.timedelta(days=1, minutes=1))
-    sweep.tidy_up()
+    retention.tidy_up()
     assert not Attachment.objects.filter(id=old).exists()
     assert len(files_in(folder)) == Attachment.objects.count() == 2
 
@@ -686,6 +686,6 @@ def test_the_sweep_looks_at_one_folder_after_the_other(
     clock = 1_000_000 * SHARDS * 5.0
     for shard in range(8):
         assert stray.exists()
-        monkeypatch.setattr("chat.sweep.time.time", lambda at=clock + shard * 5.0: at)
-        sweep.tidy_up()
+        monkeypatch.setattr("chat.retention.time.time", lambda at=clock + shard * 5.0: at)
+        retention.tidy_up()
     assert not stray.exists()

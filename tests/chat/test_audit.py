@@ -14,7 +14,7 @@ from django.test import Client
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from chat import audit, removal, sweep
+from chat import audit, removal, retention
 from chat.models import AuditAction, AuditEntry
 from chat.run_event import now
 
@@ -151,7 +151,7 @@ def test_old_entries_are_removed_by_the_sweep(settings: Any) -> None:
         audit.record(AuditAction.SIGN_IN)
         newest = AuditEntry.objects.order_by("-id")[:1].values("pk")
         AuditEntry.objects.filter(pk__in=newest).update(at=now() - datetime.timedelta(days=days))
-    sweep.tidy_up()
+    retention.tidy_up()
     assert AuditEntry.objects.count() == 1
 
 

@@ -20,8 +20,8 @@ from chat.event_log import EventLog
 from chat.models import ProcessKind, ServerProcess
 from chat.monitor import Monitor
 from chat.processes import LIVE_SECONDS, LiveProcess, live_processes, say_alive, say_ended
+from chat.retention import tidy_up
 from chat.run_event import now
-from chat.sweep import tidy_up
 from netra.testing import Netra, eventually
 from tests.chat.test_tasks import Scripted, begin
 

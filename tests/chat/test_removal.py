@@ -18,7 +18,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from agents.account import ModelRequestRecord
-from chat import removal, sweep
+from chat import removal, retention
 from chat.account import Account
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import RunFenced
@@ -226,7 +226,7 @@ async def test_two_sweeps_do_not_wait_for_each_other(
 def test_the_sweep_removes_what_is_deleted(service: ThreadService, ann: Any) -> None:
     post(service, ann)
     removal.delete_account(ann.pk, Publisher())
-    sweep.tidy_up()
+    retention.tidy_up()
     assert rows_about(ann) == {}
 
 
@@ -245,7 +245,7 @@ def test_what_somebody_else_holds_on_to_does_not_stop_the_sweep(
 
     monkeypatch.setattr(get_user_model(), "delete", protected)
     while get_user_model().objects.filter(pk=bob.pk).exists():
-        sweep.tidy_up()
+        retention.tidy_up()
     assert get_user_model().objects.filter(pk=ann.pk).exists()
 
 
@@ -427,6 +427,6 @@ def test_the_administration_deletes_in_the_same_way(
     ):
         assert "ann" not in admin_client.get(path).content.decode().partition("result_list")[2]
     assert admin_client.get(f"/admin/chat/thread/{accepted.thread_id}/change/").status_code == 302
-    sweep.tidy_up()
+    retention.tidy_up()
     assert rows_about(ann) == {}
     assert not LogEntry.objects.filter(object_repr__contains="ann").exists()

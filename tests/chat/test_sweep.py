@@ -14,11 +14,12 @@ from django.conf import settings
 from django.db import connection, connections, transaction
 from procrastinate.contrib.django import app
 
-from chat import jobs, runs, sweep
+from chat import jobs, retention, runs
 from chat.claiming import HeldRun
 from chat.models import Message, Run, RunEvent
+from chat.retention import prune_events, tidy_up
 from chat.run_event import now
-from chat.sweep import prune_events, sweep_runs, tidy_up
+from chat.sweep import sweep_runs
 from chat.threads import ThreadService
 from netra.config import Config
 from netra.testing import Netra, eventually, rebuild, receive, send
@@ -292,7 +293,7 @@ def kept(run_id: Any) -> list[int]:
 
 def prune_all() -> int:
     total = 0
-    while removed := prune_events(older_than=DAY):
+    while removed := prune_events(before=now() - DAY):
         total += removed
     return total
 
@@ -322,13 +323,13 @@ async def test_of_runs_that_ended_long_ago_the_messages_stay(service: ThreadServ
 def test_a_long_run_goes_batch_by_batch_from_its_beginning(
     service: ThreadService, ann: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "PRUNE_EVENTS_BATCH", 100)
+    monkeypatch.setattr(retention, "PRUNE_EVENTS_BATCH", 100)
     run_id = post(service, ann).run_id
     many_events(run_id, 250)
     ended(run_id, ago=2 * DAY)
     removed = []
     for _ in range(4):
-        removed.append((prune_events(older_than=DAY), kept(run_id)[:1]))
+        removed.append((prune_events(before=now() - DAY), kept(run_id)[:1]))
         assert kept(run_id) == list(range(min(kept(run_id), default=251), 251))
     assert removed == [(100, [101]), (100, [201]), (50, []), (0, [])]
 
@@ -342,10 +343,10 @@ def test_a_sweep_prunes_all_there_is_unless_it_takes_too_long(
         many_events(run_id, 5000)
     ended(first, ago=3 * DAY)
     ended(second, ago=2 * DAY)
-    monkeypatch.setattr(sweep, "TIDY_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "TIDY_SECONDS", 0.0)
     tidy_up()
-    assert len(kept(first)) + len(kept(second)) == 10_000 - sweep.PRUNE_EVENTS_BATCH, "one batch, whatever the time"
-    monkeypatch.setattr(sweep, "TIDY_SECONDS", 60.0)
+    assert len(kept(first)) + len(kept(second)) == 10_000 - retention.PRUNE_EVENTS_BATCH, "one batch, whatever the time"
+    monkeypatch.setattr(retention, "TIDY_SECONDS", 60.0)
     tidy_up()
     assert (kept(first), kept(second)) == ([], [])
     assert Run.objects.exclude(events_pruned_at=None).count() == 2
@@ -370,7 +371,7 @@ def test_prunings_at_once_do_not_wait_for_each_other(service: ThreadService, ann
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET lock_timeout = '5s'")
-            seen.append(prune_events(older_than=DAY))
+            seen.append(prune_events(before=now() - DAY))
         finally:
             connections.close_all()
 
@@ -415,7 +416,7 @@ def test_what_is_to_be_pruned_is_found_by_an_index(service: ThreadService, ann: 
         execute("SET LOCAL enable_seqscan = off")
         parameters: dict[str, Any] = {"before": now(), "limit": 5}
         with connection.cursor() as cursor:
-            cursor.execute("EXPLAIN " + sweep._PRUNABLE_RUNS, parameters)
+            cursor.execute("EXPLAIN " + retention.PRUNABLE_RUNS, parameters)
             plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "run_with_events" in plan
     assert "Sort" not in plan
@@ -520,4 +521,4 @@ def test_what_a_lost_worker_held_is_found_within_thirty_seconds() -> None:
     """Silent for long enough right after a sweep has looked: it is found by the next, a pause and a tidying later."""
     stalled, pause = (Config.model_fields[name].default for name in ("worker_stalled_seconds", "sweep_seconds"))
     last_batches = 1.5
-    assert stalled + pause + sweep.TIDY_SECONDS + last_batches < 30
+    assert stalled + pause + retention.TIDY_SECONDS + last_batches < 30

@@ -20,9 +20,10 @@ from procrastinate.exceptions import ConnectorException
 
 from chat.errors import ChatError, ErrorCode
 from chat.models import Message, Run, RunEvent, Thread, UserCounters
-from chat.own_threads import TITLE_LENGTH, purge_deleted, title_from
+from chat.own_threads import TITLE_LENGTH, title_from
 from chat.publisher import user_group
 from chat.run_event import now
+from chat.thread_removal import purge_deleted
 from chat.threads import ThreadService
 from tests.chat.conftest import AGENTS
 from tests.chat.holding import answered, chunk, claimed, completed, events, fresh, jobs, post, posted

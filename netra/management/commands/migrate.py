@@ -31,12 +31,14 @@ class Command(migrate.Command):
             deadline = time.monotonic() + PATIENCE_SECONDS
             while True:
                 try:
-                    return super().handle(*args, **options)
+                    super().handle(*args, **options)
                 except OperationalError as error:
                     if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                         raise
                     if time.monotonic() > deadline:
                         raise CommandError(f"A table is in use{_oldest_transaction()}: run migrate again.") from None
+                else:
+                    return
                 time.sleep(PAUSE_SECONDS)
 
 

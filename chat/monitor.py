@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
 LAYER_SECONDS = 2.0
-ENDING_SECONDS = 2.0
+ENDING_SECONDS = 1.0
 
 
 class Monitor:
@@ -36,7 +36,8 @@ class Monitor:
         self._pool = pool
         self._connections = connections
         self._runs = runs
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
         self._latest = 0.0
         self._failed_before = False
         self.id = uuid.uuid4()
@@ -48,24 +49,30 @@ class Monitor:
         if self._tasks:
             return
         self.id, self.kind, self.started_at = uuid.uuid4(), kind, now()
+        self._stopping = asyncio.Event()
         metrics.PROCESS_STARTED.labels(kind).set(self.started_at.timestamp())
         metrics.INFO.labels(kind, settings.VERSION).set(1)
-        self._tasks = [
+        self._tasks = {
             self._task(self._watch(), "watch this process"),
             self._task(self._say_alive_regularly(), "say that this process lives"),
-        ]
+        }
 
     async def stop(self) -> None:
         """End, and say so: while the database is away, others find out by themselves."""
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = self._tasks, set()
         if not tasks:
             return
-        for task in tasks:
+        # A task is cancelled only when it must be: what waits for a connection may swallow that.
+        self._stopping.set()
+        _, late = await asyncio.wait(tasks, timeout=ENDING_SECONDS)
+        for task in late:
             task.cancel()
-        await asyncio.wait(tasks)
-        with contextlib.suppress(*UNREACHABLE, TimeoutError):
-            async with asyncio.timeout(ENDING_SECONDS):
-                await say_ended(self._pool, self.id)
+        if late:
+            await asyncio.wait(late, timeout=ENDING_SECONDS)
+        if self._pool.reachability.available:
+            with contextlib.suppress(*UNREACHABLE, TimeoutError):
+                async with asyncio.timeout(ENDING_SECONDS):
+                    await say_ended(self._pool, self.id)
 
     def sample(self) -> None:
         """Measure the pools of this process."""
@@ -102,16 +109,18 @@ class Monitor:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            wanted = loop.time() + TICK_SECONDS
-            await asyncio.sleep(TICK_SECONDS)
+        wanted = loop.time() + TICK_SECONDS
+        while not await self._stops_within(TICK_SECONDS):
             late = max(0.0, loop.time() - wanted)
             metrics.LOOP_LAG.observe(late)
             self._latest = max(self._latest, late)
             self.sample()
+            metrics.flush()
+            wanted = loop.time() + TICK_SECONDS
 
     async def _say_alive_regularly(self) -> None:
-        while True:
+        stops = False
+        while not stops:
             try:
                 await self.say_alive()
                 await self.look_at_layer()
@@ -123,4 +132,10 @@ class Monitor:
                 self._failed_before = True
             else:
                 self._failed_before = False
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            stops = await self._stops_within(HEARTBEAT_SECONDS)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return self._stopping.is_set()

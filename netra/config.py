@@ -18,12 +18,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from agents.errors import AgentsUnusable
 from agents.mcp import config as mcp_config
 from chat.signing_keys import DERIVED
-from netra import email_url, redis_url, secret_files
+from netra import email_url, listen_address, redis_url, secret_files
 from netra.secret_files import HoldsPassword
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_SECRET_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
+MINIMUM_METRICS_TOKEN = 16
 YEAR_SECONDS = 31_536_000
 AGENT_MODEL_PREFIX = "NETRA_MODEL_"
 
@@ -143,6 +144,23 @@ class Config(BaseSettings):
         le=300,
         description="Seconds that requests and sockets have to end when the server is told to. What is not sent by "
         "then is dropped.",
+    )
+
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description=f"Who reads `/metrics` sends it as `Authorization: Bearer …`; at least {MINIMUM_METRICS_TOKEN} "
+        "characters. Without it `/metrics` is open in development, and elsewhere not there "
+        "([more](operations.md#watching-it)).",
+    )
+    metrics_listen: str | None = Field(
+        default=None,
+        description="Where `manage.py worker` serves its `/metrics`, as `0.0.0.0:9100`; it serves nothing else. Web "
+        "processes have it beside the page. Outside development it needs `NETRA_METRICS_TOKEN`.",
+    )
+    metrics_dir: Path | None = Field(
+        default=None,
+        description="A folder in which the processes of this machine put their metrics together, so that each shows "
+        "those of all: for several processes behind one port. Of one user, and of one system of process numbers.",
     )
 
     access_token_minutes: float = Field(default=10.0, gt=0, le=60, description="How long an access token is valid.")
@@ -404,10 +422,24 @@ class Config(BaseSettings):
     def _split_addresses(cls, value: Any) -> Any:
         return redis_url.split(value) if isinstance(value, str) else value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "metrics_dir")
     @classmethod
-    def _absolute_data_dir(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute_folder(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _no_word_that_is_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MINIMUM_METRICS_TOKEN:
+            raise ValueError(f"must have at least {MINIMUM_METRICS_TOKEN} characters")
+        return value
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _address_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            listen_address.parse(value)
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -511,6 +543,8 @@ class Config(BaseSettings):
             return self
         if self.email_url is not None and self.email_url.get_secret_value().startswith("console:"):
             raise ValueError(f"NETRA_EMAIL_URL must name a server when NETRA_ENVIRONMENT is {self.environment}")
+        if self.metrics_listen is not None and self.metrics_token is None:
+            raise ValueError(f"NETRA_METRICS_TOKEN is required with NETRA_METRICS_LISTEN in {self.environment}")
         if not secret:
             raise ValueError(f"NETRA_SECRET_KEY is required when NETRA_ENVIRONMENT is {self.environment}")
         for name, keys in (("NETRA_SECRET_KEY", (self.secret_key,)), ("NETRA_SIGNING_KEYS", self.signing_keys)):

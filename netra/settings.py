@@ -14,6 +14,7 @@ from netra import (
     VERSION,  # noqa: F401 - a setting, too
     config,
     email_url,
+    metrics_folder,
     telemetry,
 )
 from netra.own_apps import check_own_apps
@@ -21,6 +22,11 @@ from netra.postgres import EmbeddedPostgres
 from netra.redis_url import channels_host
 
 NETRA = config.load()
+if NETRA.metrics_dir is not None:
+    try:
+        metrics_folder.join(NETRA.metrics_dir)
+    except OSError as error:
+        config.stop(f"NETRA_METRICS_DIR: {NETRA.metrics_dir} cannot be made or written ({error.strerror}).")
 BASE_DIR = config.PROJECT_ROOT
 
 DEBUG = NETRA.debug
@@ -56,6 +62,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "netra.request_metrics.RequestMetricsMiddleware",
     "netra.telemetry.CorrelationMiddleware",
     "netra.body_length.BodyLengthMiddleware",
     "chat.api.rate_limit.RateLimitHeaders",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ import structlog
 from autobahn.exception import Disconnected
 from django.conf import settings
 from django.http.request import validate_host
+from django.urls import resolve
 
+from chat import metrics
 from chat.addresses import address_of_scope
 from chat.api.errors import error_headers, error_json, status_of
 from chat.api.rate_limit import rate_headers
@@ -61,6 +64,7 @@ class Exchange:
         self.last_events: Callable[[ChatError], Sequence[ServerEvent]] = _error_frames
         self._receive = receive
         self._send = send
+        self._arrived_at = time.perf_counter()
         self._begun = asyncio.Event()
         self._body_read = False
         self._gone = False
@@ -200,6 +204,8 @@ class Exchange:
         await self._write(body, more=False)
 
     async def _head(self, code: int, headers: list[tuple[bytes, bytes]]) -> None:
+        seconds = time.perf_counter() - self._arrived_at
+        metrics.http_request(f"/{resolve(self.scope['path']).route}", self.scope["method"], code, seconds)
         shared = [
             (b"x-correlation-id", self.correlation_id.encode()),
             *((name.lower().encode(), value.encode()) for name, value in rate_headers(self._count).items()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import tomllib
 import uuid
@@ -128,6 +129,25 @@ async def test_a_table_that_is_missing_ends_no_watch(
     await eventually(sync_to_async(live_processes))
     await monitor.stop()
     assert caplog.text.count("heartbeat_failed") == 1
+
+
+async def test_the_watch_ends_though_what_it_waits_for_swallows_that(
+    event_log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 does for a connection that comes at the same moment."""
+    waiting = asyncio.Event()
+
+    async def stubborn(*_: Any) -> None:
+        waiting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("chat.monitor.say_alive", stubborn)
+    monitor = Monitor(event_log.pool, connections=lambda: 0, runs=lambda: 0)
+    monitor.start(ProcessKind.WEB)
+    async with asyncio.timeout(10):
+        await waiting.wait()
+        await monitor.stop()
 
 
 def test_the_version_is_the_project_s() -> None:

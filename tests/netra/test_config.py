@@ -118,6 +118,10 @@ READ: list[tuple[str, str, Any]] = [
     ("runs_per_day", "50", 50),
     ("tokens_per_day", "100000", 100_000),
     ("cost_usd_per_day", "0.5", 0.5),
+    ("metrics_token", "sixteen letters!", SecretStr("sixteen letters!")),
+    ("metrics_listen", "[::1]:9100", "[::1]:9100"),
+    ("metrics_dir", "/run/netra/metrics", Path("/run/netra/metrics")),
+    ("metrics_dir", "here", Path.cwd() / "here"),
     ("user_messages_per_minute", "1", 1),
     ("commands_per_minute", "1", 1),
     ("requests_per_minute", "1", 1),
@@ -209,6 +213,13 @@ def test_a_mail_server_needs_a_sender_and_the_address_of_the_page(monkeypatch: p
 def test_mails_are_not_printed_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "NETRA_EMAIL_URL" in refusal(monkeypatch, **STAGING | MAIL)
     assert read(monkeypatch, **STAGING | MAIL | {"NETRA_EMAIL_URL": "smtps://u:hunter2@mail"}).email_url
+
+
+def test_a_worker_s_metrics_are_for_who_has_the_token_outside_development(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, NETRA_METRICS_LISTEN=":9100").metrics_token is None
+    assert "NETRA_METRICS_TOKEN" in refusal(monkeypatch, **STAGING | {"NETRA_METRICS_LISTEN": ":9100"})
+    with_token = STAGING | {"NETRA_METRICS_LISTEN": ":9100", "NETRA_METRICS_TOKEN": "sixteen letters!"}
+    assert read(monkeypatch, **with_token).metrics_listen == ":9100"
 
 
 def test_settings_do_not_change_while_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +338,9 @@ REFUSED = [
     ("attachment_storage", '{"BACKEND": "a.B", "OPTIONS": "hunter2"}'),
     ("attachment_storage", '{"OPTIONS": {}}'),
     ("attachment_storage", "/var/hunter2"),
+    ("metrics_token", "hunter2"),
+    ("metrics_listen", "9100"),
+    ("metrics_listen", "hunter2@host:9100"),
 ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import Iterator
 from typing import Any, cast
 
 from django.apps import apps
@@ -14,7 +16,7 @@ from chat.apps import ChatConfig
 from chat.jobs import RUN_QUEUE
 from chat.models import ProcessKind
 from chat.sweep import sweep
-from netra import config, database
+from netra import config, database, exposition
 from netra.worker import Engine
 
 SETTINGS = {"concurrency": "worker_concurrency", "shutdown_seconds": "worker_shutdown_seconds"}
@@ -36,7 +38,8 @@ class Command(BaseCommand):
         if unknown := set(queues or ()) - {RUN_QUEUE}:
             raise CommandError(f"--queue: there is no queue {min(unknown)!r}; runs wait in {RUN_QUEUE!r}.")
         database.wait_until_ready(configuration)
-        asyncio.run(self._run(configuration, queues))
+        with _metrics_served(configuration.metrics_listen):
+            asyncio.run(self._run(configuration, queues))
 
     def _configuration(self, options: dict[str, Any]) -> config.Config:
         """The settings of this process with the options for theirs. Raises CommandError, naming the option."""
@@ -61,3 +64,19 @@ class Command(BaseCommand):
             await engine.run()
         finally:
             await chat.close()
+
+
+@contextlib.contextmanager
+def _metrics_served(address: str | None) -> Iterator[None]:
+    """Raises CommandError for an address that cannot be had."""
+    if address is None:
+        yield
+        return
+    try:
+        end = exposition.listen(address)
+    except OSError as error:
+        raise CommandError(f"NETRA_METRICS_LISTEN: {address} cannot be had ({error.strerror}).") from None
+    try:
+        yield
+    finally:
+        end()

@@ -1,0 +1,30 @@
+"""Counts each HTTP request by its route: what pattern of the URLs it met, never its path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import markcoroutinefunction
+from django.http import HttpRequest, HttpResponse
+
+from chat import metrics
+
+
+class RequestMetricsMiddleware:
+    """Around all that may answer but static files."""
+
+    sync_capable = False
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        response = await self.get_response(request)
+        found = request.resolver_match
+        route = f"/{found.route}" if found is not None else metrics.OTHER
+        metrics.http_request(route, request.method or "", response.status_code, time.perf_counter() - began)
+        return response

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chat.limits import RateLimits
     from chat.mcp_status import McpStatus
     from chat.monitor import Monitor
+    from chat.places import Places
     from chat.threads import ThreadService
 
 
@@ -29,6 +30,7 @@ class ChatConfig(AppConfig):
     connections: Connections
     monitor: Monitor
     rate_limits: RateLimits
+    places: Places
     attempt_limit: AttemptLimit
 
     def ready(self) -> None:
@@ -54,7 +56,6 @@ class ChatConfig(AppConfig):
         cast("AgentsConfig", apps.get_app_config("agents")).mcp.observe(self.mcp_status.seen)
         self.connections = Connections(
             self.event_log,
-            max_per_user=config.max_connections,
             check_seconds=config.ws_position_check_seconds,
         )
         self.monitor = Monitor(pool, connections=lambda: len(self.connections), runs=_active_runs)
@@ -67,17 +68,21 @@ class ChatConfig(AppConfig):
     def count_anew(self) -> None:
         """What this process has counted of anybody is forgotten."""
         from chat.attempt_limit import AttemptLimit
+        from chat.leases import Leases
         from chat.limits import RateLimits
+        from chat.places import Places
         from chat.rates import Rates
         from chat.shared_redis import SharedRedis
 
         shared = SharedRedis(settings.REDIS_HOSTS)
         self.attempt_limit = AttemptLimit(shared)
         self.rate_limits = RateLimits(Rates(shared))
+        self.places = Places(Leases(shared))
 
     async def close(self) -> None:
         """End what the process has opened: sessions with MCP servers, its watch, connections to the database."""
         await cast("AgentsConfig", apps.get_app_config("agents")).mcp.close()
+        await self.places.settled()
         await self.mcp_status.settled()
         await self.account.close()
         await self.monitor.stop()

@@ -1,4 +1,4 @@
-"""The open connections of this process: how many a user has, where their runs stand, and the end of all of them.
+"""The open connections of this process: where the runs of their users stand, and the end of all of them.
 
 The position check (docs/protocol.md, section 5.4) asks the log every few seconds, in one query for the whole process,
 for what no wake-up announced, and whether sessions have ended. It runs only while there are connections.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections import Counter
 from typing import Any
 
 import structlog
 
 from chat import metrics
 from chat.connection import Connection
-from chat.errors import ConnectionRefused, ErrorCode
 from chat.event_log import EventLog
 from chat.log_reader import Standing
 from chat.pool import UNREACHABLE
@@ -28,13 +26,11 @@ RECONNECT_AFTER_MS = 3000
 
 
 class Connections:
-    """All connections of one process. Holds nothing of a user but a count."""
+    """All connections of one process. Holds nothing of a user."""
 
-    def __init__(self, event_log: EventLog, *, max_per_user: int, check_seconds: float) -> None:
+    def __init__(self, event_log: EventLog, *, check_seconds: float) -> None:
         self._event_log = event_log
-        self._max_per_user = max_per_user
         self._check_seconds = check_seconds
-        self._per_user: Counter[Any] = Counter()
         self._open: set[Connection] = set()
         self._checking: asyncio.Task[None] | None = None
         self._check_wanted = asyncio.Event()
@@ -43,22 +39,6 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def reserve(self, user_id: Any) -> None:
-        """Count a connection of a user in. Raises ConnectionRefused with TOO_MANY_CONNECTIONS."""
-        if self._per_user[user_id] >= self._max_per_user:
-            raise ConnectionRefused(
-                ErrorCode.TOO_MANY_CONNECTIONS,
-                f"At most {self._max_per_user} connections per user",
-                details={"max_connections": self._max_per_user},
-                retry_after=30.0,
-            )
-        self._per_user[user_id] += 1
-
-    def release(self, user_id: Any) -> None:
-        self._per_user[user_id] -= 1
-        if not self._per_user[user_id]:
-            del self._per_user[user_id]
 
     def add(self, connection: Connection) -> None:
         self._open.add(connection)

@@ -23,6 +23,7 @@ from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery
 from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.handshake import Authentication
+from chat.leases import Lease
 from chat.limits import CommandLimit
 from chat.listening import Listener
 from chat.pool import UNREACHABLE, on_any_thread
@@ -62,6 +63,7 @@ class ChatConsumer(AsyncConsumer):
         self.began = 0.0
         self.connection: Connection | None = None
         self.authentication: Authentication | None = None
+        self.lease: Lease | None = None
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
         self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
         self.working: asyncio.Task[None] | None = None
@@ -175,7 +177,7 @@ class ChatConsumer(AsyncConsumer):
         if self.services.connections.draining:
             raise service_unavailable("server_draining")
         threads = health.require_services(self.services)
-        self.services.connections.reserve(authentication.user_id)
+        self.lease = await self.services.places.take(authentication.user_id, authentication.limits.connections)
         self.authentication = authentication
         layer_ready = await self.listener.join(authentication.user_id)
         snapshot, worker_ready = await on_any_thread(lambda: (threads.snapshot(self.user_id), health.worker_alive()))
@@ -395,8 +397,8 @@ class ChatConsumer(AsyncConsumer):
         if self.connection is not None:
             self.connection.abandon()
             self.services.connections.remove(self.connection)
-        if self.authentication is not None:
-            self.services.connections.release(self.authentication.user_id)
+        if self.lease is not None:
+            self.services.places.leave(self.lease)
         await self.listener.leave()
 
     async def send(self, message: Any) -> None:

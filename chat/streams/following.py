@@ -18,6 +18,7 @@ from chat.connection import Connection
 from chat.delivery import Delivery, RunPosition
 from chat.errors import CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.handshake import Authentication
+from chat.leases import Lease
 from chat.listening import Listener
 from chat.own_runs import run_not_found
 from chat.protocol import Ack, error_frame
@@ -34,6 +35,7 @@ class Follower:
     """A context manager: inside it, the user's group is heard. It counts as one of the user's connections."""
 
     connection: Connection
+    _lease: Lease
 
     def __init__(self, chat: ChatConfig, authentication: Authentication) -> None:
         self.chat = chat
@@ -48,7 +50,7 @@ class Follower:
     async def __aenter__(self) -> Self:
         if self.chat.connections.draining:
             raise service_unavailable("server_draining")
-        self.chat.connections.reserve(self.user_id)
+        self._lease = await self.chat.places.take(self.user_id, self._authentication.limits.connections)
         try:
             await self._listener.join(self.user_id)
         except BaseException:
@@ -66,7 +68,7 @@ class Follower:
         if self._following:
             self.connection.abandon()
             self.chat.connections.remove(self.connection)
-        self.chat.connections.release(self.user_id)
+        self.chat.places.leave(self._lease)
         await self._listener.leave()
 
     def follow(self, *, baseline: int, threads_version: int = 0) -> Delivery:

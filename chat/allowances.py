@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection
 
+from chat import metrics
 from chat.errors import ChatError, ErrorCode
 from chat.models import Allowance, UserCounters
 from chat.pool import DatabasePool
@@ -150,6 +151,7 @@ def check(user_id: Any, *, max_open_runs: int) -> Standing:
     """
     found = _read([user_id], dataclasses.replace(server_limits(), open_runs=max_open_runs), whole=False)[user_id]
     if len(found.open_in) >= found.limits.open_runs:
+        metrics.limited("open_runs")
         raise ChatError(
             ErrorCode.TOO_MANY_RUNS,
             f"At most {found.limits.open_runs} runs may be open at the same time",
@@ -173,6 +175,7 @@ async def spent(pool: DatabasePool, user_id: Any) -> Use | None:
 
 def used_up(use: Use) -> ChatError:
     """The refusal of more for today."""
+    metrics.limited(use.limit)
     return ChatError(ErrorCode.ALLOWANCE_USED, in_words(use), details=use.json(), retry_after=use.resets_in)
 
 

@@ -33,7 +33,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from agents.redaction import redact
-from chat import file_kinds
+from chat import file_kinds, metrics
 from chat.errors import ChatError, ErrorCode, service_unavailable
 from chat.models import Attachment, Message
 from chat.own_threads import lock_counters
@@ -133,6 +133,7 @@ def _check_space(user_id: Any, size: int, limits: AttachmentLimits) -> None:
     own = Attachment.objects.filter(_IN_REACH, user_id=user_id, sent_as=None)
     used = own.aggregate(total=Sum(counted))["total"] or 0
     if used + max(size, SMALLEST_COUNTED) > limits.person_bytes:
+        metrics.limited("attachment_space")
         raise ChatError(
             ErrorCode.ATTACHMENT_SPACE_FULL,
             "Your files take all the space that you have: delete threads with files in them",
@@ -168,6 +169,7 @@ def give_to(message: Message, named: Sequence[uuid.UUID], *, edited: Message | N
     if not named:
         return
     if len(named) > limits.per_message:
+        metrics.limited("attachments")
         raise ChatError(
             ErrorCode.TOO_MANY_ATTACHMENTS,
             f"A message may have at most {limits.per_message} files",

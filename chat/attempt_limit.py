@@ -22,6 +22,7 @@ from limits import RateLimitItem, RateLimitItemPerDay, parse_many
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from chat import metrics
 from chat.errors import ChatError, ErrorCode
 from chat.network import network_of
 from chat.shared_redis import SharedRedis
@@ -83,6 +84,7 @@ class AttemptLimit:
         """Count an attempt. Raises ChatError with RATE_LIMITED, and when to try again."""
         wait = self._on(lambda limiter: self._spend(limiter, guarded, _hidden(name), network_of(address)))
         if wait:
+            metrics.limited(f"{guarded}_attempts")
             raise ChatError(
                 ErrorCode.RATE_LIMITED, f"Too many attempts: try again in {_in_words(wait)}", retry_after=wait
             )

@@ -256,6 +256,7 @@ class ChatConsumer(AsyncConsumer):
         try:
             self.waiting.put_nowait(command)
         except asyncio.QueueFull:
+            metrics.limited("waiting_commands")
             raise ChatError(
                 ErrorCode.RATE_LIMITED,
                 "Too many commands wait for their answer",

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from chat import metrics
 from chat.errors import ChatError, ConnectionRefused, ErrorCode
 from chat.network import UNKNOWN, network_of
 from chat.rates import Count, Rate, Rates
@@ -23,7 +24,7 @@ class RateLimits:
 
     def message(self, user_id: Any, per_minute: int) -> None:
         """Count a message of a user. Raises ChatError with RATE_LIMITED."""
-        self._spend(f"messages:{user_id}", per_minute, f"At most {per_minute} messages a minute")
+        self._spend("messages", user_id, per_minute, f"At most {per_minute} messages a minute")
 
     def messages_used(self, user_id: Any) -> int:
         """How many messages of a user are counted."""
@@ -32,7 +33,7 @@ class RateLimits:
     def file(self, user_id: Any, messages_per_minute: int) -> None:
         """Count a file of a user: as many as the messages may have. Raises ChatError with RATE_LIMITED."""
         per_minute = messages_per_minute * settings.NETRA.max_attachments
-        self._spend(f"files:{user_id}", per_minute, f"At most {per_minute} files a minute")
+        self._spend("files", user_id, per_minute, f"At most {per_minute} files a minute")
 
     def connect(self, user_id: Any | None, address: str) -> None:
         """Count a socket that opens, for the address and, of a valid token, for the user.
@@ -44,6 +45,7 @@ class RateLimits:
         if user_id is not None:
             asked.append((f"connects:{user_id}", Rate(config.connects_per_minute)))
         if full := [count for count in self._rates.count(*asked) if not count.had_room]:
+            metrics.limited("connects")
             [*_, last] = full
             text = f"At most {last.rate.amount} connects a minute"
             raise ConnectionRefused(ErrorCode.RATE_LIMITED, text, retry_after=_wait(full))
@@ -60,14 +62,16 @@ class RateLimits:
             asked = _of_address("requests", address, config.requests_per_minute_per_address)
         return next(iter(self._rates.count(*asked)), None)
 
-    def _spend(self, key: str, per_minute: int, text: str) -> None:
-        [count] = self._rates.count((key, Rate(per_minute)))
+    def _spend(self, kind: str, user_id: Any, per_minute: int, text: str) -> None:
+        [count] = self._rates.count((f"{kind}:{user_id}", Rate(per_minute)))
         if not count.had_room:
+            metrics.limited(kind)
             raise ChatError(ErrorCode.RATE_LIMITED, text, retry_after=_wait([count]))
 
 
 def too_many_requests(count: Count) -> ChatError:
     """The refusal of a request that had no room."""
+    metrics.limited("requests")
     text = f"At most {count.rate.amount} requests a minute"
     return ChatError(ErrorCode.RATE_LIMITED, text, retry_after=_wait([count]))
 
@@ -103,6 +107,7 @@ class CommandLimit:
             self._refused = 0
             return
         self._refused += 1
+        metrics.limited("frames")
         error = ConnectionRefused if self._refused > WARNINGS_BEFORE_CLOSE else ChatError
         raise error(
             ErrorCode.RATE_LIMITED,

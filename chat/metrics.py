@@ -257,6 +257,11 @@ def answered(command: str | None, code: str = OK) -> None:
         COMMANDS.labels(command, code).inc()
 
 
+def limited(limit: str) -> None:
+    """Something was refused because of this limit."""
+    LIMITED.labels(limit).inc()
+
+
 def audited(action: str, code: str = OK) -> None:
     AUDITED.labels(action, code).inc()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from chat import metrics
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.leases import RENEW_SECONDS, Lease, Leases
 from chat.shared_redis import PAUSE_SECONDS
@@ -39,6 +40,7 @@ class Places:
             self.leave(lease)
             raise
         if not taken:
+            metrics.limited("connections")
             raise ConnectionRefused(
                 ErrorCode.TOO_MANY_CONNECTIONS,
                 f"At most {allowed} connections per user",

@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
 from django.db import connection
 from django.test import AsyncClient, Client
 
@@ -22,18 +23,26 @@ from agents.account import ModelRequestRecord
 from agents.events import AgentCompleted, AgentError, AgentEvent, AgentResponseChunk, Usage
 from agents.registry import FunctionAgent
 from agents.request import RunRequest
-from chat import metrics, runs
+from chat import attachments, metrics, runs
+from chat.attachments import AttachmentLimits
+from chat.attempt_limit import AttemptLimit, Guarded
 from chat.delivery import Delivery, Frame, RunPosition
+from chat.errors import ChatError
 from chat.event_log import EventLog, interrupted
+from chat.leases import Leases
+from chat.limits import CommandLimit, RateLimits, too_many_requests
 from chat.metrics import MAX_NAMES, Names, SendingEvents
-from chat.models import CancelledBy, ModelRequest, ProcessKind
+from chat.models import CancelledBy, ModelRequest, ProcessKind, Run
 from chat.monitor import Monitor
+from chat.places import Places
 from chat.pool import MAX_SIZE
 from chat.publisher import Publisher
+from chat.rates import Rates
 from chat.run_event import now
+from chat.shared_redis import SharedRedis
 from chat.threads import ThreadService
 from netra.testing import Netra, Socket, eventually, receive, send
-from tests.chat.holding import chunk, claimed, failed, posted
+from tests.chat.holding import chunk, claimed, failed, post, posted
 from tests.chat.test_tasks import Scripted, begin, events_of
 from tests.processes import LiveRedis
 from tests.readings import Movement, Readings
@@ -647,3 +656,65 @@ def test_an_event_of_a_clock_that_is_ahead_is_not_late() -> None:
     sending.flush()
     assert moved("netra_event_lag_seconds_sum", way="log") == 0
     assert moved("netra_event_lag_seconds_bucket", way="log", le="0.001") == 1
+
+
+# Limits
+
+
+def until_refused(meet: Callable[[], object]) -> None:
+    for _ in range(1000):
+        meet()
+
+
+async def test_refusals_by_the_limit_that_was_met(service: ThreadService, ann: Any, settings: Any) -> None:
+    """Each is met again and again until it refuses."""
+    few = {"connects_per_minute": 1, "requests_per_minute": 1, "max_attachments": 1, "runs_per_day": 11}
+    settings.NETRA = settings.NETRA.model_copy(update=few)
+    rates, attempts = RateLimits(Rates(SharedRedis([]))), AttemptLimit(SharedRedis([]))
+    frames, places = CommandLimit(1), Places(Leases(SharedRedis([])))
+    little = AttachmentLimits(file_bytes=10, per_message=1, person_bytes=10)
+
+    def stop_and_post() -> None:
+        service.stop_run(ann.pk, uuid.UUID(post(service, ann).run_id))
+
+    def request() -> None:
+        if (count := rates.request(1, "")) is not None and not count.had_room:
+            raise too_many_requests(count)
+
+    met: dict[str, Callable[[], object]] = {
+        "attachments": lambda: post(service, ann, attachments=[uuid.uuid4() for _ in range(11)]),
+        "messages": lambda: rates.message(1, 1),
+        "files": lambda: rates.file(1, 1),
+        "connects": lambda: rates.connect(1, ""),
+        "requests": request,
+        "frames": frames.spend,
+        "sign_in_attempts": lambda: attempts.spend(Guarded.SIGN_IN, "ann", "192.0.2.1"),
+        "connections": lambda: async_to_sync(places.take)(1, 1),
+        "open_runs": lambda: post(service, ann),
+        "runs_per_day": stop_and_post,
+        "attachment_space": lambda: attachments.store(ann.pk, ContentFile(b"text"), "x", little),
+    }
+
+    def meet_each() -> dict[str, dict[str, float]]:
+        found = {}
+        for limit, meet in met.items():
+            if limit == "runs_per_day":
+                Run.objects.all().delete()
+            moved = Movement()
+            with pytest.raises(ChatError):
+                until_refused(meet)
+            found[limit] = moved.by_label("netra_limit_refusals_total", "limit")
+        return found
+
+    assert await database_sync_to_async(meet_each)() == {limit: {limit: 1} for limit in met}
+
+
+@pytest.mark.usefixtures("transactional_db")
+async def test_commands_that_wait_are_few(netra: Netra, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chat.consumers.MAX_WAITING_COMMANDS", 1)
+    socket = await netra.connect(await netra.user("ann"))
+    moved = Movement()
+    for _ in range(3):
+        await send(socket, type="resume", cursors={})
+    assert (await receive(socket, "error_message"))["error_code"] == "RATE_LIMITED"
+    assert moved("netra_limit_refusals_total", limit="waiting_commands") >= 1

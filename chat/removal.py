@@ -45,7 +45,8 @@ RUNS_BATCH = 20
 ROWS_BATCH = 200
 
 _NEXT: LiteralString = """
-    SELECT user_id FROM chat_usercounters WHERE deleted_at IS NOT NULL
+    SELECT user_id FROM chat_usercounters
+    WHERE deleted_at IS NOT NULL AND user_id = COALESCE(%(only)s, user_id)
     ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 _EVENTS: LiteralString = """
@@ -91,22 +92,23 @@ def _threads_with_open_runs(user_id: Any) -> list[Thread]:
     return list(Thread.objects.select_for_update(no_key=True).filter(id__in=named).order_by("id"))
 
 
-def remove_deleted() -> int:
-    """One step of removing what is left of a deleted account. Returns how much was removed; 0: nothing is to do.
+def remove_deleted(only: Any = None) -> int:
+    """One step of removing what is left of a deleted account, of any or `only` of this user.
 
-    What an application of somebody else's holds on to is told, and tried again by a later sweep.
+    What an application of somebody else's holds on to is told, and tried again by a later sweep. Returns how much was
+    removed; 0: nothing is to do, or another sweep is at it.
     """
     try:
         with transaction.atomic():
-            return _remove()
+            return _remove(only)
     except IntegrityError as error:
         logger.warning("account_not_removed", cause=type(error).__name__)
         return 0
 
 
-def _remove() -> int:
+def _remove(only: Any) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT)
+        cursor.execute(_NEXT, {"only": only})
         row = cursor.fetchone()
     if row is None:
         return 0

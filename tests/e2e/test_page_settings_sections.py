@@ -285,6 +285,32 @@ def test_the_password_is_changed_and_everybody_signed_out_from_the_settings(
     expect(page.get_by_test_id("section-account")).to_be_visible()
 
 
+def test_who_is_signed_in_elsewhere_is_signed_out_there_from_the_settings(
+    page: Page, server: LiveServer, account: Account, elsewhere: Page
+) -> None:
+    section = open_section(page, server, "account")
+    sessions = section.get_by_test_id("session")
+    expect(sessions).to_have_count(2)
+    expect(sessions.filter(has_text="This browser")).to_have_count(1)
+    here, there = sessions.filter(has_text="This browser"), sessions.filter(has_not_text="This browser")
+    expect(there).to_contain_text(re.compile(r"Chrome on \w+.*127\.0\.0\.1 · used .*, since ", re.DOTALL))
+    assert_accessible(page)
+    page.route("**/api/me/sessions/*", lambda route: route.abort())
+    there.get_by_test_id("end-session").click()
+    expect(there.get_by_test_id("settings-error")).to_contain_text("The server cannot be reached.")
+    page.unroute("**/api/me/sessions/*")
+    there.get_by_test_id("end-session").click()
+    expect(sessions).to_have_count(1)
+    expect(here.get_by_test_id("end-session")).to_be_focused()
+    expect(elsewhere.get_by_test_id("sign-in")).to_be_visible(timeout=20_000)
+    expect(elsewhere.get_by_text("Your session ended.")).to_be_visible()
+    here.get_by_test_id("end-session").click()
+    expect(page.get_by_test_id("sign-in")).to_be_visible()
+    with server.database() as database:
+        ended = database.execute("SELECT ended_by FROM chat_session WHERE user_id = %s", [account.id]).fetchall()
+    assert sorted(ended) == [("person",), ("sign_out",)]
+
+
 # About
 
 

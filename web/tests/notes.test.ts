@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Notes } from "../src/settings/notes";
+import type { Note } from "../src/settings/rest";
 import { RestError, type RestRequest } from "../src/session/rest";
 
 /** A server with notes by their numbers, two on a page. */
@@ -28,13 +29,14 @@ class Server {
   };
 }
 
-const ids = (notes: Notes): number[] => notes.notes.value.map((note) => note.id);
+const note = (notes: Notes, id: number): Note => notes.rows.value.find((each) => each.id === id) as Note;
+const ids = (notes: Notes): number[] => notes.rows.value.map((note) => note.id);
 
 test("pages follow each other, also when something is forgotten between them", async () => {
   const server = new Server();
   const notes = new Notes(server.fetch);
   await notes.more();
-  await notes.forget(4);
+  await notes.forget(note(notes, 4));
   await notes.more();
   assert.deepEqual([ids(notes), notes.hasMore.value], [[5, 3, 2], true]);
   await notes.more();
@@ -47,8 +49,8 @@ test("what another tab has forgotten is forgotten here, and an empty list reads 
   const notes = new Notes(server.fetch);
   await notes.more();
   server.notes = [4, 3, 2, 1];
-  await notes.forget(5);
-  await notes.forget(4);
+  await notes.forget(note(notes, 5));
+  await notes.forget(note(notes, 4));
   assert.deepEqual(ids(notes), [3, 2]);
 });
 
@@ -57,7 +59,7 @@ test("what fails leaves the list as it was", async () => {
   const notes = new Notes(server.fetch);
   await notes.more();
   server.away = true;
-  await assert.rejects(notes.forget(5), { code: "UNREACHABLE" });
+  await assert.rejects(notes.forget(note(notes, 5)), { code: "UNREACHABLE" });
   await assert.rejects(notes.forgetAll(), { code: "UNREACHABLE" });
   await notes.more();
   assert.deepEqual([ids(notes), notes.failure.value?.code, notes.hasMore.value], [[5, 4], "UNREACHABLE", true]);

@@ -1,5 +1,6 @@
 // What the settings ask REST for.
 import type { Fetch } from "../chat/rest";
+import type { Page } from "./paged";
 
 export interface Note {
   readonly id: number;
@@ -9,16 +10,16 @@ export interface Note {
   readonly created_at: string;
 }
 
-export interface NotesPage {
-  readonly notes: readonly Note[];
-  readonly next: string | null;
-}
-
 const PAGE = 20;
 
-export async function loadNotes(fetch: Fetch, cursor: string | null): Promise<NotesPage> {
+async function loadPage(fetch: Fetch, path: string, cursor: string | null): Promise<unknown> {
   const query = new URLSearchParams({ limit: String(PAGE), ...(cursor === null ? {} : { cursor }) });
-  return (await fetch({ method: "GET", path: `/api/notes?${query.toString()}` })) as NotesPage;
+  return fetch({ method: "GET", path: `${path}?${query.toString()}` });
+}
+
+export async function loadNotes(fetch: Fetch, cursor: string | null): Promise<Page<Note>> {
+  const { notes, next } = (await loadPage(fetch, "/api/notes", cursor)) as { readonly notes: readonly Note[]; readonly next: string | null };
+  return { rows: notes, next };
 }
 
 export async function forgetNote(fetch: Fetch, id: number): Promise<void> {
@@ -27,6 +28,27 @@ export async function forgetNote(fetch: Fetch, id: number): Promise<void> {
 
 export async function forgetNotes(fetch: Fetch): Promise<void> {
   await fetch({ method: "DELETE", path: "/api/notes" });
+}
+
+/** Where somebody is signed in. */
+export interface Session {
+  readonly id: string;
+  readonly kind: "cookie" | "program";
+  readonly agent: string;
+  readonly network: string;
+  readonly created_at: string;
+  readonly last_used_at: string;
+  /** This browser's own. */
+  readonly current: boolean;
+}
+
+export async function loadSessions(fetch: Fetch, cursor: string | null): Promise<Page<Session>> {
+  const { sessions, next } = (await loadPage(fetch, "/api/me/sessions", cursor)) as { readonly sessions: readonly Session[]; readonly next: string | null };
+  return { rows: sessions, next };
+}
+
+export async function endSession(fetch: Fetch, id: string): Promise<void> {
+  await fetch({ method: "DELETE", path: `/api/me/sessions/${id}` });
 }
 
 export type Dimension = "day" | "agent" | "model";

@@ -8,6 +8,7 @@ import { AccountForm, useForm } from "../account/form";
 import { SignOutEverywhere } from "../account/sign_out_everywhere";
 import type { SectionProps } from "./page";
 import { Dialog, Setting } from "./parts";
+import { SessionList } from "./sessions";
 
 export function Account({ application, chat }: SectionProps): VNode {
   return (
@@ -25,6 +26,7 @@ export function Account({ application, chat }: SectionProps): VNode {
       <Setting title={words.account.changePassword}>
         <ChangePassword application={application} chat={chat} />
       </Setting>
+      <SessionList application={application} chat={chat} />
       <Setting title={words.account.everywhere}>
         <SignOutEverywhere application={application} />
       </Setting>

@@ -25,7 +25,7 @@ export function NoteSection({ chat }: SectionProps): VNode {
       (buttons[Math.min(place, buttons.length - 1)] ?? head.current)?.focus();
     });
   };
-  const all = notes.notes.value;
+  const all = notes.rows.value;
   const isEmpty = notes.loaded.value && all.length === 0;
   return (
     <>
@@ -106,9 +106,9 @@ interface ForgettingProps {
 }
 
 function Forgetting({ notes, what, done, close }: ForgettingProps): VNode {
-  const { busy, failure, act } = useAttempt(() => (what === "all" ? notes.forgetAll() : notes.forget(what.id)));
+  const { busy, failure, act } = useAttempt(() => (what === "all" ? notes.forgetAll() : notes.forget(what)));
   const answer = async (): Promise<void> => {
-    const place = what === "all" ? 0 : notes.notes.peek().indexOf(what);
+    const place = what === "all" ? 0 : notes.rows.peek().indexOf(what);
     if (await act()) done(place);
   };
   const isAll = what === "all";

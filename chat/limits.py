@@ -26,9 +26,9 @@ class RateLimits:
         """Count a message of a user. Raises ChatError with RATE_LIMITED."""
         self._spend("messages", user_id, per_minute, f"At most {per_minute} messages a minute")
 
-    def messages_used(self, user_id: Any) -> int:
-        """How many messages of a user are counted."""
-        return self._rates.used(f"messages:{user_id}", Rate(1))
+    def messages_counted(self, user_id: Any) -> Count:
+        """How many messages of a user are counted, and when the first of them is forgotten."""
+        return self._rates.look(f"messages:{user_id}")
 
     def file(self, user_id: Any, messages_per_minute: int) -> None:
         """Count a file of a user: as many as the messages may have. Raises ChatError with RATE_LIMITED."""

@@ -92,11 +92,10 @@ class Rates:
         """Count each key once, or none of them when one has no room. Blocks: not for the thread of an event loop."""
         return self._redis.ask(lambda: self._count_shared(asked), lambda: self._count_here(asked))
 
-    def used(self, key: str, rate: Rate) -> int:
-        """How much is counted of a key now."""
-        never = Rate(0, rate.seconds)
-        [found] = self._redis.ask(lambda: self._count_shared([(key, never)]), lambda: self._count_here([(key, never)]))
-        return found.used
+    def look(self, key: str, seconds: float = 60.0) -> Count:
+        """What is counted of a key in so many seconds, without counting it."""
+        [found] = self.count((key, Rate(0, seconds)))
+        return found
 
     def _count_shared(self, asked: Sequence[tuple[str, Rate]]) -> list[Count]:
         assert self._script is not None  # noqa: S101 - only asked where there is one

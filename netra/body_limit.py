@@ -54,7 +54,7 @@ class BodyLimit:
     async def _refuse(self, is_upload: bool, limit: int, send: Any, rest: Any) -> None:
         """Answer at once, and close when the client has sent the `rest` or had its time."""
         code = ErrorCode.ATTACHMENT_TOO_LARGE if is_upload else ErrorCode.MESSAGE_TOO_LARGE
-        details = {"max_attachment_bytes": self._max_file_bytes} if is_upload else {}
+        details = {"max_attachment_bytes": self._max_file_bytes} if is_upload else {"max_bytes": limit}
         error = ChatError(code, f"The body may have at most {limit} bytes", details=details)
         correlation_id = new_correlation_id()
         logger.info("refused", code=code, stage="body", correlation_id=correlation_id)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -125,7 +126,10 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     if isinstance(error, ChatError):
         return error, status_of(error)
     if isinstance(error, RequestDataTooBig):
-        return ChatError(ErrorCode.MESSAGE_TOO_LARGE, "The body is too large"), status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        text = f"The body may have at most {limit} bytes"
+        too_large = ChatError(ErrorCode.MESSAGE_TOO_LARGE, text, details={"max_bytes": limit})
+        return too_large, status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     if isinstance(error, Http404):
         return ChatError(ErrorCode.NOT_FOUND, "There is nothing here"), status.HTTP_404_NOT_FOUND
     if isinstance(error, exceptions.ValidationError):

@@ -222,6 +222,16 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "runs": {"queued": 0, "running": 1, "awaiting_approval": 0},
         "agents": [{"name": "assistant", "running": 1}],
     },
+    schemas.Allowances: {
+        "allowance": [
+            {"limit": "runs_per_day", "used": 46, "allowed": 50, "resets_in": 18_000},
+            {"limit": "tokens_per_day", "used": 181_204, "allowed": None, "resets_in": 18_000},
+            {"limit": "cost_usd_per_day", "used": 0.42, "allowed": 2, "resets_in": 18_000},
+            {"limit": "open_runs", "used": 1, "allowed": 10, "resets_in": None},
+            {"limit": "messages_per_minute", "used": 3, "allowed": 60, "resets_in": 41},
+            {"limit": "connections", "used": 2, "allowed": 20, "resets_in": None},
+        ]
+    },
     schemas.Usage: {
         "since": "2026-10-24T19:00:00.000Z",
         "until": NOW_TEXT,

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any, cast
 
-import pydantic_core
 from django.conf import settings
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import multipartparser
 from rest_framework import parsers
-from rest_framework.exceptions import ParseError
 
 from chat.errors import ChatError, ErrorCode
+from chat.strict_json import read_json
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON as RFC 8259 has it: UTF-8 whatever charset is named; and no deeper than can be read."""
+    """JSON as RFC 8259 has it: UTF-8 whatever charset is named."""
 
     def parse(
         self,
@@ -24,10 +23,8 @@ class JSONParser(parsers.JSONParser):
         media_type: str | None = None,  # noqa: ARG002 - a parser's signature
         parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> Any:
-        try:
-            return pydantic_core.from_json(stream.read(), allow_inf_nan=False)
-        except ValueError as error:
-            raise ParseError(f"The body is not valid JSON: {error}") from None
+        """Raises ChatError with INVALID_JSON."""
+        return read_json(stream.read(), "The body")
 
 
 class OneFile(TemporaryFileUploadHandler):

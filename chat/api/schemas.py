@@ -479,6 +479,12 @@ class Supervisor(Shape):
     agents: list[AgentActivity]
 
 
+class Allowances(Shape):
+    """What the person may use in a day, in a minute and at once."""
+
+    allowance: list[AllowanceUse]
+
+
 class UsageSums(Shape):
     """Sums over one group of model requests. Costs are US dollars as decimal text."""
 

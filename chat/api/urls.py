@@ -50,6 +50,7 @@ urlpatterns = [
     path("tools", agents.Tools.as_view()),
     path("supervisor", supervisor.Supervisor.as_view()),
     path("usage", usage.Usage.as_view()),
+    path("usage/allowance", usage.Allowances.as_view()),
     path("approvals", approvals.Approvals.as_view()),
     path("mcp-servers", mcp.McpServerList.as_view()),
     path("attachments", attachments.Attachments.as_view()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +16,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agents.account import DIMENSIONS, Dimension, UsageQuery, UsageRow
+from chat import allowances
 from chat.account import usage_and_total
+from chat.allowances import Limit
 from chat.api import schemas
 from chat.api.documented import USAGE, documented
 from chat.api.paging import query_of
-from chat.api.serving import thread_service
+from chat.api.serving import chat_config, thread_service
 from chat.errors import ErrorCode
 from chat.protocol import timestamp
 from chat.run_event import now
@@ -111,6 +114,37 @@ class Usage(APIView):
                 "total": row_json(total),
             }
         )
+
+
+class Allowances(APIView):
+    """`GET` → {allowance: [{limit, used, allowed, resets_in}]}: what the person may use, and has used."""
+
+    @documented(
+        "get_allowance",
+        "What the person may use in a day, in a minute and at once, and how much of it is used.",
+        description="A day is one of UTC. What is under way counts when it has ended.",
+        answer=schemas.Allowances,
+        tag="usage",
+    )
+    def get(self, request: Request) -> Response:
+        user_id, chat = request.user.pk, chat_config()
+        found = allowances.standing([user_id])[user_id]
+        messages = chat.rate_limits.messages_counted(user_id)
+        uses = [
+            *found.uses,
+            allowances.Use(
+                limit=Limit.MESSAGES_PER_MINUTE,
+                used=messages.used,
+                allowed=found.limits.messages_per_minute,
+                resets_in=math.ceil(messages.more_in) if messages.used else None,
+            ),
+            allowances.Use(
+                limit=Limit.CONNECTIONS,
+                used=chat.places.leases.used(user_id),
+                allowed=found.limits.connections,
+            ),
+        ]
+        return Response({"allowance": [{"allowed": None, "resets_in": None, **use.json()} for use in uses]})
 
 
 def row_json(row: UsageRow) -> dict[str, Any]:

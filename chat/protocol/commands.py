@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from uuid import UUID
 
-import pydantic_core
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from chat.errors import ChatError, ErrorCode
+from chat.strict_json import read_json
 
 MAX_REF_LENGTH = 256
 MAX_CURSORS = 1000
@@ -197,10 +197,7 @@ def parse_command(text: str, *, max_bytes: int) -> AnyCommand:
             f"A frame may have at most {max_bytes} bytes",
             details={"max_message_bytes": max_bytes},
         )
-    try:
-        raw = pydantic_core.from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise ChatError(ErrorCode.INVALID_JSON, f"The frame is not valid JSON: {error}") from None
+    raw = read_json(text, "The frame")
     if not isinstance(raw, dict):
         raise ChatError(ErrorCode.INVALID_MESSAGE, "A frame must be a JSON object")
     ref = raw.get("ref")

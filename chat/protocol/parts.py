@@ -155,6 +155,7 @@ class ErrorDetails(Part):
     problems: list[Problem] | None = None
     known_types: list[str] | None = None
     max_message_bytes: Number | None = None
+    max_depth: Annotated[Number | None, Field(description="Of objects and arrays inside each other.")] = None
     max_open_runs: Number | None = None
     max_connections: Number | None = None
     max_attachments: Number | None = None

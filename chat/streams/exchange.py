@@ -29,6 +29,7 @@ from chat.protocol import error_frame
 from chat.rates import Count
 from chat.reachability import first_line
 from chat.streams.sse import HEADERS, KEEP_ALIVE, OPENING, ServerEvent
+from chat.strict_json import read_json
 
 if TYPE_CHECKING:
     from chat.apps import ChatConfig
@@ -100,10 +101,8 @@ class Exchange:
             raise ChatError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json")
         async with asyncio.timeout(BODY_SECONDS):
             body = await self._read_body(max_bytes)
-        try:
-            return pydantic_core.from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            raise ChatError(ErrorCode.INVALID_JSON, f"The body is not valid JSON: {error}") from None
+        # On a thread: a whole conversation takes a while.
+        return await asyncio.to_thread(read_json, body, "The body")
 
     async def _read_body(self, max_bytes: int) -> bytes:
         body = bytearray()
@@ -117,7 +116,7 @@ class Exchange:
                 raise ChatError(
                     ErrorCode.MESSAGE_TOO_LARGE,
                     f"The body may have at most {max_bytes} bytes",
-                    details={"max": max_bytes},
+                    details={"max_bytes": max_bytes},
                 )
         return bytes(body)
 

@@ -341,3 +341,39 @@ async def test_a_model_s_second_request_is_not_made_when_the_first_has_used_all(
     assert types.count("tool_executing") == types.count("tool_completed") == 1, "it was under way"
     assert (types[-1], events[-1]["data"]["error_code"]) == ("agent_error", "ALLOWANCE_USED")
     assert await database_sync_to_async(ModelRequest.objects.filter(user=ann).count)() == 1
+
+
+# What is asked about it
+
+
+def test_a_person_can_ask_what_is_left(client: Client, service: ThreadService, ann: Any, bob: Any) -> None:
+    allow(ann, runs_per_day=10, cost_usd_per_day=Decimal("2.5"), messages_per_minute=9)
+    post(service, ann)
+    spend(ann, tokens=1200, cost="0.25")
+    spend(bob, tokens=10**9)
+    headers = {"Authorization": f"Bearer {AccessToken.for_user(ann)}"}
+    body = json.dumps({"type": "assistant", "message": "Hello"})
+    client.post("/api/agents/execute", body, content_type="application/json", headers=headers)
+    told = client.get("/api/usage/allowance", headers=headers).json()["allowance"]
+    assert [(use["limit"], use["used"], use["allowed"]) for use in told] == [
+        ("runs_per_day", 2, 10),
+        ("tokens_per_day", 1200, None),
+        ("cost_usd_per_day", 0.25, 2.5),
+        ("open_runs", 2, 10),
+        ("messages_per_minute", 1, 9),
+        ("connections", 0, 20),
+    ]
+    resets = [use["resets_in"] for use in told]
+    assert resets[0] == resets[1] == resets[2]
+    assert 0 < resets[0] <= 86_400
+    assert (resets[3], resets[5]) == (None, None)
+    assert 0 < resets[4] <= 60
+
+
+async def test_sockets_that_are_open_are_told_as_well(netra: Netra) -> None:
+    ann = await netra.user("ann")
+    await netra.connect(ann)
+    await netra.connect(ann)
+    client = Client(headers={"Authorization": f"Bearer {netra.token(ann)}"})
+    answer = await database_sync_to_async(client.get)("/api/usage/allowance")
+    assert answer.json()["allowance"][-1] == {"limit": "connections", "used": 2, "allowed": 20, "resets_in": None}

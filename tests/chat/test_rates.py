@@ -72,7 +72,7 @@ def test_either_all_or_nothing_is_counted(counting: tuple[Rates, Later]) -> None
     assert had_room(count, own, everybody)
     found = count.count(own, everybody)
     assert [each.had_room for each in found] == [True, False]
-    assert count.used("own", Rate(5)) == 2
+    assert count.look("own").used == 2
 
 
 def test_others_have_room(counting: tuple[Rates, Later]) -> None:
@@ -83,11 +83,11 @@ def test_others_have_room(counting: tuple[Rates, Later]) -> None:
 
 def test_looking_counts_nothing(counting: tuple[Rates, Later]) -> None:
     count, later = counting
-    assert count.used("a", Rate(3)) == 0
+    assert count.look("a").used == 0
     assert had_room(count, ("a", Rate(3)))
-    assert [count.used("a", Rate(3)) for _ in range(5)] == [1] * 5
+    assert [count.look("a").used for _ in range(5)] == [1] * 5
     later(61)
-    assert count.used("a", Rate(3)) == 0
+    assert count.look("a").used == 0
     assert had_room(count, ("a", Rate(3)))
 
 
@@ -109,7 +109,7 @@ def test_of_many_at_once_exactly_so_many_have_room(counting: tuple[Rates, Later]
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = list(pool.map(lambda _: had_room(count, *asked), range(100)))
     assert sum(found) == 30
-    assert count.used("b", Rate(1000)) == 30
+    assert count.look("b").used == 30
 
 
 def test_processes_that_share_a_redis_count_together(redis_url: str) -> None:

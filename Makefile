@@ -80,9 +80,9 @@ check: packages-dev node  ## check format, types, imports, migrations, pins and 
 		export NETRA_DATA_DIR="$$scratch" && set -x && \
 		$(PYTHON) manage.py makemigrations --check --dry-run && $(PYTHON) manage.py check
 	cd web && npm run check
-	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R chat/static/chat/. "$$before" && \
-		(cd web && npm run build) && { diff -rq "$$before" chat/static/chat || \
-		{ echo "chat/static/chat was not what web/ builds. Now it is: commit it."; exit 1; }; }
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R chat/static/. "$$before" && \
+		(cd web && npm run build) && { diff -rq "$$before" chat/static || \
+		{ echo "chat/static was not what web/ builds. Now it is: commit it."; exit 1; }; }
 
 format: packages-dev  ## format the Python code
 	$(PYTHON) -m ruff check --fix-only --select I .
@@ -96,7 +96,7 @@ lock: packages-dev  ## write requirements*.txt from pyproject.toml
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-config --no-emit-index-url \
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock"
 
-web: node  ## build the web chat into chat/static/chat
+web: node  ## build the web chat and the administration's look into chat/static
 	cd web && npm run build
 
 clean:  ## remove what make has made; the data stays

@@ -58,10 +58,10 @@ def record_refusal(
 
 
 def _write(action: AuditAction, *, address: str, **fields: Any) -> None:
-    AuditEntry.objects.create(at=now(), action=action, address=_told(address), **fields)
+    AuditEntry.objects.create(at=now(), action=action, address=told(address), **fields)
 
 
-def _told(address: str) -> str:
+def told(address: str) -> str:
     """The address itself, when it is one: a client may claim anything."""
     return address[:45] if network_of(address) != UNKNOWN else ""
 

@@ -13,13 +13,17 @@ from netra import config
 
 logger = structlog.get_logger(__name__)
 
+# The applications that are named by their configuration. It cannot be asked before there are settings.
+CONFIGURED = {"chat.admin_config.AdminConfig": "django.contrib.admin", "unfold.apps.BasicAppConfig": "unfold"}
+
 
 def check_own_apps(own: Sequence[str], installed: Sequence[str]) -> None:
     """End start-up with one sentence when one of them cannot be loaded, or is there twice.
 
     `installed` ends with them.
     """
-    labels = {name.rpartition(".")[2] for name in installed[: len(installed) - len(own)]}
+    names = (CONFIGURED.get(name, name) for name in installed[: len(installed) - len(own)])
+    labels = {name.rpartition(".")[2] for name in names}
     for name in own:
         try:
             label = AppConfig.create(name).label

@@ -42,7 +42,8 @@ CSRF_TRUSTED_ORIGINS = list(NETRA.allowed_origins)
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "chat.admin_config.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -78,6 +79,8 @@ ASGI_APPLICATION = "netra.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before those of applications: some templates of the administration stand in the place of unfold's.
+        "DIRS": [BASE_DIR / "chat/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -179,6 +182,18 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=NETRA.refresh_token_days),
     "CHECK_REVOKE_TOKEN": True,
     "UPDATE_LAST_LOGIN": True,
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Netra",
+    "SITE_HEADER": "Netra",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_ICON": lambda _request: f"{STATIC_URL}chat/icon.svg",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: f"{STATIC_URL}chat/icon.svg"}],
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "chat.admin.navigation.environment",
+    "DASHBOARD_CALLBACK": "chat.admin.overview.into",
+    "SIDEBAR": {"navigation": "chat.admin.navigation.sidebar"},
 }
 
 PASSWORD_RESET_TIMEOUT = 3600

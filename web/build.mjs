@@ -47,6 +47,10 @@ for (const complaint of await unsound(whole.metafile, parts.metafile, web)) {
 // Not a module: the page is not painted before it has run.
 await build({ absWorkingDir: web, entryPoints: { theme: "src/theme/first.ts" }, outdir: out, bundle: true, minify: true, format: "iife", target: ["es2022"], logLevel: "warning" });
 await copyFile(`${web}src/style/icon.svg`, `${out}icon.svg`);
+// The administration is served as pages; this is what moves in them, and how they look.
+const administration = fileURLToPath(new URL("../chat/static/administration/", import.meta.url));
+await rm(administration, { recursive: true, force: true });
+await build({ absWorkingDir: web, entryPoints: { start: "src/administration/start.ts", style: "src/administration/style.css" }, outdir: administration, bundle: true, minify: true, format: "iife", target: ["es2022"], legalComments: "linked", logLevel: "warning" });
 
 let over = false;
 for (const name of (await readdir(out)).sort()) {

@@ -53,8 +53,7 @@ class MarkdownExport(APIView):
         tag="threads",
     )
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
-        thread = thread_service().get_thread(request.user.pk, thread_id)
-        return _file(thread, "md", exports.markdown(thread).encode(), "text/markdown; charset=utf-8")
+        return markdown_file(thread_service().get_thread(request.user.pk, thread_id))
 
 
 class JsonExport(APIView):
@@ -74,23 +73,31 @@ class JsonExport(APIView):
     def get(self, request: Request, thread_id: uuid.UUID) -> HttpResponse:
         service = thread_service()
         thread = service.get_thread(request.user.pk, thread_id)
-        found = exports.everything(thread)
-        runs = {run.run_number: run.id for run in found["runs"]}
-        body: dict[str, Any] = {
-            "thread": thread_json(thread, open_runs=service.open_runs(thread)),
-            "messages": [
-                message_json(message, siblings=[message.message_id], run_id=runs.get(message.run_number))
-                for message in found["messages"]
-            ],
-            "runs": [run_json(run) for run in found["runs"]],
-            "approvals": [
-                approval_json(approval) | {"run_id": str(approval.run_id)} for approval in found["approvals"]
-            ],
-            "truncated": found["truncated"],
-        }
-        for message in body["messages"]:
-            del message["siblings"]  # its `parent_id` says where it stands
-        return _file(thread, "json", pydantic_core.to_json(body, indent=2), "application/json")
+        return json_file(thread, open_runs=service.open_runs(thread))
+
+
+def markdown_file(thread: Thread) -> HttpResponse:
+    """The newest branch, to read. The caller has asked who may."""
+    return _file(thread, "md", exports.markdown(thread).encode(), "text/markdown; charset=utf-8")
+
+
+def json_file(thread: Thread, *, open_runs: int) -> HttpResponse:
+    """All branches, with runs and approvals. The caller has asked who may."""
+    found = exports.everything(thread)
+    runs = {run.run_number: run.id for run in found["runs"]}
+    body: dict[str, Any] = {
+        "thread": thread_json(thread, open_runs=open_runs),
+        "messages": [
+            message_json(message, siblings=[message.message_id], run_id=runs.get(message.run_number))
+            for message in found["messages"]
+        ],
+        "runs": [run_json(run) for run in found["runs"]],
+        "approvals": [approval_json(approval) | {"run_id": str(approval.run_id)} for approval in found["approvals"]],
+        "truncated": found["truncated"],
+    }
+    for message in body["messages"]:
+        del message["siblings"]  # its `parent_id` says where it stands
+    return _file(thread, "json", pydantic_core.to_json(body, indent=2), "application/json")
 
 
 def _file(thread: Thread, ending: str, body: bytes, content_type: str) -> HttpResponse:

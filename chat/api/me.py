@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -19,17 +18,13 @@ from chat.api import bodies, schemas
 from chat.api.authentication import credential_of
 from chat.api.documented import documented
 from chat.api.exports import OneForm
-from chat.api.own_data import files_of
+from chat.api.own_data import archive_of
 from chat.api.serving import chat_config, thread_service
 from chat.api.sessions import forget_cookie, refusals_recorded, signed_in
-from chat.archive import zipped
 from chat.attempt_limit import Guarded
-from chat.credential import Credential
 from chat.errors import ErrorCode
 from chat.models import AuditAction
-from chat.pool import database_is_away, on_any_thread
 from chat.protocol import body_of
-from chat.run_event import now
 
 logger = structlog.get_logger(__name__)
 
@@ -148,25 +143,5 @@ class Export(APIView):
         user_id = request.user.pk
         chat_config().attempt_limit.spend(Guarded.EXPORT, str(user_id), client_address(request))
         _record(AuditAction.EXPORT, request)
-        pieces = _pieces(user_id, credential_of(request))
-        headers = {"Content-Disposition": 'attachment; filename="netra.zip"', "Cache-Control": "no-store"}
-        return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)
-
-
-async def _pieces(user_id: Any, credential: Credential) -> AsyncIterator[bytes]:
-    """The archive, as long as the session lasts. A thread is held only while a piece is made."""
-    archive = zipped(files_of(user_id), at=now())
-
-    def following() -> bytes | None:
-        return next(archive, None) if sessions.counts(user_id, credential) else None
-
-    try:
-        while (piece := await on_any_thread(following)) is not None:
-            if piece:
-                yield piece
-    except Exception as error:
-        # The head is sent: what remains is to break off.
-        if database_is_away(error):
-            logger.warning("export_broke_off", user_id=str(user_id))
-        else:
-            logger.exception("export_broke_off", user_id=str(user_id))
+        credential = credential_of(request)
+        return archive_of(user_id, as_long_as=lambda: sessions.counts(user_id, credential))

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pydantic_core
+import structlog
 from django.contrib.auth import get_user_model
 from django.db.models import BooleanField, ExpressionWrapper, F, Func, IntegerField, Q, QuerySet
+from django.http import StreamingHttpResponse
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from chat import allowances, attachments, branches, preferences
 from chat.api.runs import approval_json
 from chat.api.shapes import message_json, note_json, run_json
+from chat.archive import zipped
 from chat.attachments import attachment_json
 from chat.errors import ChatError
 from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Session, Thread
 from chat.own_threads import RESTORABLE_FOR, thread_json
+from chat.pool import database_is_away, on_any_thread
 from chat.protocol import timestamp
 from chat.run_event import now
 
@@ -31,6 +35,34 @@ LARGE_PAGE = 20
 PAGE_BYTES = 512 * 1024
 
 Parts = Iterator[bytes]
+
+logger = structlog.get_logger(__name__)
+
+
+def archive_of(user_id: Any, *, as_long_as: Callable[[], bool]) -> StreamingHttpResponse:
+    """All of it as one zip archive, made while it is sent. It breaks off when `as_long_as` is no more so."""
+    headers = {"Content-Disposition": 'attachment; filename="netra.zip"', "Cache-Control": "no-store"}
+    pieces = _pieces(user_id, as_long_as)
+    return StreamingHttpResponse(pieces, content_type="application/zip", headers=headers)
+
+
+async def _pieces(user_id: Any, as_long_as: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """A thread is held only while a piece is made."""
+    archive = zipped(files_of(user_id), at=now())
+
+    def following() -> bytes | None:
+        return next(archive, None) if as_long_as() else None
+
+    try:
+        while (piece := await on_any_thread(following)) is not None:
+            if piece:
+                yield piece
+    except Exception as error:
+        # The head is sent: what remains is to break off.
+        if database_is_away(error):
+            logger.warning("export_broke_off", user_id=str(user_id))
+        else:
+            logger.exception("export_broke_off", user_id=str(user_id))
 
 
 def files_of(user_id: Any) -> Iterator[tuple[str, Parts]]:

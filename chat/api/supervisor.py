@@ -29,7 +29,7 @@ class Supervisor(APIView):
         runs = Run.objects.all() if user.is_staff else thread_service().runs_of(user.pk)
         open_runs = runs.filter(status__in=OPEN_STATUSES, thread__deleted_at=None).order_by()
         counted = list(open_runs.values_list("agent", "status").annotate(Count("id")))
-        alive = _live_workers()
+        alive = live_workers()
         return Response(
             {
                 "status": "ready" if alive else "degraded",
@@ -51,7 +51,7 @@ class Supervisor(APIView):
         )
 
 
-def _live_workers() -> int:
+def live_workers() -> int:
     """How many workers have told of themselves of late."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -46,6 +46,8 @@ class AuditEntry(models.Model):
             models.Index(fields=["at", "id"], name="audit_by_time"),
             models.Index(fields=["actor", "at"], condition=Q(actor__isnull=False), name="audit_by_actor"),
             models.Index(fields=["subject", "at"], condition=Q(subject__isnull=False), name="audit_by_subject"),
+            models.Index(fields=["action", "at", "id"], name="audit_by_action"),
+            models.Index(fields=["at", "id"], condition=~Q(refused=""), name="audit_refused"),
         ]
 
     def __str__(self) -> str:

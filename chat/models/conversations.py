@@ -42,6 +42,7 @@ class Thread(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = [("view_content", "Can see what people and agents write")]
         indexes = [
             models.Index(*_BY_ACTIVITY, condition=Q(deleted_at=None, archived_at=None), name="thread_by_activity_kept"),
             models.Index(
@@ -51,6 +52,7 @@ class Thread(models.Model):
             ),
             models.Index(fields=["deleted_at"], condition=~Q(deleted_at=None), name="thread_deleted"),
             models.Index(fields=["updated_at"], condition=Q(deleted_at=None), name="thread_by_last_writing"),
+            models.Index(fields=["updated_at", "id"], name="thread_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -138,6 +140,7 @@ class MessageFeedback(models.Model):
 
     class Meta:
         verbose_name_plural = "message feedback"
+        indexes = [models.Index(fields=["updated_at", "message"], name="feedback_by_time")]
         constraints = [
             models.CheckConstraint(condition=Q(rating__in=("up", "down")), name="feedback_rating_known"),
         ]

@@ -27,6 +27,7 @@ class CancelledBy(models.TextChoices):
     USER = "user"
     INTERRUPT = "interrupt"
     DELETED = "deleted"
+    STAFF = "staff"
 
 
 class ApprovedBy(models.TextChoices):
@@ -106,6 +107,8 @@ class Run(models.Model):
                 condition=Q(finished_at__isnull=False, events_pruned_at=None),
                 name="run_with_events",
             ),
+            models.Index(fields=["created_at", "id"], name="run_by_time"),
+            models.Index(fields=["finished_at"], condition=Q(status=RunStatus.FAILED), name="run_failed_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -411,7 +411,7 @@ def test_the_administration_deletes_in_the_same_way(
     if way == "one":
         page = admin_client.get(f"{users}{ann.pk}/delete/")
         assert page.status_code == 200
-        assert "Accounts, with all that is in them: 1" in page.content.decode()
+        assert "messages: 1" in page.content.decode()
         admin_client.post(f"{users}{ann.pk}/delete/", {"post": "yes"})
     else:
         chosen = {"action": "delete_selected", "_selected_action": [str(ann.pk)], "post": "yes"}

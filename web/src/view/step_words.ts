@@ -93,6 +93,8 @@ export function outcome(view: AnswerView): string | null {
       return words.answer.interrupted;
     case "deleted":
       return words.answer.deleted;
+    case "staff":
+      return words.answer.staff;
     default:
       return words.answer.stopped;
   }

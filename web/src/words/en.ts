@@ -305,6 +305,7 @@ export function en({ number, plural, counted, bytes, countdown, percent }: Forma
       stopped: "Stopped by you",
       interrupted: "Interrupted by your next message",
       deleted: "Stopped as the conversation was deleted",
+      staff: "Stopped by an administrator",
       incomplete: "The answer is incomplete",
       neverBegan: "Cancelled before it began",
       reference: (id: string) => `Reference: ${id}`,

@@ -146,6 +146,10 @@ system:
 	@if ! PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null; then $(call apt,haproxy); fi
 	@if ! ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then $(call apt,libfaketime); fi
 	@if ! command -v curl >/dev/null; then $(call apt,curl); fi
+	@# Elsewhere their tests are skipped: installed, these programs would be started there.
+	@if [ -n "$$CI" ] && ! PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then $(call apt,nginx-light); fi
+	@if [ -n "$$CI" ] && ! command -v caddy >/dev/null; then $(call apt,caddy); fi
+	@if [ -n "$$CI" ] && ! command -v systemd-analyze >/dev/null; then $(call apt,systemd); fi
 	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(call apt,chromium); fi
 

@@ -166,6 +166,8 @@ class Connection:
             self._start_sender()
 
     def _close_for(self, error: ConnectionRefused) -> None:
+        if not self._closing:
+            logger.info("refused", code=error.code, stage=self.kind, user_id=str(self.user_id))
         self.close(error.close_code, last_frame=error_frame(error))
 
     async def sent_all(self) -> None:

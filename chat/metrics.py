@@ -15,7 +15,7 @@ from typing import Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 from agents.account import ModelRequestRecord
-from chat.errors import ErrorCode
+from chat.errors import CloseCode, ErrorCode
 
 OK = "OK"
 OTHER = "other"
@@ -243,6 +243,15 @@ _TIMESTAMP = '"timestamp":"'
 
 ANSWERS = Sending()
 WITH_WAKE_UPS, FROM_LOG = SendingEvents("wake_up"), SendingEvents("log")
+
+
+# A counter that begins with its first deed hides it: Prometheus tells a growth only from what it has seen before.
+for _code in (OK, ErrorCode.SERVICE_UNAVAILABLE):
+    HANDSHAKES.labels(_code)
+for _close in CloseCode:
+    CLOSES.labels(int(_close))
+for _reason in ("worker_lost", "handed_back"):
+    RUNS_RESTARTED.labels(_reason)
 
 
 def flush() -> None:

@@ -25,6 +25,8 @@ from chat.run_event import now
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+# From here on a loop that is late is a line of the log: nobody has been answered meanwhile.
+LATE_SECONDS = 1.0
 LAYER_SECONDS = 2.0
 ENDING_SECONDS = 1.0
 
@@ -114,6 +116,8 @@ class Monitor:
             late = max(0.0, loop.time() - wanted)
             metrics.LOOP_LAG.observe(late)
             self._latest = max(self._latest, late)
+            if late > LATE_SECONDS:
+                logger.warning("event_loop_late", seconds=round(late, 3))
             self.sample()
             metrics.flush()
             wanted = loop.time() + TICK_SECONDS

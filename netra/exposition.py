@@ -1,6 +1,6 @@
 """`/metrics`: what this process has counted, or all processes of its folder, and what the database knows of the whole.
 
-Web processes have it as a view, workers as a server of its own. Neither asks who is signed in: there is one token.
+Web processes have it beside the page, workers on a server of its own. Nobody is asked who they are: there is one token.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import hmac
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.apps import apps
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, ThreadingWSGIServer, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -79,19 +79,32 @@ def _counted() -> bytes:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def metrics_view(request: HttpRequest) -> HttpResponse:
-    """`/metrics`."""
-    granted = access(request.headers.get("Authorization"))
-    if granted is Access.NONE:
-        raise Http404
-    if granted is Access.REFUSED:
-        return HttpResponse("Who may read this has a token.\n", "text/plain", status=401, headers=CHALLENGE)
-    if request.method not in METHODS:
-        return HttpResponseNotAllowed(METHODS)
-    metrics.flush()
-    cast("ChatConfig", apps.get_app_config("chat")).monitor.sample()
-    body = await sync_to_async(render, thread_sensitive=False)()
-    return HttpResponse(body, CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
+class MetricsMiddleware:
+    """Answers `/metrics` before anything is asked of a request: Prometheus asks a process by its own address, which is
+    no host of ours.
+    """
+
+    sync_capable = False
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path != PATH:
+            return await self.get_response(request)
+        granted = access(request.headers.get("Authorization"))
+        if granted is Access.NONE:
+            return await self.get_response(request)
+        if granted is Access.REFUSED:
+            return HttpResponse("Who may read this has a token.\n", "text/plain", status=401, headers=CHALLENGE)
+        if request.method not in METHODS:
+            return HttpResponseNotAllowed(METHODS)
+        metrics.flush()
+        cast("ChatConfig", apps.get_app_config("chat")).monitor.sample()
+        body = await sync_to_async(render, thread_sensitive=False)()
+        return HttpResponse(body, CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class _Server(ThreadingWSGIServer):

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     *NETRA.apps,
 ]
 MIDDLEWARE = [
+    "netra.exposition.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "netra.request_metrics.RequestMetricsMiddleware",

@@ -5,7 +5,6 @@ from django.urls import include, path
 
 from chat import health, pages
 from chat.api.errors import NothingHere
-from netra.exposition import metrics_view
 
 handler400 = "chat.api.errors.bad_request"
 handler404 = "chat.api.errors.not_found"
@@ -23,7 +22,6 @@ urlpatterns = [
     path("health", health.health),
     path("health/", health.health),
     path("health/ready", health.ready),
-    path("metrics", metrics_view),
     path("api", NothingHere.as_view()),
     path("api/", include("chat.api.urls")),
     path("admin/", admin.site.urls),

@@ -14,8 +14,10 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
+from pydantic import SecretStr
 
 from chat.pool import MAX_SIZE
+from netra import listen_address
 from netra.config import Config, variable
 from netra.postgres.binaries import find_binaries
 from netra.secret_files import SecretUnreadable, give_to_libraries
@@ -28,6 +30,11 @@ SETTINGS = {variable(name) for name in Config.model_fields}
 OF_LIBRARIES = re.compile(r"PGPASSWORD|[A-Z]+_API_KEY|OPENAI_BASE_URL")
 OURS = ("migrate", "web", "worker")
 ALL = sorted(services())
+TOKEN = "a token of tests, with $ and 'quotes'"
+CREDENTIALS = "/tmp/metrics_token"  # noqa: S108 - in the container
+FILLED = dict.fromkeys(deployment.example()[0], "chat.example.org-and-more-than-32-characters") | {
+    "NETRA_METRICS_TOKEN": TOKEN
+}
 SECRET = re.compile(r"PASSWORD|SECRET|_KEY$")
 
 
@@ -207,16 +214,17 @@ def test_each_container_is_confined_and_can_be_one_of_many(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "container_name" not in service
     assert "privileged" not in service
-    assert ("ports" in service) == (name == "proxy")
+    assert ("ports" in service) == (name in ("proxy", "prometheus"))
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
     assert "healthcheck" in service or name == "web"
     image = service["image"]
-    assert image == "netra" if "build" in service else re.fullmatch(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+", image)
+    pinned = r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z]+|prom/prometheus:v\d+\.\d+\.\d+"
+    assert image == "netra" if "build" in service else re.fullmatch(pinned, image)
 
 
 def test_the_proxy_cannot_reach_the_database_and_ours_can_reach_one_elsewhere() -> None:
     at = {name: set(service["networks"]) for name, service in services().items()}
-    assert at["proxy"] == {"outside"}
+    assert at["proxy"] == at["prometheus"] == {"outside"}
     assert at["postgres"] == at["redis"] == {"inside"}
     assert all(at[name] == {"inside", "outside"} for name in OURS)
     assert yaml.safe_load(deployment.COMPOSE)["networks"]["inside"] == {"internal": True}
@@ -243,6 +251,62 @@ def test_containers_have_longer_to_end_than_they_take() -> None:
     hard_stop = re.search(r"hard-stop-after (\d+s)", PROXY)
     assert hard_stop
     assert seconds(services()["proxy"]["stop_grace_period"]) > seconds(hard_stop[1])
+
+
+# What watches them
+
+
+def test_prometheus_is_started_when_it_is_wanted_and_reached_from_this_machine_alone() -> None:
+    service = services()["prometheus"]
+    assert service["profiles"] == ["metrics"]
+    assert [each for each in services().values() if "profiles" in each] == [service]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_prometheus_finds_its_files_and_its_token() -> None:
+    """The shell writes the token where the configuration has it read, and then is Prometheus."""
+    service = services({"NETRA_METRICS_TOKEN": TOKEN, **dict.fromkeys(deployment.example()[0], "x")})["prometheus"]
+    files = dict(volume.rsplit(":", 2)[:2] for volume in service["volumes"])
+    assert all((ROOT / source).exists() for source in files if source.startswith("./"))
+    assert files.pop("prometheus") == "/prometheus"
+    [command] = service["command"]
+    assert f"--config.file={files['./deploy/prometheus.yml']} " in command
+    written, _, program = command.replace("$$", "$").partition(" && ")
+    assert program.startswith("exec /bin/prometheus --")
+    script = written.replace(CREDENTIALS, "/dev/stdout")
+    said = subprocess.run(["/bin/sh", "-c", script], env=service["environment"], capture_output=True, check=True)
+    assert said.stdout.decode() == TOKEN
+    assert str(Path(CREDENTIALS).parent) in service["tmpfs"]
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
+    assert [str(Path(files["./deploy/prometheus.yml"]).with_name(name)) for name in configuration["rule_files"]] == [
+        files["./deploy/alerts.yml"]
+    ]
+    for job in configuration["scrape_configs"]:
+        assert job["authorization"] == {"credentials_file": CREDENTIALS}
+
+
+def test_prometheus_asks_web_processes_and_workers_where_they_show_their_metrics() -> None:
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job["dns_sd_configs"] for job in configuration["scrape_configs"]}
+    asked = {name: [(each["names"], each["type"], each["port"]) for each in found] for name, found in jobs.items()}
+    _, port = listen_address.parse(deployment.environment("worker", FILLED)["NETRA_METRICS_LISTEN"])
+    assert asked == {
+        "netra-web": [(["web"], "A", int(deployment.last("EXPOSE")))],
+        "netra-worker": [(["worker"], "A", port)],
+    }
+    # One of their networks is this one's: in two it would find each of them twice.
+    for name in ("web", "worker"):
+        assert len(set(services()[name]["networks"]) & set(services()["prometheus"]["networks"])) == 1
+
+
+def test_without_a_token_nobody_shows_metrics_and_with_one_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = {name: value for name, value in FILLED.items() if name != "NETRA_METRICS_TOKEN"}
+    for variables, token in ((without, None), (FILLED, SecretStr(TOKEN))):
+        for name, value in deployment.environment("worker", variables).items():
+            monkeypatch.setenv(name, value)
+        configuration = Config()
+        assert configuration.metrics_token == token
+        assert (configuration.metrics_listen is not None) == (token is not None)
 
 
 # The proxy

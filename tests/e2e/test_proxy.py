@@ -312,6 +312,17 @@ def test_what_the_client_says_about_itself_is_replaced(tmp_path: Path) -> None:
     assert sorted(said) == [("x-forwarded-for", HOST), ("x-forwarded-proto", "http")]
 
 
+def test_metrics_are_not_to_be_had_from_outside_however_they_are_asked_for(tmp_path: Path) -> None:
+    upstream = Upstream("a")
+    with before(tmp_path, upstream) as ask:
+        token = {"Authorization": "Bearer whatever"}
+        for path in ("/metrics", "/metrics?a=b", "/%6Detrics", "/metric%73", "http://elsewhere/metrics", "/metrics#x"):
+            assert ask("GET", headers=token, path=path) == (404, ""), path
+            assert ask("POST", headers=token, path=path)[0] == 404, path
+        assert ask("GET", path="/api/metrics") == (200, "a")
+    assert len(upstream.received) == 1
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_request_finds_another_process_when_one_has_just_gone(tmp_path: Path, method: str) -> None:
     gone, there = Upstream("gone"), Upstream("there")

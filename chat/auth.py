@@ -32,7 +32,7 @@ def authenticate(token: str, *, count: Callable[[Any | None], None] = lambda _: 
     Before the query `count` is told whose token it is, None of one that is not valid; it may refuse.
     """
     try:
-        access, expires_at = _verified(token)
+        access, expires_at = verified(token)
     except ConnectionRefused:
         count(None)
         raise
@@ -49,8 +49,8 @@ def authenticate(token: str, *, count: Callable[[Any | None], None] = lambda _: 
     )
 
 
-def _verified(token: str) -> tuple[AccessToken, datetime.datetime]:
-    """A token that is ours, and its end."""
+def verified(token: str | bytes) -> tuple[AccessToken, datetime.datetime]:
+    """A token that is ours, and its end. Raises ConnectionRefused with TOKEN_EXPIRED or INVALID_TOKEN."""
     if len(token) > MAX_TOKEN_LENGTH:
         raise invalid()
     try:

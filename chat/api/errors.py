@@ -17,7 +17,6 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
-from rest_framework_simplejwt.exceptions import InvalidToken
 
 from chat.errors import ChatError, ErrorCode
 
@@ -139,7 +138,6 @@ def _named(error: Exception) -> tuple[ChatError, int]:
     assert isinstance(error, exceptions.APIException)  # noqa: S101 - the caller has tested it
     code = {
         exceptions.NotAuthenticated: ErrorCode.NO_TOKEN,
-        InvalidToken: ErrorCode.INVALID_TOKEN,
         exceptions.ParseError: ErrorCode.INVALID_JSON,
         exceptions.PermissionDenied: ErrorCode.FORBIDDEN,
         exceptions.MethodNotAllowed: ErrorCode.METHOD_NOT_ALLOWED,

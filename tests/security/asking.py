@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from asgiref.testing import ApplicationCommunicator
 
 HOST = "testserver"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 20.0
 Header = tuple[str, str]
 
 

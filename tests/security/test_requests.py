@@ -139,7 +139,7 @@ def browser(tokens: dict[str, str]) -> Client:
 @pytest.mark.parametrize(
     "header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method"]
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_header_does_not_change_the_method(browser: Client, thread: Thread, header: str, method: str) -> None:
     browser.generic(method, f"/api/threads/{thread.id}", headers={header: "DELETE"})
     thread.refresh_from_db()
@@ -162,7 +162,8 @@ def test_a_query_does_not_change_the_method(browser: Client, thread: Thread, que
 async def test_a_method_that_there_is_not_opens_nothing(application: Any, method: str) -> None:
     for path in ("/api/me", "/api/threads", "/admin/", "/api/usage?everyone=true"):
         answer = await ask(application, method, path, headers={"Cookie": "a secret of the client"})
-        assert answer.status in (302, 401, 404, 405), (path, answer.text[:200])
+        # The administration asks for the form's token first: a method that is none of the safe ones may do something.
+        assert answer.status in (302, 401, 403, 404, 405), (path, answer.text[:200])
         assert "a secret of the client" not in answer.text, "nothing is echoed"
 
 
@@ -219,6 +220,7 @@ SAID_OF_THE_HOST = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")  # as WhiteNoise has them
 @pytest.mark.parametrize("header", SAID_OF_THE_HOST)
 async def test_a_header_that_no_cache_knows_changes_no_answer(application: Any, header: str) -> None:
     """So that a shared cache cannot be given somebody's answer for everybody."""
@@ -227,7 +229,7 @@ async def test_a_header_that_no_cache_knows_changes_no_answer(application: Any, 
         with_header = await ask(application, "GET", path, headers={header: SAID_OF_THE_HOST[header]})
         assert with_header.status == plain.status, path
         assert EVIL not in with_header.text, path
-        different = {"x-correlation-id", "set-cookie"}
+        different = {"x-correlation-id", "set-cookie", "ratelimit"}
         assert [each for each in with_header.headers if each[0] not in different] == [
             each for each in plain.headers if each[0] not in different
         ]
@@ -353,8 +355,8 @@ TEXTS: dict[str, bytes] = {
     "single quotes": b"{'title': 'a'}",
     "a trailing comma": b'{"title": "a",}',
     "a long text": b'{"title": "' + b"a" * 1_000_000 + b'"}',
-    "many fields": json.dumps({f"f{number}": 0 for number in range(50_000)}).encode(),
-    "colliding names": json.dumps({chr(0x400 + number) * 3: 0 for number in range(5_000)}).encode(),
+    "many fields": json.dumps({"title": 0} | {f"f{number}": 0 for number in range(50_000)}).encode(),
+    "names that are alike": json.dumps({"title": 0} | {chr(0x400 + number) * 3: 0 for number in range(5_000)}).encode(),
     "pickled": b"\x80\x04\x95.",
     "a template": b'{"title": {"$where": "sleep(1000)"}}',
     "XML with an entity": b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
@@ -424,7 +426,7 @@ def test_a_body_of_another_kind_is_refused_as_what_a_form_can_send(browser: Clie
         gzip.compress(b"\0" * 10_000_000),
         b"PK\x03\x04" + b"\0" * 1000,
         b"PK\x05\x06" + b"\0" * 18,
-        b"%PDF-1.4 /JavaScript",
+        b"%PDF-1.4\n%\xe2\xe3\xcf\xd3 /JavaScript",
         b"\x7fELF\x02\x01\x01",
         b"MZ\x90\0",
         b"GIF89a\xff\xff\xff\xff",
@@ -476,7 +478,7 @@ def test_claiming_other_addresses_gives_no_more_guesses(ann: Any, settings: Any,
         "ann\0",
         " ann",
         "ann ",
-        "a\u0301nn"[:1] + "nn",
+        "\u00aann",
         "\u0430nn",
     ],
 )

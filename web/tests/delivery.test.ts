@@ -104,6 +104,21 @@ test("the next message of a conversation waits for the acceptance, and learns th
   assert.equal(second?.type === "user_message" && second.thread_id, "thread");
 });
 
+test("what is nearly used up is known until an acceptance says nothing of it, and what is used up from its refusal", async () => {
+  const { server, delivery } = await started();
+  server.greet();
+  const use = { limit: "runs_per_day", used: 4, allowed: 5, resets_in: 60 };
+  delivery.enqueue(say("a"));
+  server.latest.deliver({ ...accept("a"), allowance: [use] });
+  assert.deepEqual(delivery.allowance.value, [use]);
+  delivery.enqueue(say("b"));
+  server.latest.deliver(accept("b", 2));
+  assert.deepEqual(delivery.allowance.value, []);
+  delivery.enqueue(say("c"));
+  server.latest.deliver({ type: "error_message", ref: "c", error_code: "ALLOWANCE_USED", error_message: "", details: { ...use, used: 5 } });
+  assert.deepEqual(delivery.allowance.value, [{ ...use, used: 5 }]);
+});
+
 test("a refusal belongs to its message, which can be tried again", async () => {
   const { server, delivery, failures } = await started();
   server.greet();

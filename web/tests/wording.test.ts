@@ -29,6 +29,8 @@ test("every error is a sentence, also of a code that the page does not know", ()
   assert.equal(errorDetail("RATE_LIMITED", "x"), null);
   assert.equal(waitSentence(0.4), "Try again in 1 second.");
   assert.equal(waitSentence(2.5), "Try again in 3 seconds.");
+  assert.equal(waitSentence(300), "Try again in 5 minutes.");
+  assert.equal(waitSentence(18_000), "Try again in 5 hours.");
 });
 
 test("a shortened result says how much there is", () => {

@@ -3,7 +3,7 @@ import { batch, signal } from "@preact/signals";
 import type { Clock } from "../protocol/clock";
 import { Connection, type ConnectionParts, type ConnectionState } from "../protocol/connection";
 import { type ClientState, fold, INITIAL, movedRun, ProtocolViolation, resumeCommand, type RunState, type Stale, withRun } from "../protocol/fold";
-import type { ConnectionEstablished, ErrorMessage, Frame, Limits, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
+import type { AllowanceUse, ConnectionEstablished, ErrorMessage, Frame, Limits, MessageAccepted, OpenRun, ThreadNotice } from "../protocol/frames";
 import { isOpen } from "../protocol/frames";
 import * as outbox from "../protocol/outbox";
 import { Decisions } from "./decisions";
@@ -51,6 +51,8 @@ export class Delivery {
   readonly lostRuns = signal<ClientState["runs"]>({});
   /** What the server takes; null before it has told. */
   readonly limits = signal<Limits | null>(null);
+  /** What is nearly used up, or used up, of what the person may use today, as far as the server told last. */
+  readonly allowance = signal<readonly AllowanceUse[]>([]);
   readonly decisions = new Decisions((command) => this.#connection.send(command));
   readonly regenerations = new Regenerations((command) => this.#connection.send(command));
 
@@ -288,6 +290,7 @@ export class Delivery {
   }
 
   #accepted(frame: MessageAccepted): void {
+    this.allowance.value = frame.allowance ?? [];
     if (this.regenerations.answered(frame.ref)) return;
     const message = this.outbox.value.find((each) => each.messageId === frame.message_id);
     if (!message) return;
@@ -306,6 +309,7 @@ export class Delivery {
 
   #refused(error: ErrorMessage): void {
     const { ref } = error;
+    if (error.error_code === "ALLOWANCE_USED") this.allowance.value = [error.details as unknown as AllowanceUse];
     this.regenerations.answered(ref);
     const message = this.outbox.value.find((each) => each.messageId === ref);
     if (ref === undefined) {

@@ -178,6 +178,16 @@ export interface MessageAccepted {
   readonly message_id: string;
   readonly run_id: string;
   readonly run_number: number;
+  readonly allowance?: readonly AllowanceUse[];
+}
+
+/** How much of what the person may use in a day is used. */
+export interface AllowanceUse {
+  readonly limit: string;
+  readonly used: number;
+  readonly allowed: number;
+  /** Seconds. */
+  readonly resets_in: number;
 }
 
 export type Frame =

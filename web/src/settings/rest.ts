@@ -85,6 +85,17 @@ export async function loadUsage(fetch: Fetch, { signal, ...wanted }: UsageWanted
   return (await fetch({ method: "GET", path: `/api/usage?${new URLSearchParams(wanted).toString()}`, signal })) as UsageAnswer;
 }
 
+/** How much of one limit is used. Without a number of what is allowed there is none. */
+export interface LimitUse {
+  readonly limit: string;
+  readonly used: number;
+  readonly allowed: number | null;
+}
+
+export async function loadAllowance(fetch: Fetch, signal: AbortSignal): Promise<readonly LimitUse[]> {
+  return ((await fetch({ method: "GET", path: "/api/usage/allowance", signal })) as { readonly allowance: readonly LimitUse[] }).allowance;
+}
+
 export interface McpServer {
   readonly name: string;
   readonly state: string;

@@ -15,6 +15,7 @@ import { FileViewer } from "./file_viewer";
 import { Follow } from "./follow";
 import { OlderBranch, useMessageShortcuts } from "./message_actions";
 import { Queue } from "./queue";
+import { seldom } from "./seldom_loaded";
 import { ToEnd } from "./to_end";
 import { TurnView } from "./turn";
 import { isWriting, outcome } from "./step_words";
@@ -38,6 +39,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const [pinned, setPinned] = useState(true);
+  const parts = seldom.value;
   const follow = useRef<Follow | null>(null);
   useLayoutEffect(() => {
     if (!scroller.current || !content.current) return;
@@ -69,6 +71,7 @@ function OpenConversation({ chat, conversation }: OpenProps): VNode {
         <PageNotice chat={chat} />
         <Queue chat={chat} waiting={conversation.parted.value.waiting} />
         <OlderBranch chat={chat} />
+        {parts ? <parts.AllowanceLine chat={chat} /> : null}
         <Composer chat={chat} conversation={conversation} send={send} />
         <ConnectionLine chat={chat} />
       </div>

@@ -7,6 +7,12 @@ export type Phrase<Part> = readonly (string | Part)[];
 
 export function en({ number, plural, counted, bytes, countdown, percent }: Formats) {
   const were = (count: number): string => plural(count, { one: "was", other: "were" });
+  const during = (seconds: number): string =>
+    seconds < 120
+      ? counted(seconds, "second", "seconds")
+      : seconds < 7200
+        ? counted(Math.ceil(seconds / 60), "minute", "minutes")
+        : counted(Math.ceil(seconds / 3600), "hour", "hours");
   return {
     app: {
       name: "Netra",
@@ -442,6 +448,7 @@ export function en({ number, plural, counted, bytes, countdown, percent }: Forma
       LEFT_UNSENT: "This was not sent: its tab was closed before the connection was back.",
       RATE_LIMITED: "You are sending messages faster than the server allows.",
       TOO_MANY_RUNS: "Too many answers are being written at once.",
+      ALLOWANCE_USED: "What you may use in a day is used up.",
       MESSAGE_TOO_LARGE: "The message is too long.",
       RUN_ACTIVE: "An answer is still being written here.",
       THREAD_NOT_FOUND: "This conversation does not exist any more.",
@@ -486,6 +493,7 @@ export function en({ number, plural, counted, bytes, countdown, percent }: Forma
       WINDOW_FULL: "The page connects again by itself.",
       RATE_LIMITED: "Wait a moment.",
       TOO_MANY_RUNS: "Wait for one to finish, or stop one.",
+      ALLOWANCE_USED: "Ask whoever runs this server for more.",
       INVALID_JSON: "Load the page again.",
       UNKNOWN_TYPE: "Load the page again.",
       BINARY_NOT_SUPPORTED: "Load the page again.",
@@ -522,9 +530,16 @@ export function en({ number, plural, counted, bytes, countdown, percent }: Forma
       APPROVAL_NOT_FOUND: "See in the steps what became of it.",
       INTERNAL_ERROR: "Try again. If it happens again, tell whoever runs this server the reference.",
     },
+    allowance: {
+      questions: (used: number, allowed: number) => `${number(used)} of ${counted(allowed, "question", "questions")} of today ${plural(used, { one: "is", other: "are" })} asked.`,
+      tokens: (used: number, allowed: number) => `${number(used)} of ${counted(allowed, "token", "tokens")} of today are used.`,
+      /** Amounts of money. */
+      cost: (used: string, allowed: string) => `${used} of today’s ${allowed} are used.`,
+      anew: (seconds: number) => `A new day begins in ${during(seconds)}.`,
+    },
     error: {
       code: (code: string) => `The server answered ${code}.`,
-      wait: (seconds: number) => `Try again in ${counted(seconds, "second", "seconds")}.`,
+      wait: (seconds: number) => `Try again in ${during(seconds)}.`,
       waited: "You can try again now.",
     },
   };

@@ -8,6 +8,7 @@ import "../../style/settings_usage.css";
 import { settingsWords } from "../../words/settings_words";
 import { format, words } from "../../words/words";
 import { Icon } from "../icons";
+import { Allowance } from "./allowance";
 import { DayChart } from "./day_chart";
 import type { SectionProps } from "./page";
 import { Failure } from "./parts";
@@ -19,6 +20,7 @@ export function UsageSection({ chat }: SectionProps): VNode {
   const { usage, failure, again } = useUsage(chat.fetch, period);
   return (
     <>
+      <Allowance fetch={chat.fetch} />
       <p class="setting-about">{settingsWords.usageAbout}</p>
       <div class="choices" role="radiogroup" aria-label={settingsWords.period}>
         {PERIODS.map((days) => (

@@ -32,6 +32,7 @@ from tests.processes import HOST, PATIENCE_SECONDS, LiveProcess, LiveRedis, free
 
 # The client's ping comes this much more often than the proxy's patience ends, as 25 seconds to 60.
 IDLE_SECONDS = 2
+METRICS_TOKEN = "a token of tests and metrics"
 HEARTBEAT_SECONDS = IDLE_SECONDS * 25 / 60
 
 
@@ -139,6 +140,7 @@ def server() -> Iterator[LiveServer]:
         "ws_heartbeat_seconds": HEARTBEAT_SECONDS,
         "offline_tokens_per_second": 20,
         "secret_key": SECRET_KEY,
+        "metrics_token": METRICS_TOKEN,
     }
     for folder in new_data_dir():
         with LiveRedis(folder / "redis.log") as redis:
@@ -173,6 +175,13 @@ async def socket(proxy: Nginx, account: Account) -> AsyncIterator[Client]:
 
 
 # Before Netra
+
+
+def test_metrics_are_not_to_be_had_from_outside(proxy: Nginx, server: LiveServer) -> None:
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    assert server.http("GET", "/metrics", token=METRICS_TOKEN).status == 200
+    for path in ("/metrics", "/metrics?a=b", "/%6Detrics"):
+        assert proxy.ask("GET", path, headers=headers, context=proxy.context)[0] == 404, path
 
 
 async def test_a_question_is_answered_over_tls_and_the_cookie_is_secure(proxy: Nginx, server: LiveServer) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from agents.apps import AgentsConfig
@@ -32,6 +33,15 @@ class ChatConfig(AppConfig):
     rate_limits: RateLimits
     places: Places
     attempt_limit: AttemptLimit
+
+    def import_models(self) -> None:
+        """Raises ImproperlyConfigured, before any application is ready, when people are in a table of another name."""
+        if settings.AUTH_USER_MODEL != "auth.User":
+            raise ImproperlyConfigured(
+                f"AUTH_USER_MODEL is {settings.AUTH_USER_MODEL}: Netra works with Django's own auth.User only. Keep "
+                "what else is known of people in a model with a key to the user, or give Netra its own database."
+            )
+        super().import_models()
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model

@@ -68,6 +68,9 @@ class NetraProcess(LiveProcess):
         The log is lines for people, or JSON. The traceback of uvicorn for text that is no UTF-8 is its own.
         """
         text = re.sub(r"Invalid UTF-8 sequence.*?UnicodeDecodeError", "", self.log_text(), flags=re.DOTALL)
+        # The pattern takes long for a long log without any.
+        if "Traceback" not in text and '"exception":' not in text:
+            return ""
         found = re.search(r'(.*\n){0,3}.*(Traceback|"exception":)(.*\n?){0,60}', text)
         return found[0] if found else ""
 

@@ -22,6 +22,8 @@ from tests.held_model import HeldModel
 from tests.live import LiveServer, LiveWorker, NetraProcess
 from tests.processes import LiveRedis
 
+# The first test starts everything.
+pytestmark = pytest.mark.timeout(300)
 SETTINGS: dict[str, Any] = {
     "model": "openai:held",
     "sweep_seconds": 0.5,

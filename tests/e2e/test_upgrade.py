@@ -9,7 +9,10 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +21,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from playwright.sync_api import expect
 
 from chat.fold import ENDED
 from netra.postgres import EmbeddedPostgres
+from tests.browser import answers, ask, chromium, profile
+from tests.browser import sign_in as sign_in_page
 from tests.chat.files import FORM, form
 from tests.clients import (
     PASSWORD,
@@ -45,6 +51,8 @@ try:
 except SourceMissing as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
+# The first test starts everything.
+pytestmark = pytest.mark.timeout(300)
 SLOW = 60  # tokens a second: an answer to "help" takes two seconds
 # Columns, and what is true of each that a process may rely on or be refused by.
 COLUMNS = """SELECT table_name, column_name, data_type, is_nullable = 'YES', column_default IS NOT NULL OR
@@ -294,6 +302,45 @@ async def test_back_to_the_release_without_touching_the_schema(upgrade: Upgrade)
         assert first_question(upgrade.old_web, upgrade.person, upgrade.written) == "What is 6 * 7?"
         async with upgrade.old_web.connect(upgrade.person) as client:
             assert_whole(await client.ask("Hello!", thread_id=upgrade.written))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_the_checks_of_the_release_pass_on_the_new_schema(upgrade: Upgrade, release: Path) -> None:
+    """Its own tests against its own server."""
+    people = [upgrade.add_user() for _ in range(2)]
+    given = {
+        "PATH": os.environ["PATH"],
+        "STAGING_BASE_URL": upgrade.old_web.url,
+        "STAGING_USERNAME": people[0].username,
+        "STAGING_SECOND_USERNAME": people[1].username,
+        "STAGING_PASSWORD": PASSWORD,
+        "STAGING_SECOND_PASSWORD": PASSWORD,
+    }
+    checks = "tests/e2e/staging/test_priority1_critical.py"
+    with upgrade.running(upgrade.old_web, upgrade.old_worker):
+        command = [sys.executable, "-m", "pytest", "-q", checks]
+        ended = subprocess.run(command, cwd=release, env=given, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-6000:]
+    assert "25 passed" in ended.stdout
+
+
+@pytest.mark.nightly
+def test_a_page_of_the_release_that_is_open_goes_on_with_the_new_version(upgrade: Upgrade) -> None:
+    """As long as nobody reloads it. The new process answers at the address of the old one."""
+    account = upgrade.add_user()
+    with chromium() as browser, profile(browser) as context:
+        page = context.new_page()
+        with upgrade.running(upgrade.old_web, upgrade.old_worker):
+            sign_in_page(page, upgrade.old_web.url, account)
+            ask(page, "What is 6 * 7?")
+            expect(answers(page).last).to_contain_text("42")
+        upgrade.new_web.port, upgrade.new_web.url = upgrade.old_web.port, upgrade.old_web.url
+        with upgrade.running(upgrade.new_web, upgrade.new_worker):
+            ask(page, "What is 6 * 8?")
+            expect(answers(page).last).to_contain_text("48", timeout=30_000)
+            page.reload()
+            expect(answers(page).last).to_contain_text("48", timeout=30_000)
 
 
 # What a person does -------------------------------------------------------------------------------------------

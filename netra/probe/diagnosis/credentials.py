@@ -334,8 +334,9 @@ def _too_many(case: Case, seen: str) -> Diagnosis:
 def _limited(seen: str, code: str) -> Diagnosis:
     setting = {
         "TOO_MANY_CONNECTIONS": "NETRA_MAX_CONNECTIONS, and the other open sockets of this user",
-        "RATE_LIMITED": "NETRA_USER_MESSAGES_PER_MINUTE, and what else this user sends",
+        "RATE_LIMITED": "the limits of a minute (docs/limits.md), and what else this user sends",
         "TOO_MANY_RUNS": "NETRA_MAX_OPEN_RUNS, and the user's open runs: GET /api/runs",
+        "ALLOWANCE_USED": "the limits of a day (docs/limits.md), and what is left: GET /api/usage/allowance",
     }
     return Diagnosis(
         cause=code.lower(),
@@ -378,4 +379,5 @@ _BY_CODE: Mapping[str, Callable[[Case, str], Diagnosis]] = {
     "TOO_MANY_CONNECTIONS": _too_many,
     "RATE_LIMITED": _too_many,
     "TOO_MANY_RUNS": _too_many,
+    "ALLOWANCE_USED": _too_many,
 }

@@ -150,8 +150,8 @@ system:
 	@if [ -n "$$CI" ] && ! PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then $(call apt,nginx-light); fi
 	@if [ -n "$$CI" ] && ! command -v caddy >/dev/null; then $(call apt,caddy); fi
 	@if [ -n "$$CI" ] && ! command -v systemd-analyze >/dev/null; then $(call apt,systemd); fi
-	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
-		$(call apt,chromium); fi
+	@if ! command -v chromium-headless-shell >/dev/null; then ($(call apt,chromium-headless-shell)) || \
+		{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; fi
 
 node:
 	@if ! command -v npm >/dev/null; then $(call apt,nodejs npm); fi

@@ -26,7 +26,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 
-from tests.browser import answers, ask, choose_agent, chromium, sign_in
+from tests.browser import WHOLE_CHROMIUM, answers, ask, choose_agent, chromium, sign_in
 from tests.clients import SECRET_KEY, Account
 from tests.e2e.applications.paced_agents import MARKDOWN, SECTION
 from tests.live import LiveServer
@@ -313,7 +313,7 @@ def figures(told: Callable[[Figure], None] = lambda _figure: None) -> list[Figur
     with ExitStack() as stack:
         server = stack.enter_context(a_server())
         found = []
-        for figure in measure(server, stack.enter_context(chromium())):
+        for figure in measure(server, stack.enter_context(chromium(WHOLE_CHROMIUM))):
             told(figure)
             found.append(figure)
         return found

@@ -17,7 +17,15 @@ from tests.processes import HOST, REPOSITORY
 
 T = TypeVar("T")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+def _installed(*names: str) -> str | None:
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+# Without windows of its own Chromium needs a third of the processor's time, and shows pages by the same engine.
+WINDOWLESS, WHOLE = "chromium-headless-shell", ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = _installed(WINDOWLESS, *WHOLE)
+WHOLE_CHROMIUM = _installed(*WHOLE, WINDOWLESS)
 ARGUMENTS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -86,14 +94,19 @@ class Cable:
             await asyncio.sleep(0.01)
 
     async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._connected:
-            writer.transport.abort()
-            return
+        """A browser connects also before it has something to say: it is dropped then, too."""
+        self._open.add(writer)
+        try:
+            await self._answer(reader, writer)
+        finally:
+            self._open.discard(writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = b""
         with contextlib.suppress(OSError):
             first = await reader.read(65536)
         is_socket = first.startswith(b"GET /ws")
-        if not self._connected or (is_socket and not self._carries_sockets):
+        if not first or not self._connected or (is_socket and not self._carries_sockets):
             writer.transport.abort()
             return
         try:
@@ -120,10 +133,10 @@ class Cable:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    assert CHROMIUM, "Chromium is not installed: `make test` installs it"
+def chromium(executable: str | None = CHROMIUM) -> Iterator[Browser]:
+    assert executable, "Chromium is not installed: `make test` installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         yield browser
         browser.close()
 

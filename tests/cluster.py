@@ -27,6 +27,7 @@ from netra.postgres import EmbeddedPostgres
 from tests import deployment
 from tests.clients import Account, add_users
 from tests.live import LiveServer, LiveWorker, NetraProcess
+from tests.prepared import is_prepared
 from tests.processes import HOST, LiveProcess, LiveRedis, accepts, free_port
 
 RESTART_SECONDS = 0.5
@@ -158,7 +159,8 @@ class Cluster:
         self.postgres.acquire()
         for process in (self.redis, *self.links):
             process.start()
-        self.web[0].manage("migrate", "--verbosity", "0")
+        if not is_prepared(self.folder):
+            self.web[0].manage("migrate", "--verbosity", "0")
         # The first makes the demo user; the others start side by side.
         self.web[0].start()
         others = [process for process in self.netra if process is not self.web[0]]

@@ -16,6 +16,7 @@ from netra.redis_url import channels_host
 from tests.answers import assert_answer_conforms
 from tests.conformance import assert_conforms
 from tests.environment import DATA_DIR
+from tests.prepared import prepare
 from tests.processes import LiveRedis
 
 pytest_plugins = ["netra.testing"]
@@ -23,7 +24,9 @@ pytest_plugins = ["netra.testing"]
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> Iterator[None]:
-    """PostgreSQL runs while tests need a database."""
+    """PostgreSQL runs while tests need a database. Theirs is a copy of one that has all tables."""
+    prepare(DATA_DIR)
+    connection.settings_dict["TEST"]["TEMPLATE"] = connection.settings_dict["NAME"]
     with EmbeddedPostgres(DATA_DIR):
         yield
 

@@ -9,9 +9,19 @@ import tempfile
 from pathlib import Path
 
 # Root's PostgreSQL runs as another user, who must reach the folder: pytest's own temporary folders are closed to it.
-DATA_DIR = Path(tempfile.mkdtemp(prefix="netra-tests-"))
-DATA_DIR.chmod(0o755)
-atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="netra-tests-")).resolve()
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+DATA_DIR = _folder()
+# What the processes of one run share: the first of them makes it, and those that it starts are told.
+RUN_FOLDER = Path(os.environ.get("TESTS_RUN_FOLDER") or _folder())
+os.environ["TESTS_RUN_FOLDER"] = str(RUN_FOLDER)
 
 for name in [name for name in os.environ if name.startswith("NETRA_") and name != "NETRA_MODEL_EXAMPLES"]:
     del os.environ[name]

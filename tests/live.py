@@ -7,6 +7,7 @@ with LiveServer(data_dir, max_connections=2) as server:
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from chat.fold import ClientState
 from netra.config import Config
 from netra.postgres import EmbeddedPostgres
 from tests.clients import SECRET_KEY, Account, Answer, Connecting, add_users, connected, request
-from tests.processes import HOST, LiveProcess, free_port
+from tests.processes import HOST, REPOSITORY, LiveProcess, free_port
 
 Form = Literal["serve", "daphne", "uvicorn"]
 # All that tests do comes from one address, and much of it from one person.
@@ -58,8 +59,10 @@ class NetraProcess(LiveProcess):
         subprocess.run([sys.executable, "manage.py", *command], cwd=self.source, env=self._environment(), check=True)
 
     def _environment(self) -> dict[str, str]:
-        """Compiled modules are kept, so that the next start is faster."""
+        """Compiled modules are kept, so that the next start is faster. Under pytest its settings are the server's."""
         settings = {_variable(name): str(value) for name, value in self._settings.items()}
+        if self.source == REPOSITORY and (module := os.environ.get("DJANGO_SETTINGS_MODULE")):
+            settings["DJANGO_SETTINGS_MODULE"] = module
         return dict(self.inherited or super()._environment()) | {"NETRA_DATA_DIR": str(self.data_dir)} | settings
 
     def traceback(self) -> str:

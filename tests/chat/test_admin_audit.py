@@ -24,8 +24,7 @@ PASSWORD, NEW = "correct horse battery", "a staple, a horse"
 
 
 @pytest.fixture(autouse=True)
-def _as_configured(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _as_configured() -> None:
     rebuild()
 
 

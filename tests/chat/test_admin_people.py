@@ -38,8 +38,7 @@ NEW = "a staple, a horse"
 
 
 @pytest.fixture(autouse=True)
-def _as_configured(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _as_configured() -> None:
     rebuild()
 
 

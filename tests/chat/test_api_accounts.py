@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import MD5PasswordHasher, make_password
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.tokens import default_token_generator
 from django.db import connection, connections
 from django.test import Client
@@ -28,6 +28,7 @@ from chat.run_event import now
 from netra import email_url
 from tests.certificates import write_certificate
 from tests.chat.test_api_sessions import ME, REFRESH, me, post, refused
+from tests.settings import QuickHasher
 from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -37,11 +38,6 @@ RESET, CONFIRM, CHANGE = "/api/auth/password/reset", "/api/auth/password/reset/c
 OLD, NEW = "correct horse battery", "staple correct horse"
 ADDRESS = "ann@example.org"
 LINK = re.compile(r"https://chat\.example/reset/([\w-]+)/([\w-]+)")
-
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -318,13 +314,13 @@ def test_a_guess_takes_the_same_work_whoever_there_is(
     get_user_model().objects.create_user("carl", password=OLD, is_active=False)
     get_user_model().objects.create_user("dora")  # who has no password at all
     hashings: list[str] = []
-    encode = MD5PasswordHasher.encode
+    encode = QuickHasher.encode
 
     def counted(*arguments: Any) -> str:
         hashings.append("once more")
         return encode(*arguments)
 
-    monkeypatch.setattr(MD5PasswordHasher, "encode", counted)
+    monkeypatch.setattr(QuickHasher, "encode", counted)
     work = []
     for name in ("ann", "ANN", "nobody", "carl", "dora"):
         hashings.clear()

@@ -24,11 +24,6 @@ SESSIONS = "/api/me/sessions"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def begun(user: Any) -> rotation.Tokens:
     return rotation.begin(user, SessionKind.PROGRAM, Origin("", ""))
 

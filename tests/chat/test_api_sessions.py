@@ -23,11 +23,6 @@ PASSWORD = " a password, with a space before it"
 JSON = "application/json"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def ann() -> Any:
     return get_user_model().objects.create_user("ann", password=PASSWORD)

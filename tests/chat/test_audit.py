@@ -24,8 +24,7 @@ SIGN_IN, PASSWORD = "/api/auth/token", "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
-def _fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "_refusals", FixedWindowRateLimiter(MemoryStorage()))
 
 

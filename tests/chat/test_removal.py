@@ -49,11 +49,6 @@ from tests.chat.test_api_sessions import post as ask
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @database_sync_to_async
 def delete(user: Any) -> bool:
     return removal.delete_account(user.pk, Publisher())

@@ -34,11 +34,6 @@ from tests.chat.test_sessions import change_password, deactivate, end_all, made,
 MINUTE = datetime.timedelta(minutes=1)
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def refresh(client: Client, token: str) -> Any:
     return post(client, REFRESH, {"refresh": token})
 

@@ -31,11 +31,6 @@ END = "/api/me/sessions/end"
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def made(username: str = "ann") -> Any:
     return get_user_model().objects.create_user(username, password=PASSWORD)
 

@@ -27,11 +27,6 @@ from tests.chat.test_sessions import made, sign_in
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def header_of(token: Any) -> dict[str, Any]:
     return jwt.get_unverified_header(str(token))
 

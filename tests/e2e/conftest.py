@@ -19,6 +19,7 @@ from netra.postgres import EmbeddedPostgres
 from tests.browser import Cable, chromium, profile, sign_in
 from tests.clients import Account
 from tests.live import Form, LiveServer
+from tests.prepared import prepare
 from tests.processes import LiveProcess, processes_of, until
 from tests.smtp_server import SmtpServer
 
@@ -27,10 +28,15 @@ FORMS: tuple[Form, ...] = ("serve", "uvicorn")
 CONNECTED = '[data-testid="connection"][data-state="connected"]'
 
 
-def new_data_dir() -> Iterator[Path]:
-    """A folder that root's PostgreSQL, which runs as another user, can enter too. No process may outlive it."""
+def new_data_dir(*, is_empty: bool = False) -> Iterator[Path]:
+    """A folder that root's PostgreSQL, which runs as another user, can enter too. No process may outlive it.
+
+    Unless it is to be empty, its database has all tables.
+    """
     folder = Path(tempfile.mkdtemp(prefix="netra-e2e-")).resolve()
     folder.chmod(0o755)
+    if not is_empty:
+        prepare(folder)
     yield folder
     try:
         until(lambda: not processes_of(folder), what=f"the processes in {folder} to end")

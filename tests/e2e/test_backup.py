@@ -74,7 +74,7 @@ async def conversation(server: LiveServer, access: str, file: dict[str, Any]) ->
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    yield from new_data_dir()
+    yield from new_data_dir(is_empty=True)
 
 
 @pytest.fixture(scope="module")

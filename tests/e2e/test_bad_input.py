@@ -287,7 +287,6 @@ def idle_data_dir(redis_url: str) -> Iterator[Path]:
     """A database without a worker: what is asked there stays open."""
     for folder in new_data_dir():
         with EmbeddedPostgres(folder):
-            LiveServer(folder).manage("migrate", "--verbosity", "0")
             yield folder
 
 

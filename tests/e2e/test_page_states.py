@@ -87,7 +87,8 @@ def test_send_stop_approve_rename_and_delete_by_keyboard_alone(browser: Browser,
         expect(page.get_by_test_id("approval")).to_be_visible()
         tab_to(page, "Approve", "Shift+Tab")
         expect(answers(page)).to_have_count(1)
-        # What it is called, and its end.
+        # What it is called, once it has its name, and its end.
+        expect(page.locator("h1")).to_have_text("Read example.org")
         keys.press("Control+k")
         keys.press("ArrowDown")
         expect(page.get_by_test_id("thread").first).to_be_focused()

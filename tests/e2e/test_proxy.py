@@ -169,7 +169,7 @@ class Deployment:
 def deployed(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Deployment]:
     image = tmp_path_factory.mktemp("image")
     deployment.lay_out(image)
-    for folder in new_data_dir():
+    for folder in new_data_dir(is_empty=True):
         with ExitStack() as stack:
             postgres = stack.enter_context(EmbeddedPostgres(folder))
             netra = Deployment(folder, image, redis_url, postgres)

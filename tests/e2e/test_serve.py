@@ -6,22 +6,31 @@ import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from netra.config import SERVERS, ServerName
 from netra.serving import MAX_FRAME_BYTES
 from tests.clients import sign_in
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, new_data_dir
 from tests.live import LiveServer
 from tests.processes import REPOSITORY, until
 
 PASSWORD_LINE = re.compile(r"Sign in as demo with the password (\S+) \(shown only this once\)")
 
 
-def test_it_prints_its_address_and_once_the_password_of_the_demo_user(data_dir: Path) -> None:
-    with LiveServer(data_dir) as server:
+@pytest.fixture
+def empty_data_dir() -> Iterator[Path]:
+    yield from new_data_dir(is_empty=True)
+
+
+def test_it_makes_its_database_and_prints_its_address_and_once_the_password_of_the_demo_user(
+    empty_data_dir: Path,
+) -> None:
+    with LiveServer(empty_data_dir) as server:
         until(lambda: f"Netra is open at http://localhost:{server.port}/" in server.log_text(), what="the address")
         password = PASSWORD_LINE.findall(server.log_text())
         assert len(password) == 1

@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from playwright.sync_api import expect
 
 from chat.fold import ENDED
@@ -115,6 +116,17 @@ def frames_of_either_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.clients.assert_conforms", lambda _frame: None)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def hashed_as_by_the_release() -> Iterator[None]:
+    """It hashes passwords with all their work, anew where less was done: so do all servers here."""
+    hasher = PBKDF2PasswordHasher()
+    hashed = hasher.encode(PASSWORD, hasher.salt())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SETTINGS_MODULE", "netra.settings")
+        patch.setattr("tests.clients._password_hash", lambda: hashed)
+        yield
+
+
 @pytest.fixture(scope="module")
 def release() -> Iterator[Path]:
     """A folder that root's PostgreSQL, which runs as another user, can read."""
@@ -128,7 +140,7 @@ def release() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def upgrade(release: Path) -> Iterator[Upgrade]:
     """The schema has become the new one while an old process streamed."""
-    for folder in new_data_dir():
+    for folder in new_data_dir(is_empty=True):
         with EmbeddedPostgres(folder) as postgres, LiveRedis(folder / "redis.log") as redis:
             found = laid_out(folder, release, postgres, redis)
             try:

@@ -38,7 +38,7 @@ class Workers:
         self.processes: list[NetraProcess] = [self.server, *self.workers]
 
     def __enter__(self) -> Self:
-        self.server.start()  # it makes the tables
+        self.server.start()
         for worker in self.workers:
             worker.launch()
         for worker in self.workers:

@@ -18,12 +18,7 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture
-def ann(db: None, cheap_passwords: None) -> Any:
+def ann(db: None) -> Any:
     return get_user_model().objects.create_user("ann", email="ann@example.org", password=PASSWORD)
 
 
@@ -42,7 +37,7 @@ def signed_in(username: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def as_somebody(db: None, cheap_passwords: None) -> Callable[..., Client]:
+def as_somebody(db: None) -> Callable[..., Client]:
     """A client of the API with the token of a user of this name, who is made."""
 
     def made(username: str, **attributes: Any) -> Client:

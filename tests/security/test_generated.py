@@ -39,7 +39,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def _as_configured(cheap_passwords: None) -> None:
+def _as_configured() -> None:
     rebuild()
 
 

@@ -72,18 +72,13 @@ def assert_protected(answer: Answer, asked: str) -> None:
 
 
 @pytest.fixture
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture
-async def ann(_cheap_passwords: None, netra: Netra) -> str:
+async def ann(netra: Netra) -> str:
     """Somebody's access token."""
     return netra.token(await netra.user("ann"))
 
 
 @pytest.fixture
-async def root(_cheap_passwords: None, netra: Netra) -> str:
+async def root(netra: Netra) -> str:
     """The cookie of an administrator."""
 
     def signed_in() -> str:

@@ -33,10 +33,9 @@ CLASSES = {
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A database with its tables, for one server after the other."""
+    """A database for one server after the other."""
     for folder in new_data_dir():
         with EmbeddedPostgres(folder):
-            LiveServer(folder).manage("migrate", "--verbosity", "0")
             yield folder
 
 

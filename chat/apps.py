@@ -45,12 +45,13 @@ class ChatConfig(AppConfig):
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
-        from django.db.models.signals import post_save
+        from django.db.models.signals import post_save, pre_delete
 
         # With it the files of rows that are deleted go, too.
         from chat import attachments  # noqa: F401
         from chat.account import Account
         from chat.connections import Connections
+        from chat.deactivation import user_deleted, user_saved
         from chat.event_log import EventLog
         from chat.mcp_status import McpStatus
         from chat.monitor import Monitor
@@ -69,7 +70,10 @@ class ChatConfig(AppConfig):
             check_seconds=config.ws_position_check_seconds,
         )
         self.monitor = Monitor(pool, connections=lambda: len(self.connections), runs=_active_runs)
-        post_save.connect(claim_name, sender=get_user_model(), dispatch_uid="claim name")
+        users = get_user_model()
+        post_save.connect(claim_name, sender=users, dispatch_uid="claim name")
+        post_save.connect(user_saved, sender=users, dispatch_uid="user saved")
+        pre_delete.connect(user_deleted, sender=users, dispatch_uid="user deleted")
         self.count_anew()
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")

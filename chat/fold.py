@@ -35,7 +35,7 @@ the web chat's reducer, which replays tests/traces/*.json. `ClientState.to_json(
                                      "reason"?}},
         "message": {"id", "role", "content"} | null,
         "error": {"error_code", "error_message", "retryable", "correlation_id"?} | null,
-        "cancelled_by": "user" | "interrupt" | "deleted" | "staff" | null,
+        "cancelled_by": "user" | "interrupt" | "deleted" | "staff" | "deactivated" | null,
         "usage": {…} | null,
         "duration_ms": 1234 | null
       }}

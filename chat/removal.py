@@ -22,7 +22,6 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from chat import audit, runs
 from chat.errors import ChatError
 from chat.models import (
-    OPEN_STATUSES,
     Attachment,
     CancelledBy,
     ClaimedName,
@@ -65,9 +64,7 @@ def delete_account(user_id: Any, publisher: Publisher) -> bool:
         counters = lock_counters(user_id)
     except ChatError:
         return False
-    for thread in _threads_with_open_runs(user_id):
-        for run in Run.objects.select_for_update(no_key=True).filter(thread=thread, status__in=OPEN_STATUSES):
-            runs.cancel(run, by=CancelledBy.DELETED, publisher=publisher)
+    runs.cancel_all(user_id, by=CancelledBy.DELETED, publisher=publisher)
     end_all(user_id, publisher)
     counters.deleted_at = now()
     counters.save(update_fields=["deleted_at"])
@@ -85,11 +82,6 @@ def delete_account(user_id: Any, publisher: Publisher) -> bool:
     )
     logger.info("account_deleted", user_id=str(user_id))
     return True
-
-
-def _threads_with_open_runs(user_id: Any) -> list[Thread]:
-    named = Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES).values("thread")
-    return list(Thread.objects.select_for_update(no_key=True).filter(id__in=named).order_by("id"))
 
 
 def remove_deleted(only: Any = None) -> int:

@@ -135,6 +135,14 @@ def cancel(run: Run, *, by: CancelledBy, publisher: Publisher) -> None:
     jobs.abort_run(run.job_id)
 
 
+def cancel_all(user_id: Any, *, by: CancelledBy, publisher: Publisher) -> None:
+    """Cancel whatever a person has open. The caller has locked the person's counters."""
+    named = Run.objects.filter(user_id=user_id, status__in=OPEN_STATUSES).values("thread")
+    for thread in Thread.objects.select_for_update(no_key=True).filter(id__in=named).order_by("id"):
+        for run in Run.objects.select_for_update(no_key=True).filter(thread=thread, status__in=OPEN_STATUSES):
+            cancel(run, by=by, publisher=publisher)
+
+
 def resolve(run: Run, approval: Approval, *, approved: bool, reason: str, publisher: Publisher) -> None:
     """A person's answer. With the last one that the run waits for: `awaiting_approval → queued`, and a job.
 

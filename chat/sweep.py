@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 
-from chat import jobs, passwords, runs, titles
+from chat import deactivation, jobs, passwords, runs, titles
 from chat.apps import ChatConfig
 from chat.pool import on_any_thread
 from chat.retention import tidy_up
@@ -88,6 +88,7 @@ def sweep_runs() -> None:
         with transaction.atomic():
             if jobs.bury_lost(job_id, stalled=stalled) == "lost":
                 logger.warning("job_buried", job_id=job_id)
+    deactivation.shut_out_inactive(publisher)
     titles.take_up_lost(stalled=stalled)
     passwords.take_up_unsent(stalled=stalled)
 

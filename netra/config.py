@@ -224,7 +224,10 @@ class Config(BaseSettings):
     )
     ws_heartbeat_seconds: float = Field(default=25.0, gt=0, description="How often clients are asked to send a ping.")
     ws_position_check_seconds: float = Field(
-        default=2.0, gt=0, description="How often the log is asked for what no wake-up announced."
+        default=1.5,
+        gt=0,
+        description="How often the log is asked for what no wake-up announced, and whether who is connected may still "
+        "be; give or take a fifth.",
     )
     max_message_bytes: int = Field(default=65_536, ge=1024, description="The largest frame that is accepted.")
     max_attachment_bytes: int = Field(

@@ -223,7 +223,7 @@ class Run(Shape):
     error_code: str | None
     """Why it failed: of `agent_error` in the AsyncAPI document."""
     error_message: str | None
-    cancelled_by: Literal["user", "interrupt", "deleted", "staff"] | None
+    cancelled_by: Literal["user", "interrupt", "deleted", "staff", "deactivated"] | None
     usage: RunUsage | None
     duration_ms: int | None
     created_at: Time

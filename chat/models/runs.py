@@ -28,6 +28,7 @@ class CancelledBy(models.TextChoices):
     INTERRUPT = "interrupt"
     DELETED = "deleted"
     STAFF = "staff"
+    DEACTIVATED = "deactivated"
 
 
 class ApprovedBy(models.TextChoices):
@@ -62,7 +63,7 @@ class Run(models.Model):
     job_id = models.BigIntegerField(null=True, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
-    cancelled_by = models.CharField(max_length=9, choices=CancelledBy, blank=True)
+    cancelled_by = models.CharField(max_length=11, choices=CancelledBy, blank=True)
     usage = models.JSONField(null=True, blank=True)
     unrepeatable_tools = models.TextField(
         default="", db_default="", blank=True, help_text="Tools that began and must not begin again: no repetition."

@@ -178,7 +178,7 @@ class AgentErrorData(Part):
 
 
 class AgentCancelledData(Part):
-    by: Literal["user", "interrupt", "deleted", "staff"]
+    by: Literal["user", "interrupt", "deleted", "staff", "deactivated"]
     message: Annotated[Answer | None, Field(description="The partial answer.")] = None
 
 

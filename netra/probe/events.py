@@ -15,7 +15,7 @@ TOOL = "calculate"
 FIVE = ("agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed")
 OFFLINE = "offline"
 ENDED = frozenset({"completed", "failed", "cancelled"})
-# A wake-up takes milliseconds; the position check comes every two seconds.
+# A wake-up takes milliseconds; the position check comes every second or two.
 LATE_SECONDS = 1.0
 
 
@@ -68,7 +68,7 @@ def _without_tool(facts: Mapping[str, Any], *, has_tool: bool) -> str:
 def _late(seconds: float, *, layer_ready: bool) -> str:
     came = f"Events came up to {seconds:g} s after they were written"
     if not layer_ready:
-        return f"{came}: without Redis only the position check finds them, every two seconds"
+        return f"{came}: without Redis only the position check finds them, every second or two"
     return (
         f"{came}, as when only the position check finds them: no wake-up came from the worker over the channel layer. "
         "Web processes and workers need the same REDIS_URL; if they have it, the worker's clock is behind, or the "

@@ -8,8 +8,8 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,12 +18,11 @@ import pytest
 from tests.clients import connected, request, sign_in
 from tests.cluster import Cluster
 from tests.e2e.conftest import new_data_dir
+from tests.e2e.ending import all_closed_after
 from tests.processes import HOST, PATIENCE_SECONDS, until
 from tests.smtp_server import SmtpServer
 
 PASSWORD = "correct horse battery"
-# The position check's interval at most, and a busy machine.
-SECONDS = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -53,35 +52,6 @@ def registered(cluster: Cluster, name: str) -> dict[str, Any]:
     assert answer.status == 201, answer.body
     tokens: dict[str, Any] = answer.body
     return tokens
-
-
-async def all_closed_after(cluster: Cluster, access: str, end: Callable[[], None]) -> None:
-    """A socket and a stream at each process are told why, and closed, within SECONDS."""
-    async with AsyncExitStack() as stack:
-        sockets = [await stack.enter_async_context(connected(server.url, access)) for server in cluster.web]
-        opening = [asyncio.to_thread(opened_stream, server.url, access) for server in cluster.web]
-        streams = await asyncio.gather(*opening)
-        for connection, _ in streams:
-            stack.enter_context(closing(connection))
-        await asyncio.to_thread(end)
-        async with asyncio.timeout(SECONDS):
-            codes = await asyncio.gather(*(socket.closed() for socket in sockets))
-            texts = await asyncio.gather(*(asyncio.to_thread(answer.read) for _, answer in streams))
-    assert codes == [4401, 4401]
-    for socket in sockets:
-        assert socket.frames[-1]["error_code"] == "INVALID_TOKEN"
-    for text in texts:
-        assert b'"error_code":"INVALID_TOKEN"' in text
-
-
-def opened_stream(url: str, access: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    """A stream whose first event is on its way."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
-    headers = {"Authorization": f"Bearer {access}", "Accept": "text/event-stream"}
-    connection.request("GET", "/api/events", headers=headers)
-    answer = connection.getresponse()
-    assert answer.status == 200
-    return connection, answer
 
 
 async def test_signed_out_everywhere_is_signed_out_at_every_process(cluster: Cluster) -> None:

@@ -85,6 +85,7 @@ test("an answer that is not whole says why", () => {
   assert.equal(said({ status: "cancelled", cancelledBy: "interrupt" }), "Interrupted by your next message");
   assert.equal(said({ status: "cancelled", cancelledBy: "deleted" }), "Stopped as the conversation was deleted");
   assert.equal(said({ status: "cancelled", cancelledBy: "staff" }), "Stopped by an administrator");
+  assert.equal(said({ status: "cancelled", cancelledBy: "deactivated" }), "Stopped as the account was deactivated");
   assert.equal(said({ status: "cancelled", text: "", model: null }), "Cancelled before it began");
   assert.equal(neverBegan(view({ status: "cancelled", model: null, durationMs: 12 })), false);
 });

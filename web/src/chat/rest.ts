@@ -42,7 +42,7 @@ export interface RestRun {
   readonly last_seq: number;
   readonly error_code: string | null;
   readonly error_message: string | null;
-  readonly cancelled_by: "user" | "interrupt" | "deleted" | "staff" | null;
+  readonly cancelled_by: "user" | "interrupt" | "deleted" | "staff" | "deactivated" | null;
   readonly duration_ms: number | null;
   readonly usage: Usage | null;
 }

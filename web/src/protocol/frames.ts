@@ -93,7 +93,7 @@ export interface RunEventData {
     readonly correlation_id?: string;
     readonly message?: WireAnswer;
   };
-  agent_cancelled: { readonly by: "user" | "interrupt" | "deleted" | "staff"; readonly message?: WireAnswer };
+  agent_cancelled: { readonly by: "user" | "interrupt" | "deleted" | "staff" | "deactivated"; readonly message?: WireAnswer };
 }
 
 export type RunEventType = keyof RunEventData;

@@ -79,7 +79,7 @@ export interface RunState {
   readonly approvals: Readonly<Record<string, Approval>>;
   readonly message: WireMessage | null;
   readonly error: RunFailure | null;
-  readonly cancelled_by: "user" | "interrupt" | "deleted" | "staff" | null;
+  readonly cancelled_by: "user" | "interrupt" | "deleted" | "staff" | "deactivated" | null;
   readonly usage: Usage | null;
   readonly duration_ms: number | null;
 }

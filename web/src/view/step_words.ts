@@ -95,6 +95,8 @@ export function outcome(view: AnswerView): string | null {
       return words.answer.deleted;
     case "staff":
       return words.answer.staff;
+    case "deactivated":
+      return words.answer.deactivated;
     default:
       return words.answer.stopped;
   }

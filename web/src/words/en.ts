@@ -312,6 +312,7 @@ export function en({ number, plural, counted, bytes, countdown, percent }: Forma
       interrupted: "Interrupted by your next message",
       deleted: "Stopped as the conversation was deleted",
       staff: "Stopped by an administrator",
+      deactivated: "Stopped as the account was deactivated",
       incomplete: "The answer is incomplete",
       neverBegan: "Cancelled before it began",
       reference: (id: string) => `Reference: ${id}`,

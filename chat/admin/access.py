@@ -44,6 +44,8 @@ def looked(request: HttpRequest, *, subject: Any, target: str, **details: Any) -
 
 def looked_at_people(request: HttpRequest, subjects: Collection[Any], *, target: str) -> None:
     """The same of a list, in which several people's words stand: an entry for each of them, in one statement."""
+    if not subjects:
+        return
     at, address = now(), audit.told(client_address(request))
     AuditEntry.objects.bulk_create(
         AuditEntry(

@@ -23,6 +23,8 @@ from chat.run_state import RunState, fold_event, unbegun
 
 PER_PAGE = 20
 STEPS_SHOWN = 60
+# Steps are looked for among so many events of a run.
+EVENTS_SEARCHED = 3_000
 TEXT_CHARACTERS = 20_000
 VALUE_CHARACTERS = 2_000
 
@@ -37,7 +39,8 @@ _STEPS: LiteralString = """
     FROM chat_run r CROSS JOIN LATERAL (
         SELECT seq, type, agent, created_at, CASE WHEN %(reads)s THEN data ELSE data - %(written)s::text[] END AS data
         FROM chat_runevent
-        WHERE run_id = r.id AND type = ANY(%(types)s) AND (seq > r.restart_seq OR starts_with(type, 'approval_'))
+        WHERE run_id = r.id AND seq BETWEEN r.restart_seq - %(window)s AND r.restart_seq + %(window)s
+          AND type = ANY(%(types)s) AND (seq > r.restart_seq OR starts_with(type, 'approval_'))
         ORDER BY seq LIMIT %(limit)s) e
     WHERE r.id = ANY(%(runs)s) ORDER BY r.id, e.seq
 """
@@ -148,7 +151,7 @@ def _spoken(messages: Sequence[Message], *, reads: bool) -> list[Spoken]:
                 run=own,
                 outcomes=[(run, outcome_badge(run)) for run in unanswered[message.pk]],
                 steps=[step for each, _ in done for step in each],
-                has_more_steps=any(more for _, more in done),
+                has_more_steps=any(more for _, more in done) or any(map(_is_long, of_message[message.pk])),
             )
         )
     return found
@@ -158,6 +161,10 @@ def _runs_at(message: Message, answered: dict[int, Run], unanswered: dict[int, l
     """Whose steps stand with the message: of an answer those of its run, of a question those of what has none yet."""
     own = answered.get(message.pk)
     return [own] if own is not None else unanswered.get(message.pk, [])
+
+
+def _is_long(run: Run) -> bool:
+    return run.last_seq - run.restart_seq > EVENTS_SEARCHED
 
 
 def _sizes_of(messages: Sequence[Message]) -> dict[int, int]:
@@ -174,7 +181,7 @@ def _file(file: Attachment, *, reads: bool) -> tuple[str, str, str]:
 
 
 def steps_of(run_ids: Sequence[uuid.UUID], *, reads: bool) -> dict[uuid.UUID, tuple[list[Step], bool]]:
-    """The first STEPS_SHOWN events of each run that are steps, as the chat folds them, and whether there are more."""
+    """Of each run the first STEPS_SHOWN events that are steps, as the chat folds them, and whether there are more."""
     with connection.cursor() as cursor:
         cursor.execute(
             _STEPS,
@@ -184,6 +191,7 @@ def steps_of(run_ids: Sequence[uuid.UUID], *, reads: bool) -> dict[uuid.UUID, tu
                 "written": list(_WRITTEN),
                 "reads": reads,
                 "limit": STEPS_SHOWN + 1,
+                "window": EVENTS_SEARCHED,
             },
         )
         rows = cursor.fetchall()

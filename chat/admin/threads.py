@@ -45,7 +45,8 @@ class ThreadAdmin(ReadOnlyAdmin):
 
     def wanted(self, request: HttpRequest, queryset: QuerySet[Any], word: str) -> Q:
         if (identifier := as_uuid(word)) is not None:
-            return Q(id=identifier) | Q(id__in=Run.objects.filter(id=identifier).values("thread"))
+            of_run = Run.objects.filter(id=identifier).values_list("thread", flat=True)
+            return Q(id__in=[identifier, *of_run])
         wanted = super().wanted(request, queryset, word)
         if may_read(request):
             try:

@@ -6,6 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from chat.models.conversations import Thread
 from chat.models.runs import Run
@@ -47,6 +48,7 @@ class ModelRequest(models.Model):
         indexes = [
             models.Index(fields=["user", "started_at"], name="model_request_by_user"),
             models.Index(fields=["started_at"], name="model_request_by_time"),
+            models.Index(fields=["started_at"], condition=~Q(outcome="completed"), name="model_request_without_answer"),
         ]
 
     def __str__(self) -> str:

@@ -109,6 +109,7 @@ class Run(models.Model):
                 name="run_with_events",
             ),
             models.Index(fields=["created_at", "id"], name="run_by_time"),
+            models.Index(fields=["agent", "created_at", "id"], name="run_by_agent"),
             models.Index(fields=["finished_at"], condition=Q(status=RunStatus.FAILED), name="run_failed_by_time"),
         ]
 

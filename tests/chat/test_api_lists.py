@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from chat.branches import NEAREST_SIBLINGS, NEWEST_RUNS
 from chat.models import Message, Role
 from chat.tokens import AccessToken
 from netra.testing import rebuild
 from tests.api_lists import lists_of
+from tests.chat.costs import queries, rows_read
 from tests.many_rows import Rows, write_rows
 
 # What is rolled back stays in tables and indexes for a while, and misleads the planner: here they begin empty.
@@ -85,26 +84,6 @@ class Person:
 
     def counted(self, count: Callable[[Callable[[], Any]], int]) -> dict[str, int]:
         return {name: count(lambda path=path: self.get(path)) for name, path in self.lists.items()}  # type: ignore[misc]
-
-
-def queries(ask: Callable[[], Any]) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        ask()
-    return len(captured)
-
-
-def rows_read(ask: Callable[[], Any]) -> int:
-    """How many rows of its tables PostgreSQL has looked at, found by an index or not."""
-
-    def so_far() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT sum(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables")
-            return int(cursor.fetchone()[0])
-
-    with transaction.atomic():
-        before = so_far()
-        ask()
-        return so_far() - before
 
 
 def test_a_list_costs_as_many_queries_whatever_there_is() -> None:

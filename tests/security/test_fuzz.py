@@ -36,6 +36,9 @@ from tests.conformance import assert_conforms
 from tests.live import LiveServer
 from tests.security.frames import named, sequences
 
+# Much is sent, on a machine that may have much else to do.
+pytestmark = pytest.mark.timeout(400)
+
 MAX_BYTES = 65_536
 OF_PARSING = {"INVALID_JSON", "INVALID_MESSAGE", "UNKNOWN_TYPE", "MESSAGE_TOO_LARGE"}
 # What may answer a command that is well formed, too.
@@ -145,7 +148,7 @@ class Attacker:
             expected += self._is_answered(text)
         ref = uuid.uuid4().hex
         self._socket.send(json.dumps({"type": "ping", "ref": ref}))
-        replies = []
+        replies: list[dict[str, Any]] = []
         while len(replies) < expected + 1:
             reply = self._receive()
             if reply is not None:

@@ -61,7 +61,7 @@ class BulkHistogram(Histogram):
                 bucket.inc(number)
 
 
-_agents, _models = Names(), Names()
+_agents, _models, _errors = Names(), Names(), Names()
 _CODES = frozenset(ErrorCode)
 
 
@@ -307,7 +307,7 @@ def model_request(record: ModelRequestRecord) -> None:
     if record.first_token_ms is not None:
         MODEL_FIRST_TOKEN.labels(*names).observe(record.first_token_ms / 1000)
     if record.outcome == "failed":
-        MODEL_FAILURES.labels(*names, record.error or OTHER).inc()
+        MODEL_FAILURES.labels(*names, _errors.label(record.error or OTHER)).inc()
     for kind, tokens in (
         ("input", record.input_tokens),
         ("output", record.output_tokens),

@@ -309,13 +309,17 @@ async def test_a_window_that_is_full_stalls_until_it_is_acknowledged(netra: Netr
 
 
 @pytest.mark.usefixtures("short_patience")
-async def test_a_window_that_stays_full_is_closed_with_its_code(netra: Netra) -> None:
-    socket = await netra.connect(await netra.user("ann"))
+async def test_a_window_that_stays_full_is_closed_with_its_code(netra: Netra, caplog: pytest.LogCaptureFixture) -> None:
+    ann = await netra.user("ann")
+    socket = await netra.connect(ann)
     moved = Movement()
     await ask_much(netra, socket)
     assert (await receive(socket))["error_code"] == "WINDOW_FULL"
     assert (await socket.receive_output())["code"] == 4408
     assert moved.by_label("netra_closes_total", "code") == {"4408": 1}
+    [line] = [entry for entry in caplog.messages if "'refused'" in entry]
+    assert "WINDOW_FULL" in line
+    assert f"'{ann.pk}'" in line
     assert moved("netra_window_stalls_total") == 1
     await socket.disconnect()
     assert Readings.here()("netra_windows_stalled") == 0
@@ -555,7 +559,10 @@ def test_sign_ins_and_what_else_is_audited(client: Client, moved: Movement) -> N
 # This process
 
 
-async def test_a_loop_that_was_blocked_was_late(event_log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_was_blocked_was_late(
+    event_log: EventLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("chat.monitor.LATE_SECONDS", 0.25)
     monkeypatch.setattr("chat.monitor.TICK_SECONDS", 0.01)
     monitor = Monitor(event_log.pool, connections=lambda: 0, runs=lambda: 0)
     moved = Movement()
@@ -565,6 +572,7 @@ async def test_a_loop_that_was_blocked_was_late(event_log: EventLog, monkeypatch
     await until_equal(lambda: float(moved("netra_event_loop_lag_seconds_sum") > 0.25), 1)
     counted = moved("netra_event_loop_lag_seconds_count")
     assert counted - moved("netra_event_loop_lag_seconds_bucket", le="0.25") >= 1
+    assert "event_loop_late" in caplog.text
     await monitor.stop()
 
 

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('chat', '0015_indexes_of_administration'),
+        ('chat', '0016_deactivated_runs'),
     ]
 
     operations = [

@@ -6,9 +6,9 @@ from bs4 import BeautifulSoup, Tag
 
 
 def filled(page: str, **changes: str | None) -> dict[str, list[str]]:
-    """What the page's form has, but for the changes. A change to None clears the field, or a check mark."""
-    form = BeautifulSoup(page, "html.parser").select_one("main form[method=post], #content-main form, form[id$=_form]")
-    assert form is not None, "there is no form"
+    """What the page's largest form has, but for the changes. A change to None clears the field, or a check mark."""
+    forms = BeautifulSoup(page, "html.parser").select("form[method=post]")
+    form = max(forms, key=lambda each: len(each.select("[name]")))
     values: dict[str, list[str]] = {}
     for field in form.select("input[name], select[name], textarea[name]"):
         if (told := _value(field)) is not None:

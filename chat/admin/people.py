@@ -25,7 +25,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from unfold.admin import StackedInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from chat import removal, sessions
+from chat import deactivation, removal, sessions
 from chat.admin.access import VIEW_CONTENT, deed, may_read, require
 from chat.admin.activity import activity_of, held_by
 from chat.admin.rows import BoundedPaginator, PlainAdmin, RowList, deleted_people, moment, said
@@ -243,12 +243,6 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
             context["may_export"] = may_read(request)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        with transaction.atomic():
-            super().save_model(request, obj, form, change)
-            if change and "is_active" in form.changed_data and not obj.is_active:
-                sessions.end_all(obj.pk, chat_config().event_log.publisher)
-
     def _managed(self, request: HttpRequest, user_id: int) -> Any:
         """The person. Raises PermissionDenied for one whom the asker may not change."""
         user = self.get_object(request, str(user_id))
@@ -329,8 +323,9 @@ def _may_still_read(user_id: Any) -> bool:
 
 @transaction.atomic
 def _deactivate(request: HttpRequest, user: Any) -> None:
+    # In the order of locks: counters before users.
+    deactivation.shut_out(user.pk, chat_config().event_log.publisher)
     get_user_model().objects.filter(pk=user.pk).update(is_active=False)
-    sessions.end_all(user.pk, chat_config().event_log.publisher)
     deed(request, "deactivated", subject=user.pk, target=f"user {user.pk}")
 
 

@@ -185,10 +185,11 @@ def test_who_may_not_give_allowances_gives_none(ann: Any) -> None:
 # Who may change whom
 
 
-def test_the_form_deactivates_and_ends_sessions(ann: Any) -> None:
+def test_the_form_deactivates_and_ends_sessions(ann: Any, django_capture_on_commit_callbacks: Any) -> None:
     token = signed_in(ann)
     manager = staff("manager", *MANAGER)
-    assert change(browser(manager), ann, is_active=None).status_code == 302
+    with django_capture_on_commit_callbacks(execute=True):
+        assert change(browser(manager), ann, is_active=None).status_code == 302
     assert not fresh(ann).is_active
     assert fresh(ann).chat_counters.sessions_epoch == 1
     assert Client(headers={"Authorization": f"Bearer {token}"}).get("/api/me").status_code == 401

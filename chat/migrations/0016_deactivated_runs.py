@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0016_indexes_by_agent_and_outcome'),
+        ('chat', '0015_indexes_of_administration'),
     ]
 
     operations = [

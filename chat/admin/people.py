@@ -185,7 +185,7 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
     def open_sessions(self, user: Any) -> str:
         return f"{user.activity.sessions:,}"
 
-    @admin.action(description="Deactivate, and end all sessions", permissions=["change"])
+    @admin.action(description="Deactivate: cancel runs, and end all sessions", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._of_each(request, queryset, _deactivate, "deactivated")
 
@@ -265,7 +265,7 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
     def active_view(self, request: HttpRequest, user_id: int) -> HttpResponse:
         if request.POST.get("active") == "1":
             return self._one(request, user_id, _activate, "activated")
-        return self._one(request, user_id, _deactivate, "deactivated, and all sessions have ended")
+        return self._one(request, user_id, _deactivate, "deactivated; runs are cancelled, and all sessions have ended")
 
     def export_view(self, request: HttpRequest, user_id: int) -> HttpResponseBase:
         """Everything that is kept of the person, as long as who asks may have it."""

@@ -41,7 +41,9 @@ test: packages-dev packages-model system node  ## run all tests but the nightly 
 	cd web && npm test
 
 # Tests wait more than they compute: so many modules at once. Each process has a database and servers of its own.
-AT_ONCE := -n 3 --dist loadscope
+# The last by name are short ones. xdist's own order, by number of tests, ends with long modules of few tests, and most
+# processes have nothing to do then.
+AT_ONCE := -n 3 --dist loadscope --no-loadscope-reorder
 
 e2e: packages-dev  ## run the 25 priority-1 checks against URL as USERNAME with PASSWORD, or against a server of their own
 	@$(PYTHON) -m pytest -v $(CRITICAL_CHECKS)

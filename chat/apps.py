@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chat.attempt_limit import AttemptLimit
     from chat.connections import Connections
     from chat.event_log import EventLog
+    from chat.identity import IdentityProvider
     from chat.limits import RateLimits
     from chat.mcp_status import McpStatus
     from chat.monitor import Monitor
@@ -33,6 +34,8 @@ class ChatConfig(AppConfig):
     rate_limits: RateLimits
     places: Places
     attempt_limit: AttemptLimit
+    identity_provider: IdentityProvider | None
+    identity_problem: Exception | None
 
     def import_models(self) -> None:
         """Raises ImproperlyConfigured, before any application is ready, when people are in a table of another name."""
@@ -48,7 +51,7 @@ class ChatConfig(AppConfig):
         from django.db.models.signals import post_save, pre_delete
 
         # With it the files of rows that are deleted go, too.
-        from chat import attachments  # noqa: F401
+        from chat import attachments, linking  # noqa: F401
         from chat.account import Account
         from chat.connections import Connections
         from chat.deactivation import user_deleted, user_saved
@@ -74,10 +77,16 @@ class ChatConfig(AppConfig):
         post_save.connect(claim_name, sender=users, dispatch_uid="claim name")
         post_save.connect(user_saved, sender=users, dispatch_uid="user saved")
         pre_delete.connect(user_deleted, sender=users, dispatch_uid="user deleted")
+        self.identity_provider, self.identity_problem = None, None
+        try:
+            self.identity_provider = linking.provider()
+        except Exception as error:  # noqa: BLE001 - a class of somebody else's; the system check tells it
+            self.identity_problem = error
         self.count_anew()
         self.thread_service = self.build_thread_service()
         checks.register(check_thread_service, "netra")
         checks.register(check_attachment_storage, "netra")
+        checks.register(check_identity_provider, "netra")
 
     def count_anew(self) -> None:
         """What this process has counted of anybody is forgotten."""
@@ -157,3 +166,19 @@ def check_attachment_storage(app_configs: Any, **_kwargs: Any) -> list[checks.Ch
             )
         ]
     return []
+
+
+def check_identity_provider(app_configs: Any, **_kwargs: Any) -> list[checks.CheckMessage]:  # noqa: ARG001
+    """System check: the identity provider could be made. Nothing is asked of it."""
+    problem = cast("ChatConfig", apps.get_app_config("chat")).identity_problem
+    if problem is None:
+        return []
+    # What a class of somebody else's says may have its options in it, and with them a secret.
+    told = f"{type(problem).__name__}: {problem}" if isinstance(problem, ImportError | TypeError | ValueError) else ""
+    return [
+        checks.Error(
+            f"NETRA_IDENTITY_PROVIDER: the provider cannot be made ({told or type(problem).__name__}).",
+            hint="It names a class like those of chat.identity, and the OPTIONS that the class takes.",
+            id="chat.E003",
+        )
+    ]

@@ -42,6 +42,12 @@ def register(*, username: str, email: str | None, password: str) -> Any:
     if ClaimedName.objects.filter(name=same_name(user.username)).exists():
         raise _taken()
     user.set_password(password)
+    save_new(user)
+    return user
+
+
+def save_new(user: Any) -> None:
+    """Raises ChatError with NAME_TAKEN."""
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -49,7 +55,15 @@ def register(*, username: str, email: str | None, password: str) -> Any:
                 raise _taken()
     except IntegrityError:
         raise _taken() from None
-    return user
+
+
+def is_usable_name(username: str) -> bool:
+    """Whether a user can have it, if nobody has."""
+    try:
+        _check_name(get_user_model()(username=username))
+    except ChatError:
+        return False
+    return True
 
 
 def claim_name(sender: Any, instance: Any, update_fields: Any = None, **_: Any) -> None:  # noqa: ARG001

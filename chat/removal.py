@@ -25,6 +25,7 @@ from chat.models import (
     Attachment,
     CancelledBy,
     ClaimedName,
+    IdentityLink,
     Message,
     ModelRequest,
     Note,
@@ -69,6 +70,8 @@ def delete_account(user_id: Any, publisher: Publisher) -> bool:
     counters.deleted_at = now()
     counters.save(update_fields=["deleted_at"])
     ClaimedName.objects.filter(user_id=user_id).delete()
+    # Who comes from the identity provider again is a new person.
+    IdentityLink.objects.filter(user_id=user_id).delete()
     # No name that anybody could register has a colon.
     get_user_model().objects.filter(pk=user_id).update(
         username=f"deleted:{user_id}",

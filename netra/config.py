@@ -189,6 +189,26 @@ class Config(BaseSettings):
         description="Whether people may register by themselves; otherwise an administrator makes them "
         "([more](accounts.md)).",
     )
+    password_sign_in: bool = Field(
+        default=True,
+        description="Whether people sign in with passwords; `false` where all of them come from "
+        "`NETRA_IDENTITY_PROVIDER`. `/admin/` takes passwords of staff in any case.",
+    )
+    identity_provider: SecretStr | None = Field(
+        default=None,
+        description="Who else says who people are: the path of a class, or JSON such as "
+        '`{"BACKEND": "chat.identity.OidcProvider", "OPTIONS": {…}}` ([more](identity.md)).',
+    )
+    identity_registration: Literal["closed", "open"] = Field(
+        default="closed",
+        description="Whether an identity that nobody here is linked to becomes a new user; otherwise an administrator "
+        "links people.",
+    )
+    sign_in_url: str | None = Field(
+        default=None,
+        description="Where people sign in before they come here, as `https://login.example.org/netra`: the page leads "
+        "there.",
+    )
     public_url: str | None = Field(
         default=None,
         description="The address of the page, as `https://chat.example.org`, for links in mails. Required with "
@@ -492,6 +512,13 @@ class Config(BaseSettings):
             raise ValueError("must look like netra@example.org or Netra <netra@example.org>")
         return value
 
+    @field_validator("sign_in_url")
+    @classmethod
+    def _whole_address(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must be an address as https://login.example.org/netra")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _page_address(cls, value: str | None) -> str | None:
@@ -502,11 +529,11 @@ class Config(BaseSettings):
             raise ValueError("must be the address of the page, as https://chat.example.org")
         return f"{parts.scheme}://{parts.netloc}"
 
-    @field_validator("attachment_storage")
+    @field_validator("attachment_storage", "identity_provider")
     @classmethod
-    def _usable_attachment_storage(cls, value: SecretStr | None) -> SecretStr | None:
+    def _described_class(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _storage_settings(value.get_secret_value())
+            _backend_settings(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -534,14 +561,20 @@ class Config(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _safe_outside_development(self) -> Self:
-        secret = self.secret_key.get_secret_value()
-        if secret and len(secret) < MINIMUM_SECRET_LENGTH:
-            raise ValueError(f"NETRA_SECRET_KEY must have at least {MINIMUM_SECRET_LENGTH} characters")
+    def _go_together(self) -> Self:
         if self.worker_stalled_seconds <= 2 * self.worker_heartbeat_seconds:
             raise ValueError("NETRA_WORKER_STALLED_SECONDS must be more than twice NETRA_WORKER_HEARTBEAT_SECONDS")
         if self.email_url is not None and not (self.email_from and self.public_url):
             raise ValueError("NETRA_EMAIL_FROM and NETRA_PUBLIC_URL are required with NETRA_EMAIL_URL")
+        if not self.password_sign_in and self.identity_provider is None:
+            raise ValueError("NETRA_PASSWORD_SIGN_IN can be false only with NETRA_IDENTITY_PROVIDER")
+        return self
+
+    @model_validator(mode="after")
+    def _safe_outside_development(self) -> Self:
+        secret = self.secret_key.get_secret_value()
+        if secret and len(secret) < MINIMUM_SECRET_LENGTH:
+            raise ValueError(f"NETRA_SECRET_KEY must have at least {MINIMUM_SECRET_LENGTH} characters")
         if self.environment == "development":
             return self
         if self.email_url is not None and self.email_url.get_secret_value().startswith("console:"):
@@ -566,7 +599,7 @@ class Config(BaseSettings):
     def attachment_storage_settings(self) -> dict[str, Any]:
         """What Django's STORAGES has for attached files."""
         if self.attachment_storage is not None:
-            return _storage_settings(self.attachment_storage.get_secret_value())
+            return _backend_settings(self.attachment_storage.get_secret_value())
         # Nobody else of this machine reads what people send.
         options = {
             "location": str(self.data_dir / "attachments"),
@@ -574,6 +607,12 @@ class Config(BaseSettings):
             "directory_permissions_mode": 0o700,
         }
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+
+    @property
+    def identity_provider_settings(self) -> dict[str, Any] | None:
+        """`{"BACKEND", "OPTIONS"}`; None without a provider."""
+        provider = self.identity_provider
+        return _backend_settings(provider.get_secret_value()) if provider is not None else None
 
     @property
     def effective_hsts_seconds(self) -> int:
@@ -591,8 +630,8 @@ class Config(BaseSettings):
             stop(f"NETRA_DATA_DIR: {self.data_dir} cannot be read or written ({error.strerror}).")
 
 
-def _storage_settings(text: str) -> dict[str, Any]:
-    """`{"BACKEND", "OPTIONS"}` of a storage that is named or described. Raises ValueError, which shows no value."""
+def _backend_settings(text: str) -> dict[str, Any]:
+    """`{"BACKEND", "OPTIONS"}` of a class that is named or described. Raises ValueError, which shows no value."""
     if not text.lstrip().startswith("{"):
         given: Any = {"BACKEND": text.strip()}
     else:
@@ -602,9 +641,9 @@ def _storage_settings(text: str) -> dict[str, Any]:
             raise ValueError("is no valid JSON") from None
     backend, options = given.get("BACKEND"), given.get("OPTIONS", {})
     if not isinstance(backend, str) or not all(part.isidentifier() for part in backend.split(".")):
-        raise ValueError("must name a storage class as package.module.Class, or have it as BACKEND")
+        raise ValueError("must name a class as package.module.Class, or have it as BACKEND")
     if "." not in backend or not isinstance(options, dict) or given.keys() - {"BACKEND", "OPTIONS"}:
-        raise ValueError("must be a storage class, or an object of BACKEND and OPTIONS")
+        raise ValueError("must be the path of a class, or an object of BACKEND and OPTIONS")
     return {"BACKEND": backend, "OPTIONS": options}
 
 

@@ -22,7 +22,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from procrastinate.contrib.django.models import ProcrastinateJob
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold.admin import StackedInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from chat import deactivation, removal, sessions
@@ -31,7 +31,7 @@ from chat.admin.activity import activity_of, held_by
 from chat.admin.rows import BoundedPaginator, PlainAdmin, RowList, deleted_people, moment, said
 from chat.api.own_data import archive_of
 from chat.api.serving import chat_config
-from chat.models import Allowance, AuditAction
+from chat.models import Allowance, AuditAction, IdentityLink
 
 if TYPE_CHECKING:
     DjangoUserAdmin = auth_admin.UserAdmin[Any]
@@ -74,6 +74,20 @@ class AllowanceInline(StackedInline):  # type: ignore[misc]
     verbose_name_plural = "What the person may use"
 
 
+class IdentityInline(TabularInline):  # type: ignore[misc]
+    """Who the person is at an identity provider. Whoever could change it could be anybody: superusers may."""
+
+    model = IdentityLink
+    extra = 0
+    readonly_fields = ("created_at", "last_used_at")
+    verbose_name_plural = "Who the person is elsewhere"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return bool(request.user.is_superuser)
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
 @admin.register(get_user_model())
 class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
     """Django's own; but an account is deleted as its person does it: out of reach at once, and removed in steps."""
@@ -97,7 +111,7 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
     sortable_by = ()
     filter_horizontal = ()
     actions = ("activate", "deactivate", "end_sessions")
-    inlines = (AllowanceInline,)
+    inlines = (AllowanceInline, IdentityInline)
     change_form_template = "administration/person.html"
     delete_confirmation_template = "administration/erase.html"
     fieldsets = (

@@ -17,7 +17,7 @@ from chat.api import bodies, schemas
 from chat.api.documented import documented
 from chat.api.rate_limit import Anybody
 from chat.api.serving import chat_config
-from chat.api.sessions import SessionView, refusals_recorded, signed_in
+from chat.api.sessions import SessionView, refusals_recorded, require_passwords, signed_in
 from chat.attempt_limit import Guarded
 from chat.errors import ChatError, ErrorCode
 from chat.models import AuditAction
@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 
 
 class Options(APIView):
-    """`GET /api/auth/options` → {registration, password_reset, password_rules}."""
+    """`GET /api/auth/options` → {registration, password_reset, password_rules, password_sign_in, exchange, …}."""
 
     permission_classes = [AllowAny]
     authentication_classes = [Anybody]
@@ -41,11 +41,16 @@ class Options(APIView):
         tag="accounts",
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002 - a view's signature
+        config, provider = settings.NETRA, chat_config().identity_provider
+        passwords = config.password_sign_in
         return Response(
             {
-                "registration": settings.NETRA.registration == "open",
-                "password_reset": settings.NETRA.email_url is not None,
+                "registration": passwords and config.registration == "open",
+                "password_reset": passwords and config.email_url is not None,
                 "password_rules": [str(text) for text in password_validators_help_texts()],
+                "password_sign_in": passwords,
+                "exchange": provider.speaks if provider is not None else None,
+                "sign_in_url": config.sign_in_url,
             }
         )
 
@@ -63,6 +68,7 @@ class Register(SessionView):
         code=201,
         errors=[
             ErrorCode.REGISTRATION_CLOSED,
+            ErrorCode.PASSWORD_SIGN_IN_CLOSED,
             ErrorCode.NAME_TAKEN,
             ErrorCode.PASSWORD_TOO_WEAK,
             ErrorCode.RATE_LIMITED,
@@ -73,6 +79,7 @@ class Register(SessionView):
         tag="accounts",
     )
     def post(self, request: Request) -> Response:
+        require_passwords()
         if settings.NETRA.registration != "open":
             raise ChatError(ErrorCode.REGISTRATION_CLOSED, "People cannot register by themselves here")
         given = body_of(bodies.RegisterBody, request.data)
@@ -92,11 +99,17 @@ class Reset(SessionView):
         description="The answer is the same whether there is somebody of this address or not.",
         body=bodies.ResetBody,
         code=202,
-        errors=[ErrorCode.RESET_NOT_OFFERED, ErrorCode.RATE_LIMITED, ErrorCode.ORIGIN_NOT_ALLOWED],
+        errors=[
+            ErrorCode.RESET_NOT_OFFERED,
+            ErrorCode.PASSWORD_SIGN_IN_CLOSED,
+            ErrorCode.RATE_LIMITED,
+            ErrorCode.ORIGIN_NOT_ALLOWED,
+        ],
         public=True,
         tag="accounts",
     )
     def post(self, request: Request) -> Response:
+        require_passwords()
         if settings.NETRA.email_url is None:
             raise ChatError(ErrorCode.RESET_NOT_OFFERED, "This server sends no mails: ask who runs it")
         given = body_of(bodies.ResetBody, request.data)
@@ -116,6 +129,7 @@ class ResetConfirmation(SessionView):
         code=204,
         errors=[
             ErrorCode.INVALID_RESET_LINK,
+            ErrorCode.PASSWORD_SIGN_IN_CLOSED,
             ErrorCode.PASSWORD_TOO_WEAK,
             ErrorCode.RATE_LIMITED,
             ErrorCode.ORIGIN_NOT_ALLOWED,
@@ -124,6 +138,7 @@ class ResetConfirmation(SessionView):
         tag="accounts",
     )
     def post(self, request: Request) -> Response:
+        require_passwords()
         given = body_of(bodies.ResetConfirmationBody, request.data)
         address, limit = client_address(request), chat_config().attempt_limit
         with refusals_recorded(AuditAction.PASSWORD, address):

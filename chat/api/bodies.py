@@ -116,6 +116,15 @@ class MeBody(Body):
     """Who is asked when no agent is named. Null: the server's default."""
 
 
+class ExchangeBody(Body):
+    """What the identity provider has given. Without a token its proxy has to have said who it is."""
+
+    token: Annotated[StrictStr | None, StringConstraints(max_length=16_384), Field(repr=False)] = None
+    """An ID token or an access token, as the server is set."""
+    session: SessionKind = None
+    """As for a sign-in."""
+
+
 class RefreshBody(Body):
     """A refresh token. Without one the cookie of the sign-in is taken."""
 

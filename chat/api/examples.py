@@ -178,6 +178,9 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "registration": True,
         "password_reset": True,
         "password_rules": ["Your password must contain at least 8 characters."],
+        "password_sign_in": True,
+        "exchange": None,
+        "sign_in_url": None,
     },
     schemas.NotePage: {
         "notes": [{"id": 12, "content": "I live in Lisbon", "agent": "assistant", "created_at": NOW_TEXT}],

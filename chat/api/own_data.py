@@ -24,7 +24,7 @@ from chat.api.shapes import message_json, note_json, run_json
 from chat.archive import zipped
 from chat.attachments import attachment_json
 from chat.errors import ChatError
-from chat.models import Approval, Attachment, Message, ModelRequest, Note, Run, RunEvent, Session, Thread
+from chat.models import Approval, Attachment, IdentityLink, Message, ModelRequest, Note, Run, RunEvent, Session, Thread
 from chat.own_threads import RESTORABLE_FOR, thread_json
 from chat.pool import database_is_away, on_any_thread
 from chat.protocol import timestamp
@@ -89,6 +89,7 @@ def _profile(user_id: Any) -> Parts:
             "allowance": allowances.own_numbers(user.pk),
             "created_at": timestamp(user.date_joined),
             "last_sign_in": timestamp(user.last_login) if user.last_login else None,
+            "identities": list(IdentityLink.objects.filter(user=user).order_by("pk").values("provider", "subject")),
         }
     )
 

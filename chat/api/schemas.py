@@ -92,6 +92,12 @@ class AccountOptions(Shape):
     """Whether they can choose a new password by mail."""
     password_rules: list[str]
     """What a password must be like, for people."""
+    password_sign_in: bool
+    """Whether people sign in with passwords."""
+    exchange: Literal["token", "proxy"] | None
+    """Whether an identity provider signs people in: by its tokens, or by a proxy before this server."""
+    sign_in_url: str | None
+    """Where people sign in before they come here."""
 
 
 class Note(Shape):

@@ -70,6 +70,12 @@ def refusals_recorded(action: AuditAction, address: str, *, user_id: Any = None)
         raise
 
 
+def require_passwords() -> None:
+    """Raises ChatError with PASSWORD_SIGN_IN_CLOSED."""
+    if not settings.NETRA.password_sign_in:
+        raise ChatError(ErrorCode.PASSWORD_SIGN_IN_CLOSED, "Passwords are not taken here: sign in where you always do")
+
+
 class SignIn(SessionView):
     """`POST /api/auth/token` {username, password, session?} → {access, expires_in, refresh?}."""
 
@@ -78,12 +84,18 @@ class SignIn(SessionView):
         "Sign in with a name and a password.",
         body=bodies.SignInBody,
         answer=schemas.Tokens,
-        errors=[ErrorCode.INVALID_CREDENTIALS, ErrorCode.RATE_LIMITED, ErrorCode.ORIGIN_NOT_ALLOWED],
+        errors=[
+            ErrorCode.INVALID_CREDENTIALS,
+            ErrorCode.PASSWORD_SIGN_IN_CLOSED,
+            ErrorCode.RATE_LIMITED,
+            ErrorCode.ORIGIN_NOT_ALLOWED,
+        ],
         headers=["Set-Cookie"],
         public=True,
         tag="sessions",
     )
     def post(self, request: Request) -> Response:
+        require_passwords()
         given = body_of(bodies.SignInBody, request.data)
         name, address, limit = same_name(given.username), client_address(request), chat_config().attempt_limit
         with refusals_recorded(AuditAction.SIGN_IN, address):

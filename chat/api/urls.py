@@ -13,6 +13,7 @@ from chat.api import (
     execute,
     exports,
     feedback,
+    identity,
     mcp,
     me,
     messages,
@@ -29,6 +30,7 @@ from chat.api.errors import NothingHere
 urlpatterns = [
     path("auth/token", sessions.SignIn.as_view()),
     path("auth/token/refresh", sessions.Refresh.as_view()),
+    path("auth/exchange", identity.Exchange.as_view()),
     path("auth/logout", sessions.SignOut.as_view()),
     path("auth/options", accounts.Options.as_view()),
     path("auth/register", accounts.Register.as_view()),

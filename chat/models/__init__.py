@@ -3,7 +3,7 @@
 from chat.models.agents import McpServer, ModelRequest, Note
 from chat.models.audit import AuditAction, AuditEntry
 from chat.models.conversations import Attachment, Message, MessageFeedback, Role, Thread, TitleOrigin
-from chat.models.people import Allowance, ClaimedName, Preferences, ResetRequest, UserCounters
+from chat.models.people import Allowance, ClaimedName, IdentityLink, Preferences, ResetRequest, UserCounters
 from chat.models.processes import ProcessKind, ServerProcess
 from chat.models.runs import OPEN_STATUSES, Approval, ApprovedBy, CancelledBy, Run, RunEvent, RunStatus
 from chat.models.sessions import EndedBy, Session, SessionKind
@@ -19,6 +19,7 @@ __all__ = [
     "CancelledBy",
     "ClaimedName",
     "EndedBy",
+    "IdentityLink",
     "McpServer",
     "Message",
     "MessageFeedback",

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 # More would only cost memory: each message of the last minute is remembered.
 MOST_PER_MINUTE = 100_000
@@ -116,6 +117,24 @@ class ClaimedName(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class IdentityLink(models.Model):
+    """Who somebody is at an identity provider (`chat.identity`). A user may have several."""
+
+    provider = models.CharField(max_length=200, help_text="The issuer of tokens, or what a proxy is called here.")
+    subject = models.CharField(max_length=255, help_text="What the provider calls the person for ever: `sub`.")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="identity_links")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "subject"], name="identity_is_one_persons"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} at {self.provider}"
 
 
 class ResetRequest(models.Model):

@@ -73,6 +73,12 @@ export class Application {
     return this.#session.signIn(username, password);
   }
 
+  /** Whoever signed in elsewhere: the proxy says it, or a page of the provider's has left the cookie here. */
+  async signInElsewhere(): Promise<void> {
+    if (this.entrance.options.value?.exchange === "proxy") return this.#session.signInByProxy();
+    if ((await this.#session.token(true)) === null) location.assign(this.entrance.options.value?.sign_in_url ?? "/");
+  }
+
   register(person: NewPerson): Promise<void> {
     return this.#session.register(person);
   }

@@ -6,6 +6,10 @@ export interface AccountOptions {
   readonly registration: boolean;
   readonly password_reset: boolean;
   readonly password_rules: readonly string[];
+  readonly password_sign_in: boolean;
+  /** Who signs people in elsewhere: a proxy before the server, or a page that has exchanged a token. */
+  readonly exchange: "token" | "proxy" | null;
+  readonly sign_in_url: string | null;
 }
 
 export async function loadOptions(): Promise<AccountOptions> {

@@ -91,7 +91,7 @@ interface FormProps {
   readonly labelWaiting?: string | undefined;
   /** There is something more important on the page. */
   readonly quiet?: boolean;
-  readonly children: ComponentChildren;
+  readonly children?: ComponentChildren;
 }
 
 /** Fields, what is wrong with all of them, and the button. */

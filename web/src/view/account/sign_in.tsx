@@ -14,6 +14,8 @@ export function SignIn({ application }: { readonly application: Application }): 
     names: ["username", "password"],
     act: (given) => application.signIn(given["username"] ?? "", given["password"] ?? ""),
   });
+  const elsewhere = useForm({ names: [], act: () => application.signInElsewhere() });
+  const isElsewhere = options?.exchange === "proxy" || (options?.exchange === "token" && options.sign_in_url !== null);
   return (
     <Card title={say.signIn}>
       <div role="status">
@@ -23,10 +25,13 @@ export function SignIn({ application }: { readonly application: Application }): 
           </p>
         )}
       </div>
-      <AccountForm state={state} name="sign-in" label={say.signIn} labelBusy={say.signingIn}>
-        <Field state={state} name="username" label={words.fields.username} autocomplete="username" counted />
-        <PasswordField state={state} name="password" label={words.fields.password} />
-      </AccountForm>
+      {isElsewhere ? <AccountForm state={elsewhere} name="sign-in-elsewhere" label={say.signInElsewhere} labelBusy={say.signingIn} /> : null}
+      {options?.password_sign_in === false ? null : (
+        <AccountForm state={state} name="sign-in" label={say.signIn} labelBusy={say.signingIn} quiet={isElsewhere}>
+          <Field state={state} name="username" label={words.fields.username} autocomplete="username" counted />
+          <PasswordField state={state} name="password" label={words.fields.password} />
+        </AccountForm>
+      )}
       <div class="entrance-links">
         {options?.password_reset ? (
           <p>

@@ -132,6 +132,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     bodies.PasswordChangeBody: {"old_password": "a word", "new_password": "correct horse battery staple"},
     bodies.MeBody: {"default_agent": "data"},
     bodies.PasswordBody: {"password": "correct horse battery staple"},
+    bodies.ExchangeBody: {"token": "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSJ9.eyJzdWIiOiI3ZjNjIn0.c2lnbmF0dXJl"},
     bodies.RefreshBody: {"refresh": "eyJhbGciOiJIUzI1NiJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"},
     bodies.ThreadBody: {"title": "Plans"},
     bodies.ThreadChangeBody: {"title": "Plans for May", "archived": False},

@@ -16,7 +16,8 @@ from channels.exceptions import StopConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import handshake, health, metrics, posting, protocol
+from chat import handshake, health, metrics, posting, protocol, refusals
+from chat.addresses import address_of_scope
 from chat.allowances import PersonalLimits
 from chat.auth import authenticate
 from chat.connection import Connection
@@ -124,7 +125,7 @@ class ChatConsumer(AsyncConsumer):
             metrics.answered(command, error.code)
             await self.refuse(error, stage="message" if self.connection else "connect")
         except ChatError as error:
-            self.log.info("refused", code=error.code, stage="message")
+            self.log.info("refused", code=error.code, cause=error.message, stage="message")
             await self.tell(error, ref=ref, command=command)
         except UNAVAILABLE as error:
             self.log.warning("refused", code=ErrorCode.SERVICE_UNAVAILABLE, stage="message", cause=first_line(error))
@@ -208,7 +209,7 @@ class ChatConsumer(AsyncConsumer):
 
     async def refuse(self, error: ConnectionRefused, *, stage: str) -> None:
         """Say why, then close. Browsers cannot read the status of a refused handshake, so the default accepts first."""
-        self.log.info("refused", code=error.code, stage=stage, **self.labels())
+        self.log.info("refused", code=error.code, cause=error.message, stage=stage, **self.labels())
         frame = protocol.error_frame(error)
         if self.connection is not None:
             self.connection.close(error.close_code, last_frame=frame)
@@ -220,6 +221,7 @@ class ChatConsumer(AsyncConsumer):
             await self.accept()
             await self.send_text(frame.encode())
             await self.close(error.close_code, reason=error.code)
+        await refusals.record_beside(error, where="socket", address=address_of_scope(self.scope))
 
     def labels(self) -> dict[str, str]:
         """Test headers label log lines. They grant nothing."""
@@ -373,7 +375,7 @@ class ChatConsumer(AsyncConsumer):
 
     def token_expired(self) -> None:
         error = ConnectionRefused(ErrorCode.TOKEN_EXPIRED, "The token has expired")
-        self.log.info("refused", code=error.code, stage="message")
+        self.log.info("refused", code=error.code, cause=error.message, stage="message")
         if self.connection is not None:
             self.connection.close(error.close_code, last_frame=protocol.error_frame(error))
 

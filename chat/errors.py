@@ -88,7 +88,10 @@ class CloseCode(enum.IntEnum):
 
 
 class ChatError(Exception):
-    """A named error with what its answer says. `retry_after` is in seconds."""
+    """A named error with what its answer says. `retry_after` is in seconds.
+
+    `user_id` is whom it is about, where that is known: for the audit log, and in no answer.
+    """
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class ChatError(Exception):
         details: dict[str, Any] | None = None,
         retry_after: float | None = None,
         ref: str | None = None,
+        user_id: Any = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -105,6 +109,7 @@ class ChatError(Exception):
         self.details = details
         self.retry_after = retry_after
         self.ref = ref
+        self.user_id = user_id
 
 
 class ConnectionRefused(ChatError):

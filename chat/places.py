@@ -46,6 +46,7 @@ class Places:
                 f"At most {allowed} connections per user",
                 details={"max_connections": allowed},
                 retry_after=RETRY_AFTER_SECONDS,
+                user_id=user_id,
             )
         if self.leases.is_shared and (self._renewing is None or self._renewing.done()):
             self._renewing = self._start(self._renew_regularly(), "renew leases")

@@ -48,7 +48,7 @@ def user_of(token: Token) -> Any:
     except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
         raise invalid() from None
     if not found.is_active:
-        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive")
+        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive", user_id=found.pk)
     if not _has(found, issued_on):
         raise session_ended()
     return found

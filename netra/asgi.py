@@ -38,7 +38,7 @@ from chat.models import ProcessKind
 from chat.security_headers import SecurityHeaders
 from chat.streams.routes import answer, handler_of
 from chat.sweep import sweep
-from netra.body_limit import BodyLimit
+from netra.body_limit import BodyLimit, largest
 from netra.telemetry import new_correlation_id
 from netra.worker import Engine
 
@@ -76,6 +76,7 @@ class Application:
 
     def __init__(self, chat: ChatConfig, configuration: config.Config) -> None:
         self._http = BodyLimit(_http, max_file_bytes=configuration.max_attachment_bytes)
+        self.max_body_bytes = largest(configuration.max_attachment_bytes)
         self._answer = SecurityHeaders(self._route, debug=configuration.debug)
         self._sockets = JWTAuthMiddleware(ChatConsumer.as_asgi(services=chat), chat)
         self._chat = chat
@@ -91,6 +92,9 @@ class Application:
             return
         if not self._started:
             self.start()
+        # The root of the host. daphne takes another one from a header of the client, by which a path that a proxy
+        # keeps to itself (/metrics) would be asked for under another name.
+        scope = {**scope, "root_path": ""}
         with self._calls.counted():
             if scope["type"] == "http":
                 await self._answer(scope, receive, send)

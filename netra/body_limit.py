@@ -31,8 +31,13 @@ logger = structlog.get_logger(__name__)
 Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
+def largest(max_file_bytes: int) -> int:
+    """Bytes of the largest body that is read: a file's twice, and what is around it."""
+    return 2 * max_file_bytes + OTHER_BYTES
+
+
 class BodyLimit:
-    """An HTTP application behind a limit of its bodies: of an upload twice the file's, and what is around it."""
+    """An HTTP application behind a limit of its bodies."""
 
     def __init__(self, application: Asgi, *, max_file_bytes: int) -> None:
         self._application = application
@@ -40,7 +45,7 @@ class BodyLimit:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         is_upload = scope["path"] == UPLOADS
-        limit = 2 * self._max_file_bytes + OTHER_BYTES if is_upload else OTHER_BYTES
+        limit = largest(self._max_file_bytes) if is_upload else OTHER_BYTES
         declared = header(scope, b"content-length") or ""
         if declared.isdecimal() and int(declared) > limit:
             await self._refuse(is_upload, limit, send, receive)

@@ -16,11 +16,14 @@ from twisted.internet.defer import Deferred
 from netra.serving import (
     CLOSE_SECONDS,
     FLUSH_SECONDS,
+    HEAD_SECONDS,
+    KEEP_ALIVE_SECONDS,
     MAX_FRAME_BYTES,
     PING_SECONDS,
     PING_TIMEOUT,
     Application,
     Ending,
+    body_seconds,
     poll,
 )
 
@@ -45,6 +48,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
             verbosity=0,
         )
         self.opened = False
+        self.max_body_bytes = application.max_body_bytes
         self.application: Any
         self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
         self._ports: list[Any] = []
@@ -64,6 +68,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         def build_protocol(address: Any) -> Any:
             protocol = build(address)
             protocol.requestFactory = _Request
+            protocol._channel.patience = _Patience(protocol._channel)
             return protocol
 
         self.http_factory.buildProtocol = build_protocol
@@ -125,13 +130,64 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         return Deferred.fromFuture(asyncio.ensure_future(_ended(open_calls)))
 
 
+class _Patience:
+    """How long a connection may take for what comes next. Twisted's own begins anew with each byte."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._call: Any = None
+        self.wait(HEAD_SECONDS)
+
+    def wait(self, seconds: float) -> None:
+        self.stop()
+        self._call = reactor.callLater(seconds, self._cut_off)
+
+    def stop(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def _cut_off(self) -> None:
+        if self._channel.transport is not None:
+            self._channel.transport.abortConnection()
+
+
 class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
     """Bodies are the application's to read. Twisted would parse forms, too, in memory of many times their size, and
     drop the connection over a bad one.
+
+    It begins with its first line, and comes within a time.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, parsePOSTFormSubmission=False, **options)
+    def __init__(self, channel: Any, *args: Any, **options: Any) -> None:
+        super().__init__(channel, *args, parsePOSTFormSubmission=False, **options)
+        self._received = 0
+        self._patience: _Patience = channel.patience
+        self._patience.wait(HEAD_SECONDS)
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        """The head is whole."""
+        self._patience.wait(body_seconds(length))
+        super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """What is above the bound is not kept: the application refuses such a body by what there is of it."""
+        room = self.server.max_body_bytes + 1 - self._received
+        self._received += len(data)
+        if room > 0:
+            super().handleContentChunk(data[:room])
+
+    def process(self) -> None:
+        """It is whole."""
+        self._patience.stop()
+        super().process()
+
+    def finish(self) -> None:
+        super().finish()
+        self._patience.wait(KEEP_ALIVE_SECONDS)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+        self._patience.stop()
+        super().connectionLost(reason)
 
 
 class _Body:

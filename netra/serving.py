@@ -23,6 +23,17 @@ logger = structlog.get_logger(__name__)
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 # A socket that has been silent this long is pinged, and dropped when it does not answer.
 PING_SECONDS, PING_TIMEOUT = 20.0, 30.0
+# How long a client has to send the head of a request (RFC 9112, section 2.1), from its first byte or from when it
+# connected; what the head may have; and how slowly a body may come. Whoever is slower is cut off: many of them, each
+# with a request that is never whole, would take all connections that there are.
+HEAD_SECONDS = 20.0
+MAX_HEAD_BYTES = 65_536
+BODY_SECONDS = 60.0
+SLOWEST_BYTES_PER_SECOND = 8192
+# Whatever its length is, or if that is not said.
+LONGEST_BODY_SECONDS = 3600.0
+# How long a connection is kept on which nothing is asked any more.
+KEEP_ALIVE_SECONDS = 60.0
 # How long a client has to answer a close frame. What is still on its way to a slow one is dropped then.
 CLOSE_SECONDS = 10.0
 # What the application has sent, the system takes within this time, or never.
@@ -32,8 +43,17 @@ END_SECONDS = 4.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def body_seconds(length: int | None) -> float:
+    """How long a client may take for a body of so many bytes."""
+    if length is None:
+        return LONGEST_BODY_SECONDS
+    return min(BODY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, LONGEST_BODY_SECONDS)
+
+
 class Application(Protocol):
-    """An ASGI application that is started and stopped with its server."""
+    """An ASGI application that is started and stopped with its server. What a body has above a bound it refuses."""
+
+    max_body_bytes: int
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 

@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from netra.serving import FLUSH_SECONDS, MAX_FRAME_BYTES, PING_SECONDS, PING_TIMEOUT, Application, Ending, poll
+from netra.serving import (
+    FLUSH_SECONDS,
+    HEAD_SECONDS,
+    MAX_FRAME_BYTES,
+    MAX_HEAD_BYTES,
+    PING_SECONDS,
+    PING_TIMEOUT,
+    Application,
+    Ending,
+    body_seconds,
+    poll,
+)
+
+
+class BoundedRequests(HttpToolsProtocol):
+    """Requests come within a time, and their heads within a size: uvicorn waits for ever, and keeps whatever comes."""
+
+    _patience: asyncio.TimerHandle | None = None
+    _head_bytes: int | None = 0  # None when the head has ended
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(HEAD_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._wait(HEAD_SECONDS)
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = None
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        self._wait(body_seconds(int(lengths[0]) if lengths else None))
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._patience = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class PingedSocket(WebSocketsSansIOProtocol):
@@ -31,6 +90,7 @@ class UvicornServer(uvicorn.Server):
                 application,
                 host=host,
                 port=port,
+                http=BoundedRequests,
                 ws=PingedSocket,
                 ws_max_size=MAX_FRAME_BYTES,
                 ws_ping_interval=PING_SECONDS,

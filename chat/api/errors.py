@@ -18,6 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
+from chat import refusals
+from chat.addresses import client_address
 from chat.errors import ChatError, ErrorCode
 
 logger = structlog.get_logger(__name__)
@@ -97,6 +99,7 @@ def exception_response(error: Exception, context: dict[str, Any]) -> Response:
     elif isinstance(error, ChatError | RequestDataTooBig | Http404 | exceptions.APIException):
         chat_error, code = _named(error)
         logger.info("refused", code=chat_error.code, cause=chat_error.message, **place)
+        refusals.record(chat_error, where="request", address=client_address(request))
     else:
         logger.error("request_failed", exc_info=error, **place)
         chat_error, code = ChatError(ErrorCode.INTERNAL_ERROR, "Something went wrong here"), 500

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.http.request import validate_host
 from django.urls import resolve
 
-from chat import metrics
+from chat import metrics, refusals
 from chat.addresses import address_of_scope
 from chat.api.errors import error_headers, error_json, status_of
 from chat.api.rate_limit import rate_headers
@@ -163,7 +163,9 @@ class Exchange:
             self._gone = True
             self.log.debug("client_gone", cause=repr(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered with a code
-            await self._fail(self._coded(error))
+            coded = self._coded(error)
+            await self._fail(coded)
+            await refusals.record_beside(coded, where="stream", address=address_of_scope(self.scope))
 
     def _coded(self, error: Exception) -> ChatError:
         """The error as it is told, and its line in the log."""

@@ -51,6 +51,7 @@ async def ask(
     host: str | None = HOST,
     client: str = "192.0.2.7",
     scheme: str = "http",
+    root_path: str = "",
 ) -> Answer:
     """One request. `target` is what stands in the request line; bytes in `body` are sent as they are, the rest is JSON.
 
@@ -75,7 +76,7 @@ async def ask(
         "path": unquote_to_bytes(path).decode("utf-8", "replace"),
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "root_path": "",
+        "root_path": root_path,
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in given],
         "client": (client, 50_000),
         "server": ("127.0.0.1", 8000),

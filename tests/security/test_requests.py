@@ -122,6 +122,16 @@ async def test_no_writing_of_a_path_leads_around_the_sign_in(application: Any, p
     assert not place.startswith(("//", "/\\"))
 
 
+@pytest.mark.parametrize("root", ["/x", "/health", f"//{EVIL}", "/x/", "/%2e%2e"])
+async def test_no_path_is_another_by_what_a_client_says_of_the_root(application: Any, root: str) -> None:
+    """daphne takes the root from a header: a path that a proxy keeps to itself would be had under another name."""
+    for path in ("/health", "/metrics", "/api/auth/options", "/admin/"):
+        answer = await ask(application, "GET", f"{root}{path}", root_path=root)
+        assert answer.status == 404, f"{root}{path}"
+    answer = await ask(application, "GET", "/admin/", root_path=root)
+    assert (answer.header("location") or "").startswith("/admin/login/")
+
+
 # Methods
 
 

@@ -55,6 +55,8 @@ def form(user: Any, **changed: Any) -> dict[str, Any]:
         "first_name": "",
         "last_name": "",
         "is_active": "on",
+        "identity_links-TOTAL_FORMS": "0",
+        "identity_links-INITIAL_FORMS": "0",
         "chat_allowance-TOTAL_FORMS": "1",
         "chat_allowance-INITIAL_FORMS": "0",
         "chat_allowance-0-user": str(user.pk),
@@ -309,3 +311,23 @@ def test_support_staff_look_and_change_nothing(ann: Any) -> None:
     for offered in ('name="_save"', "Export everything", "Deactivate", "End all sessions", "../password/"):
         assert offered not in text
     assert change(client, ann, first_name="x").status_code == 403
+
+
+# Who somebody is at an identity provider
+
+
+LINK = {
+    "identity_links-TOTAL_FORMS": "1",
+    "identity_links-0-provider": "https://login.example.org",
+    "identity_links-0-subject": "7f3c",
+}
+
+
+@pytest.mark.parametrize("who", ["superuser", "manager"])
+def test_only_a_superuser_links_people_to_identities(ann: Any, who: str) -> None:
+    """Whoever can do so can be anybody."""
+    asker = superuser() if who == "superuser" else staff("manager", *MANAGER)
+    page = browser(asker).get(f"/admin/auth/user/{ann.pk}/change/").content.decode()
+    assert ("identity_links-TOTAL_FORMS" in page) == (who == "superuser")
+    assert change(browser(asker), ann, **LINK).status_code == 302
+    assert ann.identity_links.count() == (1 if who == "superuser" else 0)

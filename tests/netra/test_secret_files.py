@@ -16,7 +16,7 @@ from netra import secret_files
 from netra.config import PROJECT_ROOT, Config, variable
 from netra.secret_files import SecretUnreadable, is_secret
 
-KEY = "the key of this installation, in a file"
+KEY = "the key of this installation that is in a file"
 SECRETS = [name for name, field in Config.model_fields.items() if is_secret(field)]
 # What they may look like that are not of any kind.
 CONTENTS = {
@@ -24,6 +24,7 @@ CONTENTS = {
     "redis_url": "redis://:p@r:6379/0,redis://s",
     "email_url": "smtps://u:p@mail",
     "attachment_storage": '{"BACKEND": "a.B", "OPTIONS": {"secret_key": "x"}}',
+    "identity_provider": '{"BACKEND": "a.B", "OPTIONS": {"key": "x"}}',
     "mcp_servers": '{"mcpServers": {}}',
 }
 

@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run model cluster test e2e nightly chaos check format lock web clean venv packages packages-dev packages-model node system
+.PHONY: help run model cluster test e2e nightly chaos check audit format lock web clean venv packages packages-dev packages-model node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents bench tests manage.py
@@ -81,10 +81,14 @@ check: packages-dev node  ## check format, types, imports, migrations, pins and 
 	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT && \
 		export NETRA_DATA_DIR="$$scratch" && set -x && \
 		$(PYTHON) manage.py makemigrations --check --dry-run && $(PYTHON) manage.py check
+	@$(MAKE) audit
 	cd web && npm run check
 	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R chat/static/. "$$before" && \
 		(cd web && npm run build) && { diff -rq "$$before" chat/static || \
 		{ echo "chat/static was not what web/ builds. Now it is: commit it."; exit 1; }; }
+
+audit: packages-dev node  ## look for known vulnerabilities of the packages that are pinned
+	$(PYTHON) -m tests.advisories
 
 format: packages-dev  ## format the Python code
 	$(PYTHON) -m ruff check --fix-only --select I .

@@ -56,6 +56,13 @@ test("signing in asks for a cookie and keeps the access token", async () => {
   assert.deepEqual(happened, ["in"]);
 });
 
+test("whom a proxy has signed in is signed in without a password, for the cookie", async () => {
+  serve = () => access("one");
+  await session.signInByProxy();
+  assert.deepEqual(asked.map(({ path }) => path), ["/api/auth/exchange"]);
+  assert.deepEqual(happened, ["in"]);
+});
+
 test("a wrong password is a coded error", async () => {
   serve = () => ({ status: 401, body: { error_code: "INVALID_CREDENTIALS", error_message: "wrong" } });
   await assert.rejects(session.signIn("ada", "x"), (error) => error instanceof RestError && error.code === "INVALID_CREDENTIALS");

@@ -93,7 +93,9 @@ def test_the_programs_for_backups_run_from_where_the_image_has_them(tmp_path: Pa
     """As the image lays them out, of the wheel that is installed here."""
     [step] = [each.value for each in deployment.dockerfile() if each.name == "RUN" and "/opt/postgres" in each.value]
     laid_out = step[step.index("install -D") :]
-    wheel, folder = find_binaries().parents[2], tmp_path / "opt" / "postgres"
+    # By a path without spaces, as the image has it.
+    wheel, folder = tmp_path / "wheel", tmp_path / "opt" / "postgres"
+    wheel.symlink_to(find_binaries().parents[2])
     script = laid_out.replace("/tmp/wheel", str(wheel)).replace("/opt/postgres", str(folder))  # noqa: S108 - the image's
     subprocess.run(["sh", "-ec", script], check=True)
     [place] = [each for each in deployment.image_environment()["PATH"].split(":") if each.startswith("/opt/postgres/")]

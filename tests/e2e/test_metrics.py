@@ -113,8 +113,12 @@ async def test_scrapes_before_during_and_after_a_load_are_what_was_done(cluster:
         assert during("netra_runs_held") == QUESTIONS
         # The same at each: not to be summed.
         for url in targets(cluster):
+            # What is read from the database is kept for some seconds.
+            await eventually(
+                lambda at=url: scrape(at)("netra_runs", status="running", agent="assistant") == QUESTIONS,  # type: ignore[misc]
+                what="the runs to be shown",
+            )
             shown = scrape(url)
-            assert shown("netra_runs", status="running", agent="assistant") == QUESTIONS
             assert (shown("netra_workers_alive"), shown("netra_queue_depth")) == (2, 0)
             assert (shown("netra_processes", kind="web"), shown("netra_processes", kind="worker")) == (2, 2)
             assert shown("netra_redis_up") == shown("netra_database_up") == 1

@@ -17,6 +17,7 @@ from tests.browser import answers, ask, assert_accessible, choose_agent
 from tests.clients import PASSWORD, Account
 from tests.e2e.settings_page import add_notes, add_usage, another_tab, open_section, opens_at, rest
 from tests.live import LiveServer
+from tests.processes import until
 
 
 @pytest.fixture
@@ -306,9 +307,14 @@ def test_who_is_signed_in_elsewhere_is_signed_out_there_from_the_settings(
     expect(elsewhere.get_by_text("Your session ended.")).to_be_visible()
     here.get_by_test_id("end-session").click()
     expect(page.get_by_test_id("sign-in")).to_be_visible()
+    # The page is signed out at once, and the server told meanwhile.
     with server.database() as database:
-        ended = database.execute("SELECT ended_by FROM chat_session WHERE user_id = %s", [account.id]).fetchall()
-    assert sorted(ended) == [("person",), ("sign_out",)]
+
+        def ended() -> list[Any]:
+            rows = database.execute("SELECT ended_by FROM chat_session WHERE user_id = %s", [account.id])
+            return sorted(rows.fetchall())
+
+        until(lambda: ended() == [("person",), ("sign_out",)], what="both sessions to have ended")
 
 
 # About

@@ -26,6 +26,8 @@ CONTENTS = {
     "attachment_storage": '{"BACKEND": "a.B", "OPTIONS": {"secret_key": "x"}}',
     "identity_provider": '{"BACKEND": "a.B", "OPTIONS": {"key": "x"}}',
     "mcp_servers": '{"mcpServers": {}}',
+    "signing_keys": "a-first-key-of-thirty-two-characters,a-second-key-of-as-many-characters",
+    "secret_key_fallbacks": "a-former-key-of-thirty-two-characters",
 }
 
 

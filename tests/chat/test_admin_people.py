@@ -194,9 +194,9 @@ def test_the_form_deactivates_and_ends_sessions(ann: Any, django_capture_on_comm
         assert change(browser(manager), ann, is_active=None).status_code == 302
     assert not fresh(ann).is_active
     assert fresh(ann).chat_counters.sessions_epoch == 1
-    assert Client(headers={"Authorization": f"Bearer {token}"}).get("/api/me").status_code == 401
     assert told() == [("administration", manager.pk, ann.pk, f"user {ann.pk}")]
     assert AuditEntry.objects.get().details == {"what": "changed", "fields": ["Active"]}
+    assert Client(headers={"Authorization": f"Bearer {token}"}).get("/api/me").status_code == 401
 
 
 def raises(user: Any) -> bool:

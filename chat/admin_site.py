@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 
 
-class SignInForm(AuthenticationForm):  # type: ignore[misc]
+class SignInForm(AuthenticationForm):
     """The sign-in of the administration, where a password is guessed no more often than over REST."""
 
     def clean(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Suggestions(AutocompleteJsonView):
         return found
 
 
-class NetraSite(UnfoldAdminSite):  # type: ignore[misc]
+class NetraSite(UnfoldAdminSite):
     """Beside the pages of models it has those that were added before its addresses are asked for."""
 
     login_form = SignInForm
@@ -136,7 +136,7 @@ class NetraSite(UnfoldAdminSite):  # type: ignore[misc]
         # unfold's own search keeps what it has found for minutes, whatever is taken from the person meanwhile.
         return pages + [url for url in super().get_urls() if getattr(url, "name", "") != "search"]
 
-    def app_index(self, request: HttpRequest, *_args: Any, **_options: Any) -> HttpResponse:  # noqa: ARG002
+    def app_index(self, request: HttpRequest, *_args: Any, **_options: Any) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:index"))
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:

@@ -10,11 +10,11 @@ import hmac
 import socket
 import struct
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from asgiref.sync import markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, ThreadingWSGI
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from chat import metrics
+from chat.async_middleware import AsyncMiddleware
 from chat.figures import FiguresCollector
 from netra import listen_address, metrics_folder
 
@@ -79,17 +80,10 @@ def _counted() -> bytes:
     raise AssertionError("the last attempt returns or raises")
 
 
-class MetricsMiddleware:
+class MetricsMiddleware(AsyncMiddleware):
     """Answers `/metrics` before anything is asked of a request: Prometheus asks a process by its own address, which is
     no host of ours.
     """
-
-    sync_capable = False
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path != PATH:

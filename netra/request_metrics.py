@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 
-from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
 from chat import metrics
+from chat.async_middleware import AsyncMiddleware
 
 
-class RequestMetricsMiddleware:
+class RequestMetricsMiddleware(AsyncMiddleware):
     """Around all that may answer but static files."""
-
-    sync_capable = False
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         began = time.perf_counter()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import logging.config
 import uuid
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
-from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.utils.log import log_response
+
+from chat.async_middleware import AsyncMiddleware
 
 QUIET = (
     "daphne",
@@ -99,15 +99,8 @@ def new_correlation_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-class CorrelationMiddleware:
+class CorrelationMiddleware(AsyncMiddleware):
     """Binds a correlation id to each HTTP request's log lines and returns it in `X-Correlation-Id`."""
-
-    sync_capable = False
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         correlation_id = new_correlation_id()

@@ -20,10 +20,10 @@ class RefusedFilter(admin.SimpleListFilter):
     title = "outcome"
     parameter_name = "refused"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("0", "Done"), ("1", "Refused")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
             case "0":
                 return queryset.filter(refused="")
@@ -67,10 +67,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_help_text = "Name or number of a person"
     ordering = ("-at", "-id")
 
-    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:
         return EntryList
 
-    def wanted(self, request: HttpRequest, queryset: QuerySet[Any], word: str) -> Q:  # noqa: ARG002
+    def wanted(self, request: HttpRequest, queryset: QuerySet[Any], word: str) -> Q:
         people = people_named(word)
         return Q(actor__in=people) | Q(subject__in=people)
 

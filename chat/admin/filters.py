@@ -34,11 +34,11 @@ class AgentFilter(admin.SimpleListFilter):
     title = "agent"
     parameter_name = "agent"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
         supervisor = agents_config().supervisor
         return [(name, name) for name in (supervisor.agent_names if supervisor is not None else ())]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(agent=self.value()) if self.value() else queryset
 
 
@@ -48,12 +48,12 @@ class ModelFilter(admin.SimpleListFilter):
     title = "model"
     parameter_name = "model"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
         supervisor = agents_config().supervisor
         agents = supervisor.status().agents if supervisor is not None else ()
         return [(model, model) for model in sorted({agent.model for agent in agents})]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(model=self.value()) if self.value() else queryset
 
 
@@ -61,10 +61,10 @@ class ErrorCodeFilter(admin.SimpleListFilter):
     title = "error"
     parameter_name = "error_code"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
         return [(code.value, code.value) for code in ENDING_CODES]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         # Only what failed has one, and what failed has an index.
         return queryset.filter(status=RunStatus.FAILED, error_code=self.value()) if self.value() else queryset
 
@@ -109,7 +109,7 @@ class PersonFilter(_FormFilter):
     template = "administration/person_filter.html"
     field = ""
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.used_parameters.get(self.parameters[0])
         return queryset.filter(**{f"{self.field}__in": people_named(value)}) if value else queryset
 
@@ -125,7 +125,7 @@ class PeriodFilter(_FormFilter):
     template = "administration/period_filter.html"
     field = ""
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since, until = (self.used_parameters.get(name) for name in self.parameters)
         if since:
             queryset = queryset.filter(**{f"{self.field}__gte": _moment(since)})

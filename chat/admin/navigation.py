@@ -72,7 +72,7 @@ def _of_others(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def environment(request: HttpRequest) -> list[str]:  # noqa: ARG001
+def environment(request: HttpRequest) -> list[str]:
     """A badge that tells deployments apart, and its colour."""
     name = settings.NETRA.environment
     return [name, {"production": "danger", "staging": "warning"}.get(name, "info")]

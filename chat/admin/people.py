@@ -64,7 +64,7 @@ class PeopleList(RowList):
             user.activity = found[user.pk]
 
 
-class AllowanceInline(StackedInline):  # type: ignore[misc]
+class AllowanceInline(StackedInline):
     """What this person may use, where it is not what everybody may."""
 
     model = Allowance
@@ -74,7 +74,7 @@ class AllowanceInline(StackedInline):  # type: ignore[misc]
     verbose_name_plural = "What the person may use"
 
 
-class IdentityInline(TabularInline):  # type: ignore[misc]
+class IdentityInline(TabularInline):
     """Who the person is at an identity provider. Whoever could change it could be anybody: superusers may."""
 
     model = IdentityLink
@@ -82,7 +82,7 @@ class IdentityInline(TabularInline):  # type: ignore[misc]
     readonly_fields = ("created_at", "last_used_at")
     verbose_name_plural = "Who the person is elsewhere"
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
     has_add_permission = has_change_permission = has_delete_permission = has_view_permission
@@ -120,13 +120,13 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
         ("When", {"fields": ("last_login", "date_joined")}),
     )
 
-    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:
         return PeopleList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).exclude(pk__in=deleted_people())
 
-    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:  # noqa: ARG002
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         """What is filtered by, and no other field: the beginning of a password's hash would tell the hash."""
         return lookup.partition("__")[0] in self.list_filter
 
@@ -141,10 +141,10 @@ class PeopleAdmin(DjangoUserAdmin, PlainAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and self._may_manage(request, obj)
 
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:  # noqa: ARG002
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj is not None else ()
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         dates = ("last_login", "date_joined")
         if request.user.is_superuser:
             return dates
@@ -367,8 +367,8 @@ class GroupAdmin(DjangoGroupAdmin, PlainAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)

@@ -54,10 +54,10 @@ class BoundedPaginator(DjangoPaginator):
         return self.found > MOST_COUNTED
 
 
-class RowList(ChangeList):  # type: ignore[misc]
+class RowList(ChangeList):
     """In the one order that has an index, whatever the address asks for."""
 
-    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:  # noqa: ARG002
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         ordering: list[Any] = self._get_deterministic_ordering(self._get_default_ordering())
         return ordering
 
@@ -99,7 +99,7 @@ class ReadOnlyAdmin(PlainAdmin):
     sortable_by = ()
     list_filter_submit = True
 
-    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[Any]:
         return RowList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -109,7 +109,7 @@ class ReadOnlyAdmin(PlainAdmin):
             return shown
         return shown.exclude(**{f"{self.owner}__in": deleted_people()})
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         named = {*self.lookups, *(name for each in self.list_filter if callable(each) for name in asked_by(each))}
         filters: Sequence[Any] = self.list_filter
         fields = {each if isinstance(each, str) else each[0] for each in filters if not callable(each)}
@@ -121,22 +121,22 @@ class ReadOnlyAdmin(PlainAdmin):
         word = search_term.strip()
         return (queryset.filter(self.wanted(request, queryset, word)) if word else queryset), False
 
-    def wanted(self, request: HttpRequest, queryset: QuerySet[Any], word: str) -> Q:  # noqa: ARG002
+    def wanted(self, request: HttpRequest, queryset: QuerySet[Any], word: str) -> Q:
         return of_people_or_ids(word, person=self.owner, ids=self.ids)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # noqa: ARG002
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         return {}
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:  # noqa: ARG002
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Nobody changes it here: it has no history. What staff looked at is in the audit log."""
         return self.missing(request, object_id)
 
@@ -146,8 +146,8 @@ class ReadOnlyAdmin(PlainAdmin):
         self,
         request: HttpRequest,
         object_id: str,
-        form_url: str = "",  # noqa: ARG002
-        extra_context: Any = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from chat.addresses import client_address
 from chat.api.serving import chat_config
+from chat.async_middleware import AsyncMiddleware
 from chat.limits import too_many_requests
 from chat.rates import Count
 
@@ -52,15 +51,8 @@ def rate_headers(count: Count | None) -> dict[str, str]:
     }
 
 
-class RateLimitHeaders:
+class RateLimitHeaders(AsyncMiddleware):
     """Writes the headers of what was counted, also of a refusal."""
-
-    sync_capable = False
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         response = await self.get_response(request)

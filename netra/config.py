@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, get_args
-from urllib.parse import urlsplit
+from typing import Any, Literal, NoReturn, Self, get_args
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agents.errors import AgentsUnusable
-from agents.mcp import config as mcp_config
 from chat.signing_keys import DERIVED
-from netra import email_url, listen_address, redis_url, secret_files
-from netra.secret_files import HoldsPassword
+from netra import secret_files
+from netra.setting_values import (
+    MINIMUM_METRICS_TOKEN,
+    MINIMUM_SECRET_LENGTH,
+    AccountDays,
+    CommaSeparated,
+    DescribedClass,
+    Folder,
+    HostNames,
+    Keys,
+    ListenAddress,
+    MailServer,
+    McpServers,
+    MetricsToken,
+    Origins,
+    PageAddress,
+    PostgresAddress,
+    RedisAddresses,
+    Sender,
+    SigningKeys,
+    WebAddress,
+    described_class,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-MINIMUM_SECRET_LENGTH = 32
 MINIMUM_DIFFERENT_CHARACTERS = 8
-MINIMUM_METRICS_TOKEN = 16
 YEAR_SECONDS = 31_536_000
 AGENT_MODEL_PREFIX = "NETRA_MODEL_"
 
 ServerName = Literal["daphne", "uvicorn"]
 SERVERS: tuple[ServerName, ...] = get_args(ServerName)
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
 def default_data_dir() -> Path:
@@ -66,7 +76,7 @@ class Config(BaseSettings):
         "HTTPS and logs are JSON.",
     )
     debug: bool = Field(default=False, description="Django's debug pages. In development only.")
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         default_factory=default_data_dir,
         description="The folder of the embedded database and of the development secret. By default `data` beside "
         "`manage.py`, and for root `/var/lib/netra`.",
@@ -76,37 +86,37 @@ class Config(BaseSettings):
         description=f"Signs tokens and cookies; at least {MINIMUM_SECRET_LENGTH} characters. In development one is "
         "made and kept in the data folder.",
     )
-    secret_key_fallbacks: Secrets = Field(
+    secret_key_fallbacks: Keys = Field(
         default=(),
         description="Earlier secret keys, separated by commas or lines: what they have signed is good still, nothing "
         "new is signed with them ([how to change keys](accounts.md#changing-keys)).",
     )
-    signing_keys: Secrets = Field(
+    signing_keys: SigningKeys = Field(
         default=(),
         description="Keys for tokens alone, separated by commas or lines, each of at least "
         f"{MINIMUM_SECRET_LENGTH} characters: the first one signs, all verify. By default a key derived from "
         f"`NETRA_SECRET_KEY` signs; it verifies in any case, and is called `{DERIVED}` here "
         "([how to change keys](accounts.md#changing-keys)).",
     )
-    database_url: Annotated[str | None, HoldsPassword] = Field(
+    database_url: PostgresAddress = Field(
         default=None,
         validation_alias="DATABASE_URL",
         description="PostgreSQL as `postgresql://user:password@host:5432/name`; libpq's options may follow as "
         "`?sslmode=require`. Without it the embedded PostgreSQL is used.",
     )
-    redis_url: Annotated[CommaSeparated, HoldsPassword] = Field(
+    redis_url: RedisAddresses = Field(
         default=(),
         validation_alias="REDIS_URL",
         description="Redis as `redis://host:6379/0`; several servers, separated by commas, share the users. "
         "`redis+sentinel://user:password@host1:26379,host2:26379/name/0` asks these Sentinels for the master `name`; "
         "`?sentinel_password=` is for them. With `rediss` it is TLS. Needed as soon as there is more than one process.",
     )
-    allowed_hosts: CommaSeparated = Field(
+    allowed_hosts: HostNames = Field(
         default=(),
         description="The names under which this server is reached, separated by commas. In development it is this "
         "machine by default.",
     )
-    allowed_origins: CommaSeparated = Field(
+    allowed_origins: Origins = Field(
         default=(),
         description="Other sites whose pages may connect, as `https://chat.example.org`, separated by commas.",
     )
@@ -146,18 +156,18 @@ class Config(BaseSettings):
         "then is dropped.",
     )
 
-    metrics_token: SecretStr | None = Field(
+    metrics_token: MetricsToken = Field(
         default=None,
         description=f"Who reads `/metrics` sends it as `Authorization: Bearer …`; at least {MINIMUM_METRICS_TOKEN} "
         "characters. Without it `/metrics` is open in development, and elsewhere not there "
         "([more](operations.md#watching-it)).",
     )
-    metrics_listen: str | None = Field(
+    metrics_listen: ListenAddress = Field(
         default=None,
         description="Where `manage.py worker` serves its `/metrics`, as `0.0.0.0:9100`; it serves nothing else. Web "
         "processes have it beside the page. Outside development it needs `NETRA_METRICS_TOKEN`.",
     )
-    metrics_dir: Path | None = Field(
+    metrics_dir: Folder | None = Field(
         default=None,
         description="A folder in which the processes of this machine put their metrics together, so that each shows "
         "those of all: for several processes behind one port. Of one user, and of one system of process numbers.",
@@ -194,7 +204,7 @@ class Config(BaseSettings):
         description="Whether people sign in with passwords; `false` where all of them come from "
         "`NETRA_IDENTITY_PROVIDER`. `/admin/` takes passwords of staff in any case.",
     )
-    identity_provider: SecretStr | None = Field(
+    identity_provider: DescribedClass = Field(
         default=None,
         description="Who else says who people are: the path of a class, or JSON such as "
         '`{"BACKEND": "chat.identity.OidcProvider", "OPTIONS": {…}}` ([more](identity.md)).',
@@ -204,23 +214,23 @@ class Config(BaseSettings):
         description="Whether an identity that nobody here is linked to becomes a new user; otherwise an administrator "
         "links people.",
     )
-    sign_in_url: str | None = Field(
+    sign_in_url: WebAddress = Field(
         default=None,
         description="Where people sign in before they come here, as `https://login.example.org/netra`: the page leads "
         "there.",
     )
-    public_url: str | None = Field(
+    public_url: PageAddress = Field(
         default=None,
         description="The address of the page, as `https://chat.example.org`, for links in mails. Required with "
         "`NETRA_EMAIL_URL`.",
     )
-    email_url: SecretStr | None = Field(
+    email_url: MailServer = Field(
         default=None,
         description="The server that takes mails: `smtp://user:password@host:25`, `smtps://` for TLS from the "
         "beginning, `smtp+starttls://` for TLS after it; `console:` prints them, in development only. Without it "
         "nobody can reset a password.",
     )
-    email_from: str | None = Field(
+    email_from: Sender = Field(
         default=None,
         description="The sender of mails, as `Netra <netra@example.org>`. Required with `NETRA_EMAIL_URL`.",
     )
@@ -259,7 +269,7 @@ class Config(BaseSettings):
         ge=1,
         description="What the files of one person may take together; each counts at least 4,096 bytes.",
     )
-    attachment_storage: SecretStr | None = Field(
+    attachment_storage: DescribedClass = Field(
         default=None,
         description="Where attached files are kept: the path of a Django storage class, or JSON such as "
         '`{"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": {…}}` ([more](attachments.md)). By default the '
@@ -330,7 +340,7 @@ class Config(BaseSettings):
         description="Days after which threads that their people have not written in are deleted, archived ones and "
         "files too; 0 keeps them.",
     )
-    model_request_retention: float = Field(
+    model_request_retention: AccountDays = Field(
         default=0.0,
         ge=0,
         le=36_500,
@@ -360,7 +370,7 @@ class Config(BaseSettings):
     default_agent: str | None = Field(
         default=None, description="The agent that answers when none is named. By default `assistant`."
     )
-    mcp_servers: SecretStr | None = Field(
+    mcp_servers: McpServers = Field(
         default=None,
         description="MCP servers whose tools agents get: the path of a JSON file, or the JSON itself, in the usual "
         'form `{"mcpServers": {…}}` ([more](mcp.md)).',
@@ -422,144 +432,6 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, secret_files.SecretFiles(settings_cls)
 
-    @field_validator("allowed_hosts", "allowed_origins", "apps", "agents", "text_only_models", mode="before")
-    @classmethod
-    def _split_commas(cls, value: Any) -> Any:
-        return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
-
-    @field_validator("secret_key_fallbacks", "signing_keys", mode="before")
-    @classmethod
-    def _split_secrets(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, str):
-            return value
-        # A key may have a comma: then there are lines.
-        separated = value.splitlines() if "\n" in value else value.split(",")
-        keys = [key.strip() for key in separated if key.strip()]
-        allowed = {DERIVED} if info.field_name == "signing_keys" else set()
-        if any(len(key) < MINIMUM_SECRET_LENGTH and key not in allowed for key in keys):
-            raise ValueError(f"each key must have at least {MINIMUM_SECRET_LENGTH} characters")
-        return tuple(keys)
-
-    @field_validator("redis_url", mode="before")
-    @classmethod
-    def _split_addresses(cls, value: Any) -> Any:
-        return redis_url.split(value) if isinstance(value, str) else value
-
-    @field_validator("data_dir", "metrics_dir")
-    @classmethod
-    def _absolute_folder(cls, value: Path | None) -> Path | None:
-        return value.expanduser().absolute() if value is not None else None
-
-    @field_validator("metrics_token")
-    @classmethod
-    def _no_word_that_is_guessed(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < MINIMUM_METRICS_TOKEN:
-            raise ValueError(f"must have at least {MINIMUM_METRICS_TOKEN} characters")
-        return value
-
-    @field_validator("metrics_listen")
-    @classmethod
-    def _address_and_port(cls, value: str | None) -> str | None:
-        if value is not None:
-            listen_address.parse(value)
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _postgresql_only(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parameters = conninfo_to_dict(value) if urlsplit(value).scheme in ("postgresql", "postgres") else {}
-        except (ProgrammingError, ValueError):
-            parameters = {}
-        # An unescaped character in a password makes a part of it the port, which errors of a connection then show.
-        ports = str(parameters.get("port") or "").split(",")
-        if not parameters.get("dbname") or not all(port.isdecimal() or not port for port in ports):
-            raise ValueError(
-                "must look like postgresql://user:password@host:5432/name?sslmode=require, "
-                "with special characters of the password as %40 and the like"
-            )
-        return value
-
-    @field_validator("model_request_retention")
-    @classmethod
-    def _todays_account(cls, value: float) -> float:
-        if 0 < value < 2:
-            raise ValueError("must be 0, or 2 days at least")
-        return value
-
-    @field_validator("mcp_servers")
-    @classmethod
-    def _usable_mcp_servers(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            mcp_config.read_mcp_servers(value.get_secret_value() if value else None)
-        except AgentsUnusable as error:
-            raise ValueError(str(error).removeprefix(f"{mcp_config.VARIABLE}: ").removesuffix(".")) from None
-        return value
-
-    @field_validator("email_url")
-    @classmethod
-    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            email_url.settings_of(value.get_secret_value())
-        return value
-
-    @field_validator("email_from")
-    @classmethod
-    def _one_sender(cls, value: str | None) -> str | None:
-        if value is not None and not email_url.is_sender(value):
-            raise ValueError("must look like netra@example.org or Netra <netra@example.org>")
-        return value
-
-    @field_validator("sign_in_url")
-    @classmethod
-    def _whole_address(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError("must be an address as https://login.example.org/netra")
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _page_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("must be the address of the page, as https://chat.example.org")
-        return f"{parts.scheme}://{parts.netloc}"
-
-    @field_validator("attachment_storage", "identity_provider")
-    @classmethod
-    def _described_class(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            _backend_settings(value.get_secret_value())
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for url in value:
-            redis_url.channels_host(url)
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _bare_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if "/" in host or (":" in host and not host.startswith("[")):
-                raise ValueError(f"{host!r} must be a name without scheme and port such as chat.example.org")
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _whole_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
-                raise ValueError(f"{origin!r} must be a whole origin such as https://chat.example.org")
-        return value
-
     @model_validator(mode="after")
     def _go_together(self) -> Self:
         if self.worker_stalled_seconds <= 2 * self.worker_heartbeat_seconds:
@@ -599,7 +471,7 @@ class Config(BaseSettings):
     def attachment_storage_settings(self) -> dict[str, Any]:
         """What Django's STORAGES has for attached files."""
         if self.attachment_storage is not None:
-            return _backend_settings(self.attachment_storage.get_secret_value())
+            return described_class(self.attachment_storage.get_secret_value())
         # Nobody else of this machine reads what people send.
         options = {
             "location": str(self.data_dir / "attachments"),
@@ -612,7 +484,7 @@ class Config(BaseSettings):
     def identity_provider_settings(self) -> dict[str, Any] | None:
         """`{"BACKEND", "OPTIONS"}`; None without a provider."""
         provider = self.identity_provider
-        return _backend_settings(provider.get_secret_value()) if provider is not None else None
+        return described_class(provider.get_secret_value()) if provider is not None else None
 
     @property
     def effective_hsts_seconds(self) -> int:
@@ -628,23 +500,6 @@ class Config(BaseSettings):
             return self.secret_key.get_secret_value() or secret_files.kept_in(self.data_dir)
         except OSError as error:
             stop(f"NETRA_DATA_DIR: {self.data_dir} cannot be read or written ({error.strerror}).")
-
-
-def _backend_settings(text: str) -> dict[str, Any]:
-    """`{"BACKEND", "OPTIONS"}` of a class that is named or described. Raises ValueError, which shows no value."""
-    if not text.lstrip().startswith("{"):
-        given: Any = {"BACKEND": text.strip()}
-    else:
-        try:
-            given = json.loads(text)
-        except ValueError:
-            raise ValueError("is no valid JSON") from None
-    backend, options = given.get("BACKEND"), given.get("OPTIONS", {})
-    if not isinstance(backend, str) or not all(part.isidentifier() for part in backend.split(".")):
-        raise ValueError("must name a class as package.module.Class, or have it as BACKEND")
-    if "." not in backend or not isinstance(options, dict) or given.keys() - {"BACKEND", "OPTIONS"}:
-        raise ValueError("must be the path of a class, or an object of BACKEND and OPTIONS")
-    return {"BACKEND": backend, "OPTIONS": options}
 
 
 def explain(error: ValidationError) -> str:

@@ -19,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 
 from netra import config
 from netra.config import PROJECT_ROOT, Config, explain, variable
+from netra.setting_values import MINIMUM_SECRET_LENGTH
 from netra.settings_table import describe
 
 SECRET = "correct horse battery staple " * 2
@@ -490,7 +491,7 @@ print(json.dumps(wanted | found["OPTIONS"], default=str))
 
 def test_a_development_secret_is_made_once_for_its_owner_only(data_dir: Path) -> None:
     found = Config(data_dir=data_dir / "new").effective_secret_key
-    assert len(found) >= config.MINIMUM_SECRET_LENGTH
+    assert len(found) >= MINIMUM_SECRET_LENGTH
     assert Config(data_dir=data_dir / "new").effective_secret_key == found
     path = data_dir / "new" / "secret_key"
     assert path.read_text() == found
@@ -522,7 +523,7 @@ def test_threads_that_start_at_once_never_read_half_a_secret(data_dir: Path) -> 
         with ThreadPoolExecutor(8) as pool:
             secrets = set(pool.map(lambda s: s.effective_secret_key, [settings] * 8))
         assert len(secrets) == 1
-        assert len(secrets.pop()) >= config.MINIMUM_SECRET_LENGTH
+        assert len(secrets.pop()) >= MINIMUM_SECRET_LENGTH
 
 
 # The document

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ from netra import config
 from netra.config import PROJECT_ROOT, Config, explain, variable
 from netra.setting_values import MINIMUM_SECRET_LENGTH
 from netra.settings_table import describe
+from tests.netra.started import python
 
 SECRET = "correct horse battery staple " * 2
 STAGING = {"NETRA_ENVIRONMENT": "staging", "NETRA_SECRET_KEY": SECRET, "NETRA_ALLOWED_HOSTS": "chat.example.org"}
@@ -412,19 +411,6 @@ def test_browsers_are_told_to_keep_to_https_where_a_proxy_tells_what_is_https(
 # Starting
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=inherited | environment,
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("environment", "names"),
     [
@@ -437,7 +423,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_a_process_with_a_wrong_setting_ends_with_status_2_and_one_sentence(
     environment: dict[str, str], names: str
 ) -> None:
-    ended = run("-c", "import netra.settings", **environment)
+    ended = python("-c", "import netra.settings", **environment)
     assert (ended.returncode, ended.stdout) == (2, "")
     [sentence] = ended.stderr.splitlines()
     assert sentence.startswith(f"netra: {names}")
@@ -447,7 +433,7 @@ def test_a_process_with_a_wrong_setting_ends_with_status_2_and_one_sentence(
 
 def test_every_command_says_the_same(data_dir: Path) -> None:
     for command in ("check", "migrate", "serve", "worker"):
-        ended = run("manage.py", command, NETRA_DATA_DIR=str(data_dir), NETRA_WORKER="both")
+        ended = python("manage.py", command, NETRA_DATA_DIR=str(data_dir), NETRA_WORKER="both")
         assert (ended.returncode, ended.stdout) == (2, "")
         expected = "netra: NETRA_WORKER: input should be 'embedded' or 'external'.\n"
         assert ended.stderr == expected
@@ -455,7 +441,7 @@ def test_every_command_says_the_same(data_dir: Path) -> None:
 
 
 def test_a_database_that_never_answers_ends_the_start_with_one_sentence(data_dir: Path) -> None:
-    ended = run(
+    ended = python(
         *("manage.py", "serve", "--port", "1"),
         NETRA_DATA_DIR=str(data_dir),
         DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/netra",
@@ -475,7 +461,7 @@ wanted = {name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PO
 print(json.dumps(wanted | found["OPTIONS"], default=str))
 """
     url = "postgresql://u%40x:p%2F%40%3A@db.example:5433/my%20base?sslmode=require&connect_timeout=7"
-    found = json.loads(run("-c", script, NETRA_DATA_DIR=str(data_dir), DATABASE_URL=url).stdout)
+    found = json.loads(python("-c", script, NETRA_DATA_DIR=str(data_dir), DATABASE_URL=url).stdout)
     assert {name: found[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")} == {
         "NAME": "my base",
         "USER": "u@x",
@@ -508,7 +494,7 @@ def test_processes_that_start_at_once_agree_on_the_secret(data_dir: Path) -> Non
     script = "from netra.config import Config; print(Config().effective_secret_key)"
 
     def start(_: int) -> str:
-        ended = run("-c", script, NETRA_DATA_DIR=str(data_dir))
+        ended = python("-c", script, NETRA_DATA_DIR=str(data_dir))
         assert ended.returncode == 0, ended.stderr
         return ended.stdout.strip()
 
@@ -530,7 +516,7 @@ def test_threads_that_start_at_once_never_read_half_a_secret(data_dir: Path) -> 
 
 
 def test_the_document_is_what_the_module_prints() -> None:
-    printed = run("-m", "netra.settings_table")
+    printed = python("-m", "netra.settings_table")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert printed.stdout == describe()
     written = (PROJECT_ROOT / "docs" / "configuration.md").read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,9 @@ from pydantic import SecretStr
 
 from agents.redaction import MASK, redact
 from netra import secret_files
-from netra.config import PROJECT_ROOT, Config, variable
+from netra.config import Config, variable
 from netra.secret_files import SecretUnreadable, is_secret
+from tests.netra.started import python
 
 KEY = "the key of this installation that is in a file"
 SECRETS = [name for name, field in Config.model_fields.items() if is_secret(field)]
@@ -82,16 +82,7 @@ def test_what_is_wrong_with_the_content_is_said_of_the_setting(monkeypatch: pyte
 
 
 def started(script: str = "import netra.settings", **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        env=inherited | environment,
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return python("-c", script, **environment)
 
 
 @pytest.mark.parametrize(

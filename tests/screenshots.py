@@ -1,6 +1,7 @@
-"""Pictures of the page in its main states: `python -m tests.screenshots` takes those of docs/screenshots anew.
+"""Pictures of the page in its main states, and of the administration: `python -m tests.screenshots` takes those of
+docs/screenshots anew.
 
-With a FOLDER it takes each state light, dark and on a phone.
+With a FOLDER it takes each state light, dark and on a phone. `--administration`: of that alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Page
+
 from tests.browser import STILL, chromium, profile
 from tests.clients import Account
+from tests.e2e.administered import administered, sign_in
 from tests.e2e.page_states import showcase
 from tests.live import LiveServer
 from tests.processes import REPOSITORY
@@ -30,19 +34,34 @@ PERSONS = {"light": "Ada", "dark": "Grace", "phone": "Mary"}
 KEPT = REPOSITORY / "docs/screenshots"
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+def take(page: Page, folder: Path, name: str) -> None:
+    picture = folder / f"{name}.png"
+    if folder != KEPT or picture.exists():
+        page.evaluate(STILL)
+        page.screenshot(path=picture)
+
+
+def of_the_administration(folder: Path) -> None:
+    with administered() as shown, chromium() as browser:
+        for form, options in FORMS.items():
+            with profile(browser, **options) as context:
+                page = context.new_page()
+                page.goto(shown.address("login/"))
+                take(page, folder, f"admin-login-{form}")
+                sign_in(page, shown, shown.root)
+                for name, path in shown.pages().items():
+                    page.goto(shown.address(path))
+                    take(page, folder, f"admin-{name}-{form}")
+
+
+def of_the_page(folder: Path) -> None:
     with showcase() as shown, chromium() as browser:
         for form, options in FORMS.items():
             account = named(shown.server, PERSONS[form])
             with profile(browser, **options) as context:
                 page = context.new_page()
                 for state in shown.states(page, account):
-                    picture = folder / f"{state}-{form}.png"
-                    if folder != KEPT or picture.exists():
-                        page.evaluate(STILL)
-                        page.screenshot(path=picture)
+                    take(page, folder, f"{state}-{form}")
 
 
 def named(server: LiveServer, name: str) -> Account:
@@ -52,5 +71,15 @@ def named(server: LiveServer, name: str) -> Account:
     return account
 
 
+def main(*given: str) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+    folders = [Path(each) for each in given if not each.startswith("--")]
+    folder = folders[0] if folders else KEPT
+    folder.mkdir(parents=True, exist_ok=True)
+    if "--administration" not in given:
+        of_the_page(folder)
+    of_the_administration(folder)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else KEPT)
+    main(*sys.argv[1:])

@@ -57,12 +57,12 @@ class MomentField(serializers.Field[datetime.datetime, str, str, Any]):
 class UsageSerializer(serializers.Serializer[Any]):
     since = MomentField(required=False)
     until = MomentField(required=False)
-    by = serializers.CharField(default="", allow_blank=True, max_length=100)
+    by = serializers.CharField(default="", max_length=100)
     everyone = serializers.BooleanField(default=False)
     thread_id = serializers.UUIDField(required=False)
 
     def validate_by(self, value: str) -> tuple[Dimension, ...]:
-        named = [name.strip() for name in value.split(",") if name.strip()]
+        named = [name.strip() for name in value.split(",")] if value else []
         wanted = tuple(dimension for dimension in DIMENSIONS if dimension in named)
         if len(wanted) != len(named):
             raise serializers.ValidationError(f"must be some of {', '.join(DIMENSIONS)}, separated by commas")

@@ -186,25 +186,28 @@ def test_all_sessions_of_a_person_end(threads: ThreadService, ann: Any) -> None:
     assert "all sessions have ended" in after(browser(manager), f"{USERS}{ann.pk}/sessions/")
     assert me(token) == 401
     assert me(signed_in(ann)) == 200
-    assert told() == [("sessions_ended", manager.pk, ann.pk, f"user {ann.pk}")]
+    assert told(refused="") == [("sessions_ended", manager.pk, ann.pk, f"user {ann.pk}")]
 
 
-def test_a_person_is_deactivated_and_activated(threads: ThreadService, ann: Any) -> None:
+def test_a_person_is_deactivated_and_activated(
+    threads: ThreadService, ann: Any, django_capture_on_commit_callbacks: Any
+) -> None:
     token = signed_in(ann)
+    accepted = post(threads, ann)
     manager = staff("manager", "auth.view_user", "auth.change_user")
     client = browser(manager)
     assert "Deactivate" in page(client, f"{USERS}{ann.pk}/change/")
-    after(client, f"{USERS}{ann.pk}/active/", active="0")
+    with django_capture_on_commit_callbacks(execute=True):
+        after(client, f"{USERS}{ann.pk}/active/", active="0")
+    assert Run.objects.get(id=accepted.run_id).cancelled_by == "deactivated"
     assert not get_user_model().objects.get(pk=ann.pk).is_active
     assert me(token) == 401
     assert "Activate" in page(client, f"{USERS}{ann.pk}/change/")
     after(client, f"{USERS}{ann.pk}/active/", active="1")
     assert get_user_model().objects.get(pk=ann.pk).is_active
     assert me(token) == 401, "what ended stays ended"
-    assert [details["what"] for details in AuditEntry.objects.order_by("id").values_list("details", flat=True)] == [
-        "deactivated",
-        "activated",
-    ]
+    done = AuditEntry.objects.filter(refused="").order_by("id")
+    assert [entry.details["what"] for entry in done] == ["deactivated", "activated"]
 
 
 def test_several_people_are_deactivated_from_the_list_but_not_staff(threads: ThreadService, ann: Any) -> None:

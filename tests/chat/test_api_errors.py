@@ -186,6 +186,7 @@ def test_what_is_wrong_with_a_query_is_told_as_of_a_body(api: Client, path: str)
         "/api/threads/{thread}/messages?before=",
         "/api/runs/{run}/events?after=",
         "/api/usage?since=",
+        "/api/usage?by=",
     ],
 )
 def test_an_empty_value_in_a_query_is_not_as_if_there_were_none(api: Client, path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -95,7 +96,9 @@ def administered() -> Iterator[Administered]:
                 connection.execute("UPDATE auth_user SET is_staff = true WHERE id = %s", (clerk.id,))
             server.manage("support_group", "--add", "clerk")
             people = [named(server, name) for name in PEOPLE]
-            ids = asyncio.run(_converse(server, people[0], people[1]))
+            # On a thread of its own: Playwright's loop runs on this one.
+            with ThreadPoolExecutor(1) as thread:
+                ids = thread.submit(asyncio.run, _converse(server, people[0], people[1])).result()
             with server.database() as connection:
                 connection.execute(_REQUESTS, {"users": [person.id for person in people]})
             yield Administered(server, root, clerk, {"ada": str(people[0].id), **ids})

@@ -29,8 +29,8 @@ ACCOUNTS: dict[str, Any] = {
 EVENTS = {"Accept": "text/event-stream"}
 # What a run must be in a certain state for, and what every signing out spoils.
 SELDOM = ("retry_run", "resolve_approval", "refresh_access")
-# Whose link is in a mail that nobody gets.
-NEVER = ("reset_password",)
+# Whose link is in a mail that nobody gets; what a provider has to sign, of which there is none.
+NEVER = ("reset_password", "exchange_identity")
 NAMES = {operation["operationId"] for _, _, operation in operations(strict_document())}
 
 

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 from django.db import connection
+from django.template.defaultfilters import linebreaksbr
+from django.utils.safestring import SafeString
 
 from chat import branches
+from chat.admin.markdown import as_html
 from chat.admin.rows import size
 from chat.admin.runs import outcome_badge
 from chat.attachments import in_order
@@ -82,6 +85,12 @@ class Spoken:
     @property
     def is_question(self) -> bool:
         return self.message.role == Role.USER
+
+    @property
+    def said(self) -> SafeString:
+        """An answer as its Markdown says; a question as it was written."""
+        text = self.text or ""
+        return linebreaksbr(text, autoescape=True) if self.is_question else as_html(text)
 
     @property
     def before(self) -> uuid.UUID | None:

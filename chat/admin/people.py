@@ -22,7 +22,7 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from procrastinate.contrib.django.models import ProcrastinateJob
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold.admin import StackedInline, TabularInline
+from unfold.admin import StackedInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from chat import deactivation, removal, sessions
@@ -74,7 +74,7 @@ class AllowanceInline(StackedInline):
     verbose_name_plural = "What the person may use"
 
 
-class IdentityInline(TabularInline):
+class IdentityInline(StackedInline):
     """Who the person is at an identity provider. Whoever could change it could be anybody: superusers may."""
 
     model = IdentityLink

@@ -31,6 +31,13 @@ _REQUESTS: LiteralString = """
     FROM generate_series(1, 290) n
 """
 
+# Ada has limits of her own, and signs in elsewhere, too.
+_ADA: tuple[LiteralString, ...] = (
+    "INSERT INTO chat_allowance (user_id, runs_per_day, cost_usd_per_day) VALUES (%(ada)s, 40, 2.5)",
+    """INSERT INTO chat_identitylink (user_id, provider, subject, created_at, last_used_at)
+       VALUES (%(ada)s, 'https://id.example.org', '0oa1f7', now() - interval '30 days', now() - interval '1 hour')""",
+)
+
 
 @dataclass
 class Administered:
@@ -101,6 +108,8 @@ def administered() -> Iterator[Administered]:
                 ids = thread.submit(asyncio.run, _converse(server, people[0], people[1])).result()
             with server.database() as connection:
                 connection.execute(_REQUESTS, {"users": [person.id for person in people]})
+                for statement in _ADA:
+                    connection.execute(statement, {"ada": people[0].id})
             yield Administered(server, root, clerk, {"ada": str(people[0].id), **ids})
 
 
@@ -116,6 +125,9 @@ def named(server: LiveServer, name: str) -> Account:
 async def _converse(server: LiveServer, ada: Account, grace: Account) -> dict[str, str]:
     ids: dict[str, str] = {}
     async with server.connect(ada) as client:
+        # A session is listed where it began by signing in.
+        signed_in: Any = {"username": ada.username, "password": PASSWORD}
+        assert server.http("POST", "/api/auth/token", body=signed_in).status == 200
         events = await client.ask(CALCULATION, agent="assistant")
         ids["thread"], question = events[0]["thread_id"], events[0]["data"]["message"]["id"]
         await client.ask("What is 15 % of 2480?", agent="assistant", thread_id=ids["thread"], edits=question)

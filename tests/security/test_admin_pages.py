@@ -26,11 +26,11 @@ PAYLOADS = {
     "the end of a script": "</script><script>alert(1)</script>",
     "an attribute": "' onmouseover='alert(1)' x='",
     "a drawing": "<svg/onload=alert(1)>",
-    "a template": "{{ 7|add:7000 }}<b>{% debug %}</b>",
+    "a template": '{{ "rendered-"|add:"here" }}<b>{% debug %}</b>',
     "an expression of Alpine": "<b x-data x-init='alert(1)'>",
 }
 # What a payload must never be in: markup that a browser reads. Escaped, it has none of these.
-RAW = ("<script>alert", "<img src=x", "<svg/onload", "<b x-data", "<b>{%", "' onmouseover='alert", "7007")
+RAW = ("<script>alert", "<img src=x", "<svg/onload", "<b x-data", "<b>{%", "' onmouseover='alert", "rendered-here")
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_markup_is_text_on_every_page(what: str) -> None:
         assert answer.status_code in (200, 302, 403, 404, 405), path
         text = answer.content.decode()
         opened += answer.status_code == 200
-        shown += "alert(1)" in text or "add:7000" in text
+        shown += "alert(1)" in text or "|add:" in text
         for raw in RAW:
             assert raw not in text, (path, raw)
     assert opened > 15

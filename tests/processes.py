@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -34,6 +34,7 @@ class LiveProcess:
         self.name = name
         self.log_file = log_file
         self.source = REPOSITORY
+        self.cores: Collection[int] = ()  # where it runs; anywhere when there is none
         self._launched_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +70,7 @@ class LiveProcess:
     def launch(self) -> None:
         """Begin to start."""
         assert self._process is None, f"{self.name} runs already"
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("ab") as log, on_cores(self.cores):
             self._launched_at = log.tell()
             self._process = subprocess.Popen(
                 self._command(),
@@ -152,6 +153,20 @@ class LiveRedis(LiveProcess):
 
     def _is_ready(self) -> bool:
         return accepts(self.port)
+
+
+@contextlib.contextmanager
+def on_cores(cores: Collection[int]) -> Iterator[None]:
+    """What this thread starts meanwhile runs on these cores for good; on those of this thread when there is none."""
+    if not cores:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 def free_port() -> int:

@@ -1,0 +1,97 @@
+"""`python -m bench [SCENARIO ...]`, `make bench`: Netra, its limit and its peers under the same loads.
+
+In each round the subjects of a scenario take turns, each started anew, so that what else the machine does meets all
+alike. One JSON line for each turn; at the end tables of the medians and what must be reached. Ratios are the result:
+figures of one machine mean nothing on another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import cores, load, report
+from bench.scenario import Figures, Scenario, medians
+from bench.subjects import Subject
+
+# In the order in which they are run. A module of scenarios is added here.
+MODULES = ("bench.stream",)
+ROUNDS = 5
+
+
+def scenarios() -> dict[str, Scenario]:
+    found = [scenario for name in MODULES for scenario in importlib.import_module(name).SCENARIOS]
+    return {scenario.name: scenario for scenario in found}
+
+
+def measure(scenario: Scenario, *, rounds: int, quick: bool, only: str) -> dict[str, list[Figures]]:
+    """The figures of each round, by the subject's name."""
+    found: dict[str, list[Figures]] = {}
+    for number in range(1, rounds + 1):
+        for name, figures in turns(scenario, quick=quick, only=only):
+            found.setdefault(name, []).append(figures)
+            line = {"scenario": scenario.name, "round": number, "subject": name, **figures}
+            print(json.dumps(line), flush=True)
+            print(report.row(scenario, name, figures), flush=True)
+    return found
+
+
+def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[tuple[str, Figures]]:
+    for name, alone in scenario.before.items():
+        if only in name:
+            yield name, alone(quick)
+    for subject in scenario.subjects():
+        if only in subject.name:
+            yield subject.name, turn(scenario, subject, quick=quick)
+
+
+def turn(scenario: Scenario, subject: Subject, *, quick: bool) -> Figures:
+    async def measured() -> Figures:
+        return await scenario.measure(subject, quick)
+
+    with subject:
+        return load.run(measured())
+
+
+def arguments(known: dict[str, Scenario]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"of {', '.join(known)}; otherwise all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast it is")
+    parser.add_argument("--only", default="", help="only subjects whose name has this in it")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    given = parser.parse_args()
+    for name in given.scenario:
+        if name not in known:
+            parser.error(f"there is no scenario {name}: they are {', '.join(known)}")
+    return given
+
+
+def main() -> None:
+    # Told to end, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    known = scenarios()
+    given = arguments(known)
+    cores.stay_with_the_rest()
+    print(cores.statement(), flush=True)
+    results = report.Results(Path(__file__).with_name("results.json"))
+    for name in given.scenario or known:
+        found = measure(known[name], rounds=given.rounds, quick=given.quick, only=given.only)
+        figures = {subject: medians(each) for subject, each in found.items()}
+        print(f"\n{report.table(known[name], figures, given.rounds)}\n", flush=True)
+        if not given.quick:
+            results.put(known[name], figures, given.rounds)
+    if given.write:
+        results.write_tables(known)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

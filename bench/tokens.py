@@ -29,6 +29,14 @@ def question(tokens: int, per_second: float | None = None) -> str:
     return f"{tokens} tokens" if per_second is None else f"{tokens} tokens, {per_second:g} a second"
 
 
+def parsed(asked: str) -> tuple[int, float | None]:
+    """How many tokens a question asks for, and how many a second. Raises ValueError."""
+    found = re.match(r"(\d+) tokens(?:, ([\d.]+) a second)?", asked)
+    if found is None:
+        raise ValueError(f"no question for tokens: {asked!r}")
+    return int(found[1]), float(found[2]) if found[2] else None
+
+
 async def say(asked: str) -> AsyncIterator[str]:
     """The tokens that a question asks for.
 
@@ -36,16 +44,13 @@ async def say(asked: str) -> AsyncIterator[str]:
     is due at a time: that is the time it tells, since a model's server would have sent it then. So an event loop that
     is late shows as lag, and not as a slower model.
     """
-    found = re.match(r"(\d+) tokens(?:, ([\d.]+) a second)?", asked)
-    if found is None:
-        raise ValueError(f"no question for tokens: {asked!r}")
-    number = int(found[1])
-    if found[2] is None:
+    number, per_second = parsed(asked)
+    if per_second is None:
         for index in range(number):
             await asyncio.sleep(0)
             yield token(index, time.perf_counter_ns())
         return
-    period, began = 1e9 / float(found[2]), time.perf_counter_ns()
+    period, began = 1e9 / per_second, time.perf_counter_ns()
     for index in range(number):
         due = began + round(index * period)
         if (wait := due - time.perf_counter_ns()) > 0:

@@ -15,8 +15,6 @@ from tests.processes import HOST, LiveProcess, accepts, free_port
 class PeerProcess(LiveProcess):
     """`command` has `{port}` where the port stands. It works in `source`, with `environment` besides the least."""
 
-    cores = cores.SERVER
-
     def __init__(
         self,
         name: str,
@@ -27,6 +25,7 @@ class PeerProcess(LiveProcess):
         source: Path | None = None,
     ) -> None:
         super().__init__(name, folder / "server.log")
+        self.cores = cores.SERVER
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.source = source or self.source

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import logging
 import multiprocessing
 import resource
 import sys
@@ -28,6 +29,8 @@ OnText = Callable[[bytes, int], None]
 # Ports of one address that are left to connections: below what Linux has by default.
 PORTS_PER_ADDRESS = 20_000
 CONNECT_SECONDS = 30.0
+
+logging.getLogger("picows").setLevel(logging.WARNING)  # it has two lines for each connection
 
 
 class Lost(Exception):

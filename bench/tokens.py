@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from itertools import pairwise
 
 TOKEN_CHARACTERS = 12
@@ -37,7 +37,7 @@ def parsed(asked: str) -> tuple[int, float | None]:
     return int(found[1]), float(found[2]) if found[2] else None
 
 
-async def say(asked: str) -> AsyncIterator[str]:
+async def say(asked: str) -> AsyncGenerator[str]:
     """The tokens that a question asks for.
 
     Without a rate each comes after one turn of the event loop, as one that a socket had ready would. With a rate each

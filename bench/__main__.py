@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import cores, load, report
-from bench.scenario import Figures, Scenario, medians
+from bench.scenario import Figures, Row, Scenario, medians
 from bench.subjects import Subject
 
 # In the order in which they are run. A module of scenarios is added here.
@@ -29,28 +29,29 @@ def scenarios() -> dict[str, Scenario]:
     return {scenario.name: scenario for scenario in found}
 
 
-def measure(scenario: Scenario, *, rounds: int, quick: bool, only: str) -> dict[str, list[Figures]]:
-    """The figures of each round, by the subject's name."""
+def measure(scenario: Scenario, *, rounds: int, quick: bool, only: str) -> list[Row]:
+    """The subjects, with the medians of the rounds."""
     found: dict[str, list[Figures]] = {}
+    frames: dict[str, str] = {}
     for number in range(1, rounds + 1):
-        for name, figures in turns(scenario, quick=quick, only=only):
-            found.setdefault(name, []).append(figures)
-            line = {"scenario": scenario.name, "round": number, "subject": name, **figures}
-            print(json.dumps(line), flush=True)
-            print(report.row(scenario, name, figures), flush=True)
-    return found
+        for turn in turns(scenario, quick=quick, only=only):
+            found.setdefault(turn.subject, []).append(turn.figures)
+            frames[turn.subject] = turn.frames
+            line = {"scenario": scenario.name, "round": number, "subject": turn.subject, **turn.figures}
+            print(f"{json.dumps(line)}\n{report.shown(scenario, turn)}", flush=True)
+    return [Row(subject, frames[subject], medians(each)) for subject, each in found.items()]
 
 
-def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[tuple[str, Figures]]:
+def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[Row]:
     for name, alone in scenario.before.items():
         if only in name:
-            yield name, alone(quick)
+            yield Row(name, "", alone(quick))
     for subject in scenario.subjects():
         if only in subject.name:
-            yield subject.name, turn(scenario, subject, quick=quick)
+            yield Row(subject.name, subject.frames, under_load(scenario, subject, quick=quick))
 
 
-def turn(scenario: Scenario, subject: Subject, *, quick: bool) -> Figures:
+def under_load(scenario: Scenario, subject: Subject, *, quick: bool) -> Figures:
     async def measured() -> Figures:
         return await scenario.measure(subject, quick)
 
@@ -81,11 +82,10 @@ def main() -> None:
     print(cores.statement(), flush=True)
     results = report.Results(Path(__file__).with_name("results.json"))
     for name in given.scenario or known:
-        found = measure(known[name], rounds=given.rounds, quick=given.quick, only=given.only)
-        figures = {subject: medians(each) for subject, each in found.items()}
-        print(f"\n{report.table(known[name], figures, given.rounds)}\n", flush=True)
+        rows = measure(known[name], rounds=given.rounds, quick=given.quick, only=given.only)
+        print(f"\n{report.table(known[name], rows, given.rounds)}\n", flush=True)
         if not given.quick:
-            results.put(known[name], figures, given.rounds)
+            results.put(known[name], rows, given.rounds)
     if given.write:
         results.write_tables(known)
 

@@ -7,33 +7,34 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import cores
-from bench.scenario import Figures, Scenario
+from bench.scenario import Figures, Row, Scenario
 
 DOCUMENT = Path(__file__).parent.with_name("docs") / "performance.md"
 MARKERS = "<!-- measured: {0} -->", "<!-- /measured: {0} -->"
 
 
-def row(scenario: Scenario, subject: str, figures: Figures) -> str:
-    shown = [figure.shown(figures.get(figure.name)) for figure in scenario.figures]
-    return f"| {subject} | {' | '.join(shown)} |"
+def shown(scenario: Scenario, row: Row) -> str:
+    """A row of the table."""
+    figures = [figure.shown(row.figures.get(figure.name)) for figure in scenario.figures]
+    return f"| {row.subject} | {row.frames} | {' | '.join(figures)} |"
 
 
-def table(scenario: Scenario, figures: Mapping[str, Figures], rounds: int) -> str:
+def table(scenario: Scenario, rows: Sequence[Row], rounds: int) -> str:
     """The medians, and below them what must be reached."""
     lines = [
         f"`{scenario.name}`: {scenario.text} Median of {rounds} {'round' if rounds == 1 else 'rounds'}.",
         "",
-        f"| subject | {' | '.join(figure.heading for figure in scenario.figures)} |",
-        "|---|" + "---|" * len(scenario.figures),
-        *(row(scenario, subject, each) for subject, each in figures.items()),
+        f"| subject | a frame is | {' | '.join(figure.heading for figure in scenario.figures)} |",
+        "|---|---|" + "---|" * len(scenario.figures),
+        *(shown(scenario, row) for row in rows),
     ]
     if scenario.targets:
-        lines += ["", *(f"- {each.shown(each.found(figures), scenario.figures)}" for each in scenario.targets)]
+        lines += ["", *(f"- {each.shown(each.found(rows), scenario.figures)}" for each in scenario.targets)]
     return "\n".join(lines)
 
 
@@ -47,28 +48,35 @@ class Results:
         found: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         return found
 
-    def put(self, scenario: Scenario, figures: Mapping[str, Figures], rounds: int) -> None:
-        """Figures of a subject that was not measured now stay."""
+    def put(self, scenario: Scenario, rows: Sequence[Row], rounds: int) -> None:
+        """Rows of subjects that were not measured now stay."""
         found = self.read()
-        earlier = found.get(scenario.name, {}).get("subjects", {})
+        of_subjects = found.get(scenario.name, {}).get("subjects", {})
+        of_subjects |= {row.subject: {"frames": row.frames, "figures": _rounded(row.figures)} for row in rows}
         found[scenario.name] = {
             "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "rounds": rounds,
             "machine": {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()},
             "placement": cores.statement(),
-            "subjects": earlier | {subject: _rounded(each) for subject, each in figures.items()},
+            "subjects": of_subjects,
         }
         self._file.write_text(json.dumps(found, indent=2) + "\n")
 
+    def rows(self, name: str) -> tuple[list[Row], int]:
+        """Of a scenario what was measured last, and in how many rounds."""
+        found = self.read()[name]
+        of_subjects = found["subjects"].items()
+        return [Row(subject, each["frames"], each["figures"]) for subject, each in of_subjects], found["rounds"]
+
     def write_tables(self, known: Mapping[str, Scenario]) -> None:
         """Of each scenario that has a place in the document."""
-        text, found = DOCUMENT.read_text(), self.read()
+        text, measured = DOCUMENT.read_text(), self.read()
         for name, scenario in known.items():
             begin, end = (marker.format(name) for marker in MARKERS)
-            if name in found and begin in text:
-                shown = table(scenario, found[name]["subjects"], found[name]["rounds"])
-                pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-                text = re.sub(pattern, lambda _, made=f"{begin}\n{shown}\n{end}": made, text, flags=re.DOTALL)  # type: ignore[misc]
+            before, found, rest = text.partition(begin)
+            if name in measured and found:
+                made = table(scenario, *self.rows(name))
+                text = f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}"
         DOCUMENT.write_text(text)
 
 

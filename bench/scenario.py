@@ -17,6 +17,15 @@ Figures = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured of a subject. `frames` is what a frame of its text is."""
+
+    subject: str
+    frames: str
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A column: its name in results.json, its heading, its unit, and how many decimal places it is shown with."""
 
@@ -39,12 +48,13 @@ class Target:
     side: Literal["at least", "at most"] = "at least"
     than: str | None = None
 
-    def found(self, medians: Mapping[str, Figures]) -> float | None:
+    def found(self, rows: Sequence[Row]) -> float | None:
         """The figure or ratio; None when a subject was not measured."""
-        value = medians.get(self.of, {}).get(self.figure)
+        values = {row.subject: row.figures.get(self.figure) for row in rows}
+        value = values.get(self.of)
         if value is None or self.than is None:
             return value
-        other = medians.get(self.than, {}).get(self.figure)
+        other = values.get(self.than)
         return value / other if other else None
 
     def is_reached(self, value: float) -> bool:

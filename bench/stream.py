@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from bench import bare_loop, tokens
 from bench.forms import Netra
 from bench.load import Client
+from bench.peers.chainlit import Chainlit
+from bench.peers.limit import Bare
+from bench.peers.tutorial.subject import Tutorial
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
 from bench.subjects import Kind, Subject, cpu_seconds
 
@@ -269,11 +272,9 @@ _CPU = Figure("cpu_cores", "cores of server and worker", places=2)
 
 
 def subjects() -> Sequence[Subject]:
-    return [
-        Netra("embedded", "uvicorn"),
-        Netra("embedded", "daphne"),
-        Netra("cluster", "uvicorn"),
-    ]
+    """The limit, Netra's forms, and what people would use instead."""
+    forms = [Netra("embedded", "uvicorn"), Netra("embedded", "daphne"), Netra("cluster", "uvicorn")]
+    return [Bare("uvicorn"), *forms, Tutorial("uvicorn"), Chainlit()]
 
 
 def with_pydantic_ai() -> Sequence[Subject]:

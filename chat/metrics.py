@@ -170,6 +170,9 @@ PROCESS_STARTED = Gauge(
     multiprocess_mode="livemax",
 )
 LOOP_LAG = Histogram("netra_event_loop_lag_seconds", "How late the event loop is, once a second.", buckets=_FAST)
+LOOP_TASKS = Gauge(
+    "netra_event_loop_tasks", "Tasks of the event loop, counted every ten seconds.", multiprocess_mode="livesum"
+)
 POOL_CONNECTIONS = Gauge(
     "netra_database_pool_connections",
     "Connections to PostgreSQL: of the ORM (django), and of what is written and read while runs stream (events).",

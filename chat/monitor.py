@@ -125,6 +125,7 @@ class Monitor:
     async def _say_alive_regularly(self) -> None:
         stops = False
         while not stops:
+            metrics.LOOP_TASKS.set(len(asyncio.all_tasks()))
             try:
                 await self.say_alive()
                 await self.look_at_layer()

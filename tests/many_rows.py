@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, LiteralString
 
 from django.db import connection
@@ -151,3 +155,9 @@ def write_rows(user_id: int, rows: int, *, few_away: bool = True) -> Rows:
         )
         cursor.execute("ANALYZE")
     return written
+
+
+def write_people(people: Sequence[tuple[int, int]], file: str) -> None:
+    """For each user so many rows. The file is a list of what each one has, as JSON: for another process."""
+    written = [dataclasses.asdict(write_rows(user_id, rows)) for user_id, rows in people]
+    Path(file).write_text(json.dumps(written, default=str))

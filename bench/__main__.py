@@ -20,7 +20,14 @@ from bench.scenario import Figures, Row, Scenario, medians
 from bench.subjects import Subject
 
 # In the order in which they are run. A module of scenarios is added here.
-MODULES = ("bench.stream",)
+MODULES = (
+    "bench.stream",
+    "bench.connect",
+    "bench.idle",
+    "bench.resume_storm",
+    "bench.history",
+    "bench.fan_out",
+)
 ROUNDS = 5
 
 

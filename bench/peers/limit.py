@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.forms import kind_of
 from bench.load import Client, connect
 from bench.peers.process import PeerProcess, Served
-from bench.subjects import Hear, Kind
+from bench.subjects import Hear
 from netra.config import ServerName
 
 TOKENS_AT_ONCE = 100
@@ -46,11 +47,3 @@ class Bare(Served):
         words = ["bench.peers.bare", "--server", self._server, "--port", "{port}"]
         at_once = ["--tokens-at-once", str(self._tokens_at_once)]
         return PeerProcess(self.name, folder, [sys.executable, "-m", *words, *at_once])
-
-
-def kind_of(payload: bytes) -> Kind:
-    if payload.startswith(b'{"type":"agent_response_chunk"'):
-        return Kind.TEXT
-    if payload.startswith(b'{"type":"agent_completed"'):
-        return Kind.ENDED
-    return Kind.STARTED if payload.startswith(b'{"type":"agent_started"') else Kind.OTHER

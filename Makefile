@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run model cluster test e2e nightly chaos check audit format lock web clean venv packages packages-dev packages-model node system
+.PHONY: help run model cluster test e2e nightly chaos bench check audit format lock web clean venv packages packages-dev packages-model node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents bench tests manage.py
@@ -24,7 +24,8 @@ help:  ## list the targets
 		printf '  make %-9s%s\n' "$$target" "$$text"; done
 	@echo
 	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives);"
-	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20), PAGES (6) and SEED."
+	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20), PAGES (6) and SEED;"
+	@echo "  make bench takes SCENARIO (all of docs/performance.md) and ROUNDS (5)."
 
 run: packages  ## serve Netra on http://127.0.0.1:8000
 	@NETRA_DATA_DIR="$${DATA_DIR:-$$NETRA_DATA_DIR}" exec $(PYTHON) manage.py serve --host "$$HOST" --port "$$PORT"
@@ -62,6 +63,9 @@ nightly: packages-dev packages-model system node  ## run the tests that take lon
 
 chaos: packages-dev system node  ## break parts of a cluster under load for MINUTES, and count what was lost
 	$(PYTHON) -m tests.chaos --minutes "$(MINUTES)" --pages "$(PAGES)" $(if $(SEED),--seed "$(SEED)")
+
+bench: packages-dev system  ## measure Netra beside what people would use instead: all scenarios, or SCENARIO
+	@exec $(PYTHON) -m bench $(SCENARIO) $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 check: packages-dev node  ## check format, types, imports, migrations, pins and the built page
 	$(PYTHON) -m ruff check --output-format=concise .

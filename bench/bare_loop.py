@@ -25,7 +25,7 @@ from tests.processes import REPOSITORY, on_cores
 pydantic_ai.BANNER_ENABLED = False
 
 
-async def tokens_per_second(users: int, number: int) -> float:
+async def measured(users: int, number: int) -> Figures:
     agent = Agent(function_model(), instructions=INSTRUCTIONS)
 
     async def ask() -> int:
@@ -35,11 +35,16 @@ async def tokens_per_second(users: int, number: int) -> float:
                 events += 1
         return events
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     events = await asyncio.gather(*(ask() for _ in range(users)))
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     assert min(events) >= number, events
-    return users * number / seconds
+    total = users * number
+    return {
+        "tokens_per_second": total / seconds,
+        "cpu_cores": cpu / seconds,
+        "cpu_seconds_per_100_000": cpu / total * 1e5,
+    }
 
 
 def figures(quick: bool) -> Figures:
@@ -48,7 +53,8 @@ def figures(quick: bool) -> Figures:
     command = [sys.executable, "-m", "bench.bare_loop", "--users", str(users), "--tokens", str(number)]
     with on_cores(cores.SERVER):
         done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)
-    return {"tokens_per_second": json.loads(done.stdout)}
+    found: Figures = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
@@ -56,7 +62,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=2000)
     given = parser.parse_args()
-    print(json.dumps(uvloop.run(tokens_per_second(given.users, given.tokens))))
+    print(json.dumps(uvloop.run(measured(given.users, given.tokens))))
 
 
 if __name__ == "__main__":

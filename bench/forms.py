@@ -72,6 +72,7 @@ class Netra:
         self._stack = ExitStack()
         self._accounts: list[Account] = []
         self.web: LiveServer
+        self.cluster: Cluster  # of the form of that name
         self._processes: Sequence[NetraProcess] = ()
 
     def __enter__(self) -> Self:
@@ -102,10 +103,10 @@ class Netra:
     def _start_cluster(self, stack: ExitStack, folder: Path) -> None:
         from tests.cluster import Cluster
 
-        cluster: Cluster = Cluster(folder, web=1, workers=1, servers=[self._asgi_server], **self._settings)
-        self._place(cluster.netra)
-        [self.web] = cluster.web
-        stack.enter_context(cluster)
+        self.cluster = Cluster(folder, web=1, workers=1, servers=[self._asgi_server], **self._settings)
+        self._place(self.cluster.netra)
+        [self.web] = self.cluster.web
+        stack.enter_context(self.cluster)
 
     def _place(self, processes: Sequence[NetraProcess]) -> None:
         for process in processes:

@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run model cluster test e2e nightly chaos bench check audit format lock web clean venv packages packages-dev packages-model node system
+.PHONY: help run model cluster test e2e nightly chaos bench soak check audit format lock web clean venv packages packages-dev packages-model node system
 
 PYTHON := "$$VENV/bin/python"
 CHECKED := netra chat agents bench tests manage.py
@@ -25,6 +25,7 @@ help:  ## list the targets
 	@echo
 	@echo "  make run takes PORT (8000), HOST (127.0.0.1) and DATA_DIR (where the database lives);"
 	@echo "  make cluster takes PORT, DATA_DIR, WEB (2) and WORKERS (2); make chaos takes MINUTES (20), PAGES (6) and SEED;"
+	@echo "  make soak takes MINUTES (20);"
 	@echo "  make bench takes SCENARIO (all of docs/performance.md) and ROUNDS (5)."
 
 run: packages  ## serve Netra on http://127.0.0.1:8000
@@ -60,9 +61,13 @@ nightly: packages-dev packages-model system node  ## run the tests that take lon
 	STAGING_FORM=cluster $(PYTHON) -m pytest $(CRITICAL_CHECKS)
 	NETRA_MODEL_EXAMPLES=10000 $(PYTHON) -m pytest --timeout=3600 tests/test_delivery_model.py
 	$(MAKE) chaos
+	$(MAKE) soak MINUTES=30
 
 chaos: packages-dev system node  ## break parts of a cluster under load for MINUTES, and count what was lost
 	$(PYTHON) -m tests.chaos --minutes "$(MINUTES)" --pages "$(PAGES)" $(if $(SEED),--seed "$(SEED)")
+
+soak: packages-dev system  ## look for MINUTES whether anything grows while people come and go
+	@exec $(PYTHON) -m bench.soak --minutes "$(MINUTES)"
 
 bench: packages-dev system  ## measure Netra beside what people would use instead: all scenarios, or SCENARIO
 	@exec $(PYTHON) -m bench $(SCENARIO) $(if $(ROUNDS),--rounds "$(ROUNDS)")
@@ -111,7 +116,7 @@ web: node  ## build the web chat and the administration's look into chat/static
 
 clean:  ## remove what make has made; the data stays
 	@if [ -f "$$VENV/pyvenv.cfg" ]; then rm -rf "$$VENV"; fi
-	rm -rf web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage
+	rm -rf .venv-chainlit web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage
 	@find netra chat agents tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # What the targets above need, installed once -----------------------------------------------------------------

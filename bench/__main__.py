@@ -27,6 +27,7 @@ MODULES = (
     "bench.resume_storm",
     "bench.history",
     "bench.fan_out",
+    "bench.costs",
 )
 ROUNDS = 5
 

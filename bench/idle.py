@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bench.connect import close, open_many
 from bench.forms import Netra
 from bench.load import Client
+from bench.parts import Parts
 from bench.peers.limit import Bare
 from bench.peers.tutorial.subject import Tutorial
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
@@ -36,14 +37,17 @@ async def measure(subject: Subject, quick: bool) -> Figures:
     close(client for client, _ in await open_many(subject, range(WARM_UP)))
     await asyncio.sleep(1)
     before = memory_kb(subject)
+    parts = Parts(subject) if isinstance(subject, Netra) else None
     clients = [client for client, _ in await open_many(subject, range(number))]
     pulse = Pulse(clients, heartbeat)
     cpu, began = cpu_seconds(subject), time.perf_counter()
+    database = parts.cpu_seconds()["postgres"] if parts else 0.0
     await pulse.beat(seconds)
     held = time.perf_counter() - began
     figures = {
         "kb_per_connection": (memory_kb(subject) - before) / number,
         "cpu_percent": (cpu_seconds(subject) - cpu) / held * 100,
+        "postgres_percent": (parts.cpu_seconds()["postgres"] - database) / held * 100 if parts else None,
         "answered_percent": pulse.answered / pulse.sent * 100,
         "pong_p99_ms": quantile(pulse.waits, 0.99) if pulse.waits else None,
         "lost": float(sum(not client.is_open for client in clients)),
@@ -98,6 +102,7 @@ SCENARIOS = [
         figures=(
             Figure("kb_per_connection", "memory per connection", "KB", 1),
             Figure("cpu_percent", "of a core", "%", 1),
+            Figure("postgres_percent", "of a core, PostgreSQL", "%", 1),
             Figure("answered_percent", "pings answered", "%", 1),
             Figure("pong_p99_ms", "pong p99", "ms", 1),
             Figure("lost", "connections lost"),

@@ -84,18 +84,22 @@ class Subject(Protocol):
 
 def cpu_seconds(subject: Subject) -> float:
     """Seconds that its processes have computed."""
-    return sum(_cpu_seconds(pid) for pid in subject.pids())
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(seconds_of, subject.pids()))
 
 
 def memory_kb(subject: Subject) -> float:
     """Kilobytes that its processes hold."""
-    total = 0.0
-    for pid in subject.pids():
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        total += next(float(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-    return total
+    return sum(map(memory_of, subject.pids()))
+
+
+def seconds_of(pid: int, *, ended_children: bool = False) -> float:
+    """Seconds that a process has computed; with those of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = fields[11:15] if ended_children else fields[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid: int) -> float:
+    """Kilobytes that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

@@ -87,6 +87,7 @@ def main() -> None:
     known = scenarios()
     given = arguments(known)
     cores.stay_with_the_rest()
+    load.have_files()
     print(cores.statement(), flush=True)
     results = report.Results(Path(__file__).with_name("results.json"))
     for name in given.scenario or known:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench.forms import Netra
 from bench.load import Client
+from bench.parts import Parts
 from bench.peers.limit import Bare
 from bench.peers.tutorial.subject import Tutorial
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
@@ -26,9 +27,12 @@ async def measure(subject: Subject, quick: bool) -> Figures:
     number = QUICK_CONNECTS if quick else CONNECTS
     subject.add_users(number)
     close(client for client, _ in await open_many(subject, range(AT_ONCE)))  # only to warm up
+    parts = Parts(subject) if isinstance(subject, Netra) else None
+    database = parts.cpu_seconds()["postgres"] if parts else 0.0
     cpu, began = cpu_seconds(subject), time.perf_counter()
     opened = await open_many(subject, range(number))
     seconds, cpu = time.perf_counter() - began, cpu_seconds(subject) - cpu
+    database = parts.cpu_seconds()["postgres"] - database if parts else 0.0
     close(client for client, _ in opened)
     waits = [wait * 1000 for _, wait in opened]
     return {
@@ -36,6 +40,7 @@ async def measure(subject: Subject, quick: bool) -> Figures:
         "p50_ms": quantile(waits, 0.5),
         "p99_ms": quantile(waits, 0.99),
         "cpu_ms": cpu / number * 1000,
+        "postgres_ms": database / number * 1000 if parts else None,
     }
 
 
@@ -79,6 +84,7 @@ SCENARIOS = [
             Figure("p50_ms", "p50", "ms", 1),
             Figure("p99_ms", "p99", "ms", 1),
             Figure("cpu_ms", "CPU per connect", "ms", 2),
+            Figure("postgres_ms", "of PostgreSQL", "ms", 2),
         ),
         subjects=subjects,
         measure=measure,

@@ -15,15 +15,17 @@ from bench import tokens
 from bench.forms import Netra
 from bench.parts import PARTS, Parts, moved
 from bench.scenario import Figure, Figures, Scenario
-from bench.stream import PER_SECOND, Asker, askers, ended
+from bench.stream import BEGUN_PER_SECOND, PER_SECOND, Answer, Asker, askers, ended
 from bench.subjects import Subject
 from netra.config import SERVERS
 
-RUNS, QUICK_RUNS = 100, 10
-SHORT_ROUNDS, QUICK_SHORT_ROUNDS = 10, 2
+# As many as one core bears: beyond that events are larger and fewer.
+RUNS, QUICK_RUNS = 20, 5
+SHORT_ROUNDS, QUICK_SHORT_ROUNDS = 25, 4
 LONG_SECONDS, QUICK_LONG_SECONDS = 20.0, 3.0
 IDLE_SECONDS, QUICK_IDLE_SECONDS = 10.0, 2.0
 SHORT_TOKENS = 1
+SHORT_AT_ONCE = 10
 EVENT_BYTES = ("tables", "wal", "redis", "wire")
 
 
@@ -54,13 +56,22 @@ class Meter:
         await asyncio.sleep(seconds)
         self._idle = {part: spent / seconds for part, spent in moved(cpu, self._parts.cpu_seconds()).items()}
 
-    async def asked(self, question: str, *, times: int) -> Spent:
-        """All ask so often, all at once each time."""
+    async def asked(self, question: str, *, times: int, at_once: int) -> Spent:
+        """All ask so often; not more of them at once than so many."""
         cpu, stored, wire = self._parts.cpu_seconds(), self._parts.bytes(), self._wire()
         began, events = time.perf_counter(), 0
+        waiting, beginning = asyncio.Semaphore(at_once), asyncio.Lock()
+
+        async def answered(asker: Asker) -> Answer:
+            async with waiting:
+                async with beginning:
+                    await asyncio.sleep(1 / BEGUN_PER_SECOND)
+                answer = asker.ask(question)
+                await ended([answer])
+                return answer
+
         for _ in range(times):
-            answers = [asker.ask(question) for asker in self._asking]
-            await ended(answers)
+            answers = await asyncio.gather(*map(answered, self._asking))
             events += sum(b'"seq":' in payload for answer in answers for _, payload, _ in answer.frames)
         seconds = time.perf_counter() - began
         spent = moved(cpu, self._parts.cpu_seconds())
@@ -82,9 +93,11 @@ async def measure(subject: Subject, quick: bool) -> Figures:
     async with askers(subject, QUICK_RUNS if quick else RUNS) as asking:
         meter = Meter(parts, asking)
         await meter.look_at_idleness(QUICK_IDLE_SECONDS if quick else IDLE_SECONDS)
-        short = await meter.asked(tokens.question(SHORT_TOKENS), times=QUICK_SHORT_ROUNDS if quick else SHORT_ROUNDS)
+        short = await meter.asked(
+            tokens.question(SHORT_TOKENS), times=QUICK_SHORT_ROUNDS if quick else SHORT_ROUNDS, at_once=SHORT_AT_ONCE
+        )
         seconds = QUICK_LONG_SECONDS if quick else LONG_SECONDS
-        long = await meter.asked(tokens.question(round(PER_SECOND * seconds), PER_SECOND), times=1)
+        long = await meter.asked(tokens.question(round(PER_SECOND * seconds), PER_SECOND), times=1, at_once=RUNS)
     return constants(short, long) | {f"{part}_base_mb": base[part] / 1024 for part in base}
 
 

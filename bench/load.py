@@ -134,10 +134,14 @@ async def connect(url: str, headers: Mapping[str, str] | None = None) -> Client:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run it under uvloop, with as many files as this process may have."""
+    """Run it under uvloop."""
+    return uvloop.run(work)
+
+
+def have_files() -> None:
+    """Have as many files as this process, and what it starts, may have: each connection is one, on both sides."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return uvloop.run(work)
 
 
 # The ceiling ------------------------------------------------------------------------------------------------

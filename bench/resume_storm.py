@@ -29,6 +29,7 @@ RUNS, QUICK_RUNS = 200, 10
 TOKENS_PER_SECOND = 10
 RUN_SECONDS, QUICK_RUN_SECONDS = 60, 15
 ARRIVING_AT_ONCE = 50
+ASKING_SECONDS = 0.02
 CALM_SECONDS = 2.0
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.5, 30.0
 PATIENCE_SECONDS = 120.0
@@ -146,6 +147,7 @@ async def storm(netra: Netra, pages: Sequence[Page], quick: bool) -> Figures:
     said = TOKENS_PER_SECOND * (QUICK_RUN_SECONDS if quick else RUN_SECONDS)
     for page in asking:
         page.ask(tokens.question(said, TOKENS_PER_SECOND))
+        await asyncio.sleep(ASKING_SECONDS)
     await all_of([page.begun for page in asking])
     await asyncio.sleep(CALM_SECONDS)
     active = sum(not page.ended.is_set() for page in asking)

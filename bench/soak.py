@@ -197,6 +197,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="half a minute: whether it works, not whether it grows")
     given = parser.parse_args()
     cores.stay_with_the_rest()
+    load.have_files()
     print(cores.statement(), flush=True)
     seconds, people = (30.0, QUICK_PEOPLE) if given.quick else (given.minutes * 60, PEOPLE)
     is_well = run(given.server, people=people, seconds=seconds)

@@ -108,11 +108,11 @@ def constants(short: Spent, long: Spent) -> dict[str, float | None]:
     for part in PARTS:
         event = max(0.0, long.cpu[part] - long.runs / short.runs * short.cpu[part]) / added_events
         found[f"{part}_event_us"] = event * 1e6
-        found[f"{part}_run_ms"] = (short.cpu[part] - event * short.events) / short.runs * 1e3
+        found[f"{part}_run_ms"] = max(0.0, short.cpu[part] - event * short.events) / short.runs * 1e3
     for kind in EVENT_BYTES:
         event = max(0.0, long.bytes[kind] - long.runs / short.runs * short.bytes[kind]) / added_events
         found[f"{kind}_event_bytes"] = event
-        found[f"{kind}_run_bytes"] = (short.bytes[kind] - event * short.events) / short.runs
+        found[f"{kind}_run_bytes"] = max(0.0, short.bytes[kind] - event * short.events) / short.runs
     return found
 
 

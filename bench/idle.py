@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from bench.connect import close, open_many
 from bench.forms import Netra
@@ -18,6 +18,7 @@ from netra.config import SERVERS
 
 CONNECTIONS, QUICK_CONNECTIONS = 10_000, 300
 HOLD_SECONDS, QUICK_HOLD_SECONDS = 120.0, 4.0
+ALONE_SECONDS, QUICK_ALONE_SECONDS = 10.0, 2.0
 # Netra asks its clients for one so often, and all subjects answer it.
 HEARTBEAT_SECONDS, QUICK_HEARTBEAT_SECONDS = 25.0, 2.0
 PING = '{"type":"ping"}'
@@ -36,24 +37,36 @@ async def measure(subject: Subject, quick: bool) -> Figures:
     subject.add_users(number)
     close(client for client, _ in await open_many(subject, range(WARM_UP)))
     await asyncio.sleep(1)
-    before = memory_kb(subject)
     parts = Parts(subject) if isinstance(subject, Netra) else None
+    alone = await shares(subject, parts, asyncio.sleep(QUICK_ALONE_SECONDS if quick else ALONE_SECONDS))
+    before = memory_kb(subject)
     clients = [client for client, _ in await open_many(subject, range(number))]
     pulse = Pulse(clients, heartbeat)
-    cpu, began = cpu_seconds(subject), time.perf_counter()
-    database = parts.cpu_seconds()["postgres"] if parts else 0.0
-    await pulse.beat(seconds)
-    held = time.perf_counter() - began
+    held = await shares(subject, parts, pulse.beat(seconds))
     figures = {
+        "connections": float(number),
         "kb_per_connection": (memory_kb(subject) - before) / number,
-        "cpu_percent": (cpu_seconds(subject) - cpu) / held * 100,
-        "postgres_percent": (parts.cpu_seconds()["postgres"] - database) / held * 100 if parts else None,
+        "cpu_percent": held[0],
+        "alone_percent": alone[0],
+        "postgres_percent": max(0.0, held[1] - alone[1]) if parts else None,
         "answered_percent": pulse.answered / pulse.sent * 100,
         "pong_p99_ms": quantile(pulse.waits, 0.99) if pulse.waits else None,
         "lost": float(sum(not client.is_open for client in clients)),
     }
     close(clients)
     return figures
+
+
+async def shares(subject: Subject, parts: Parts | None, meanwhile: Awaitable[None]) -> tuple[float, float]:
+    """What the subject's processes, and its PostgreSQL, take of a core, in per cent."""
+
+    def seconds() -> tuple[float, float]:
+        return cpu_seconds(subject), parts.cpu_seconds()["postgres"] if parts else 0.0
+
+    before, began = seconds(), time.perf_counter()
+    await meanwhile
+    lasted, after = time.perf_counter() - began, seconds()
+    return (after[0] - before[0]) / lasted * 100, (after[1] - before[1]) / lasted * 100
 
 
 class Pulse:
@@ -100,9 +113,11 @@ SCENARIOS = [
         text=f"{CONNECTIONS:,} connections of as many people to one web process, held for {HOLD_SECONDS:g} seconds; "
         f"each sends a ping every {HEARTBEAT_SECONDS:g} seconds. Memory is what the processes have more than before.",
         figures=(
+            Figure("connections", "connections"),
             Figure("kb_per_connection", "memory per connection", "KB", 1),
             Figure("cpu_percent", "of a core", "%", 1),
-            Figure("postgres_percent", "of a core, PostgreSQL", "%", 1),
+            Figure("alone_percent", "without them", "%", 1),
+            Figure("postgres_percent", "more of PostgreSQL", "%", 1),
             Figure("answered_percent", "pings answered", "%", 1),
             Figure("pong_p99_ms", "pong p99", "ms", 1),
             Figure("lost", "connections lost"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -31,8 +32,7 @@ class Parts:
         return {
             "web": seconds_of(web.process.pid),
             "worker": seconds_of(worker.process.pid),
-            # Of a server process that has ended the postmaster has the time.
-            "postgres": seconds_of(self._postmaster, ended_children=True) + sum(map(seconds_of, self._backends())),
+            "postgres": self._postgres_seconds(),
             "redis": seconds_of(self._cluster.redis.process.pid),
         }
 
@@ -60,6 +60,12 @@ class Parts:
 
     def _connect(self) -> psycopg.Connection[Any]:
         return self._cluster.database()
+
+    def _postgres_seconds(self) -> float:
+        """The postmaster has the time of its processes that have ended. One that ends meanwhile is looked for anew."""
+        while True:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                return seconds_of(self._postmaster, ended_children=True) + sum(map(seconds_of, self._backends()))
 
     def _backends(self) -> Iterator[int]:
         for task in Path(f"/proc/{self._postmaster}/task/{self._postmaster}/children").read_text().split():

@@ -20,8 +20,8 @@ RESULTS = Path(__file__).with_name("results.json")
 DOCUMENT = Path(__file__).parent.with_name("docs") / "scaling.md"
 MARKERS = "<!-- computed: {0} -->", "<!-- /computed: {0} -->"
 SUBJECT = "netra, cluster, uvicorn"
-# Of `idle`: all figures of it are for so many.
-IDLE_CONNECTIONS = 10_000
+# As many as `idle` holds with one process: more are not promised.
+MOST_CONNECTIONS = 10_000
 USERS = (10_000, 1_000_000, 100_000_000)
 DAY_SECONDS = 86_400
 
@@ -88,8 +88,8 @@ class Costs:
             parts, kinds = ("web", "worker", "postgres", "redis"), ("tables", "wal", "redis", "wire")
             return cls(
                 connection={
-                    "web": idle["cpu_percent"] / 100 / IDLE_CONNECTIONS,
-                    "postgres": idle["postgres_percent"] / 100 / IDLE_CONNECTIONS,
+                    "web": (idle["cpu_percent"] - idle["alone_percent"]) / 100 / idle["connections"],
+                    "postgres": idle["postgres_percent"] / 100 / idle["connections"],
                 },
                 connect={"web": connect["cpu_ms"] / 1e3, "postgres": connect["postgres_ms"] / 1e3},
                 run={part: costs[f"{part}_run_ms"] / 1e3 for part in parts},
@@ -157,7 +157,7 @@ class Needs:
     """How many of each part a load takes."""
 
     def __init__(self, load: Load, machine: Machine) -> None:
-        self.web = max(_ceil(load.cores("web") / machine.busy), _ceil(load.connections / IDLE_CONNECTIONS))
+        self.web = max(_ceil(load.cores("web") / machine.busy), _ceil(load.connections / MOST_CONNECTIONS))
         self.workers = _ceil(load.cores("worker") / machine.busy)
         self.redis = _ceil(load.cores("redis") / machine.busy)
         database = load.cores("postgres") / machine.busy / machine.database_cores
@@ -197,7 +197,7 @@ def assumptions(activity: Activity, machine: Machine) -> str:
         f"{machine.database_connections} connections, {machine.connections_a_process} of each process"
     )
     rows = [
-        ("connected at once, in the busiest hour", f"{activity.connected:.0%} of all users, each with one page"),
+        ("connected at once, in the busiest hour", f"{activity.connected * 100:g} % of all users, each with one page"),
         ("a page is open", f"{activity.connected_minutes:g} minutes, then it connects anew"),
         (
             "questions",
@@ -205,7 +205,7 @@ def assumptions(activity: Activity, machine: Machine) -> str:
         ),
         ("an answer", answer),
         ("events are kept", f"{activity.days_kept:g} days (`NETRA_EVENT_RETENTION`); messages for good"),
-        ("a core, a process, a Redis", f"is used to {machine.busy:.0%} in the busiest hour"),
+        ("a core, a process, a Redis", f"is used to {machine.busy * 100:g} % in the busiest hour"),
         ("a PostgreSQL server", database),
     ]
     return _table(("assumed", ""), rows)
@@ -249,11 +249,11 @@ def needs(loads: Sequence[Load], machine: Machine) -> str:
         row("their memory", lambda _, need: _size(need.web_bytes)),
         row("**workers**", lambda load, need: f"{_number(need.workers)} ({_number(load.cores('worker'))} cores busy)"),
         row("their memory", lambda _, need: _size(need.worker_bytes)),
-        row("workers woken", lambda load, need: f"{_number(load.runs * need.workers)} times a second"),
         row(
             "**PostgreSQL servers**",
             lambda load, need: f"{_number(need.databases)} ({_number(load.cores('postgres'))} cores busy)",
         ),
+        row("of each of them: workers woken", lambda load, need: f"{_number(woken(load, need))}/s"),
         row("log written ahead", lambda load, _: f"{_size(load.bytes('wal'))}/s"),
         row("tables grow", lambda load, _: f"{_size(load.stored_a_day)} a day"),
         row("of it events, kept", lambda load, _: _size(load.events_kept)),
@@ -265,6 +265,11 @@ def needs(loads: Sequence[Load], machine: Machine) -> str:
         row("to the clients", lambda load, _: f"{_number(load.bytes('wire') * 8 / 1e6)} Mbit/s"),
     ]
     return _table(("users", *(f"{users:,}" for users in USERS)), rows)
+
+
+def woken(load: Load, need: Needs) -> float:
+    """A job wakes each worker of its database."""
+    return load.runs / need.databases * need.workers / need.databases
 
 
 def ends(one: Load, machine: Machine) -> str:
@@ -298,8 +303,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float) -> str:
     """Two digits that count: more nobody knows."""
-    if value == 0:
-        return "0"
+    if value == 0 or (isinstance(value, int) and value < 100):
+        return str(value)
     places = 1 - math.floor(math.log10(abs(value)))
     return f"{round(value, places):,.{max(0, places)}f}"
 

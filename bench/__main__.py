@@ -12,11 +12,12 @@ import importlib
 import json
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench import cores, load, report
-from bench.scenario import Figures, Row, Scenario, medians
+from bench.scenario import Figures, Row, Scenario, median_of
 from bench.subjects import Subject
 
 # In the order in which they are run. A module of scenarios is added here.
@@ -30,6 +31,7 @@ MODULES = (
     "bench.costs",
 )
 ROUNDS = 5
+LONGEST_FAILURE = 500
 
 
 def scenarios() -> dict[str, Scenario]:
@@ -39,15 +41,14 @@ def scenarios() -> dict[str, Scenario]:
 
 def measure(scenario: Scenario, *, rounds: int, quick: bool, only: str) -> list[Row]:
     """The subjects, with the medians of the rounds."""
-    found: dict[str, list[Figures]] = {}
-    frames: dict[str, str] = {}
+    found: dict[str, list[Row]] = {}
     for number in range(1, rounds + 1):
         for turn in turns(scenario, quick=quick, only=only):
-            found.setdefault(turn.subject, []).append(turn.figures)
-            frames[turn.subject] = turn.frames
-            line = {"scenario": scenario.name, "round": number, "subject": turn.subject, **turn.figures}
+            found.setdefault(turn.subject, []).append(turn)
+            line: dict[str, object] = {"scenario": scenario.name, "round": number, "subject": turn.subject}
+            line |= {**turn.figures, **({"failures": turn.failures} if turn.failures else {})}
             print(f"{json.dumps(line)}\n{report.shown(scenario, turn)}", flush=True)
-    return [Row(subject, frames[subject], medians(each)) for subject, each in found.items()]
+    return [median_of(rows) for rows in found.values()]
 
 
 def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[Row]:
@@ -56,15 +57,21 @@ def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[Row]:
             yield Row(name, "", alone(quick))
     for subject in scenario.subjects():
         if only in subject.name:
-            yield Row(subject.name, subject.frames, under_load(scenario, subject, quick=quick))
+            yield under_load(scenario, subject, quick=quick)
 
 
-def under_load(scenario: Scenario, subject: Subject, *, quick: bool) -> Figures:
+def under_load(scenario: Scenario, subject: Subject, *, quick: bool) -> Row:
+    """A subject that fails under the load has no figures in this round, and the others go on."""
+
     async def measured() -> Figures:
         return await scenario.measure(subject, quick)
 
-    with subject:
-        return load.run(measured())
+    try:
+        with subject:
+            return Row(subject.name, subject.frames, load.run(measured()))
+    except Exception as error:  # noqa: BLE001 - whatever it is: it is told, and stands in the table
+        traceback.print_exception(error)
+        return Row(subject.name, subject.frames, {}, (f"{type(error).__name__}: {error}"[:LONGEST_FAILURE],))
 
 
 def arguments(known: dict[str, Scenario]) -> argparse.Namespace:

@@ -50,6 +50,7 @@ _KINDS = {
     b'{"type":"agent_completed"': Kind.ENDED,
     b'{"type":"agent_error"': Kind.ENDED,
     b'{"type":"agent_cancelled"': Kind.ENDED,
+    b'{"type":"error_message"': Kind.REFUSED,
 }
 _HEAD = len(b'{"type":"')
 

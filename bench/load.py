@@ -44,6 +44,7 @@ class Client(WSListener):
         self.frames = 0
         self.bytes = 0
         self.close_code: int | None = None
+        self.lost = asyncio.Event()
         self._on_text: OnText = self._keep
         self._inbox: deque[tuple[bytes, int]] = deque()
         self._changed = asyncio.Event()
@@ -67,6 +68,7 @@ class Client(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - the library's signature
         self._transport = None
+        self.lost.set()
         self._changed.set()
 
     # What a scenario calls

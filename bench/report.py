@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import cores
-from bench.scenario import Figures, Row, Scenario
+from bench.scenario import Row, Scenario
 
 DOCUMENT = Path(__file__).parent.with_name("docs") / "performance.md"
 MARKERS = "<!-- measured: {0} -->", "<!-- /measured: {0} -->"
@@ -21,7 +21,8 @@ MARKERS = "<!-- measured: {0} -->", "<!-- /measured: {0} -->"
 def shown(scenario: Scenario, row: Row) -> str:
     """A row of the table."""
     figures = [figure.shown(row.figures.get(figure.name)) for figure in scenario.figures]
-    return f"| {row.subject} | {row.frames} | {' | '.join(figures)} |"
+    failed = f" (failed {len(row.failures)} times)" if row.failures else ""
+    return f"| {row.subject}{failed} | {row.frames} | {' | '.join(figures)} |"
 
 
 def table(scenario: Scenario, rows: Sequence[Row], rounds: int) -> str:
@@ -52,7 +53,7 @@ class Results:
         """Rows of subjects that were not measured now stay."""
         found = self.read()
         of_subjects = found.get(scenario.name, {}).get("subjects", {})
-        of_subjects |= {row.subject: {"frames": row.frames, "figures": _rounded(row.figures)} for row in rows}
+        of_subjects |= {row.subject: _stored(row) for row in rows}
         found[scenario.name] = {
             "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "rounds": rounds,
@@ -66,7 +67,7 @@ class Results:
         """Of a scenario what was measured last, and in how many rounds."""
         found = self.read()[name]
         of_subjects = found["subjects"].items()
-        return [Row(subject, each["frames"], each["figures"]) for subject, each in of_subjects], found["rounds"]
+        return [Row(subject, **each) for subject, each in of_subjects], found["rounds"]
 
     def write_tables(self, known: Mapping[str, Scenario]) -> None:
         """Of each scenario that has a place in the document."""
@@ -80,9 +81,10 @@ class Results:
         DOCUMENT.write_text(text)
 
 
-def _rounded(figures: Figures) -> dict[str, float | None]:
-    """Four digits that count: more nobody has measured."""
-    return {name: None if value is None else float(f"{value:.4g}") for name, value in figures.items()}
+def _stored(row: Row) -> dict[str, Any]:
+    """Four digits of a figure count: more nobody has measured."""
+    figures = {name: None if value is None else float(f"{value:.4g}") for name, value in row.figures.items()}
+    return {"frames": row.frames, "figures": figures, "failures": list(row.failures)}
 
 
 def _processor() -> str:

@@ -18,11 +18,12 @@ Figures = Mapping[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured of a subject. `frames` is what a frame of its text is."""
+    """What was measured of a subject. `frames` is what a frame of its text is. A failure is a round without figures."""
 
     subject: str
     frames: str
     figures: Figures
+    failures: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,15 @@ class Scenario:
     before: Mapping[str, Callable[[bool], Figures]] = field(default_factory=dict)
 
 
-def medians(rounds: Sequence[Figures]) -> Figures:
-    """Of each figure the median; None where a round has none."""
-    found: dict[str, float | None] = {}
-    for name in rounds[0]:
-        values = [each[name] for each in rounds]
-        known = [value for value in values if value is not None]
-        found[name] = statistics.median(known) if len(known) == len(values) else None
-    return found
+def median_of(rows: Sequence[Row]) -> Row:
+    """Of the rounds of one subject: of each figure the median of the rounds that have it."""
+    measured = [row.figures for row in rows if not row.failures]
+    figures: dict[str, float | None] = {}
+    for name in measured[0] if measured else ():
+        known = [value for each in measured if (value := each.get(name)) is not None]
+        figures[name] = statistics.median(known) if known else None
+    failures = [failure for row in rows for failure in row.failures]
+    return Row(rows[0].subject, rows[0].frames, figures, failures)
 
 
 def quantile(values: Sequence[float], part: float) -> float:

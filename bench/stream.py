@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from bench import bare_loop, tokens
 from bench.forms import Netra
-from bench.load import Client
+from bench.load import Client, Lost
 from bench.peers.chainlit import Chainlit
 from bench.peers.limit import Bare
 from bench.peers.tutorial.subject import Tutorial
@@ -32,13 +32,19 @@ MOST_LAG_MS = 250.0
 BARE_LOOP = "pydantic-ai's bare loop"
 
 
+class Refused(Exception):
+    """A subject did not take a question."""
+
+
 @dataclass(slots=True)
 class Answer:
-    """What came of one question."""
+    """What came of one question. `ended` is set, too, when it was refused."""
 
+    client: Client
     asked_at: int
     frames: list[tuple[Kind, bytes, int]] = field(default_factory=list)
     started_at: int | None = None
+    refused: bytes | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,6 +56,29 @@ class Answer:
             self.started_at = arrived
         elif kind is Kind.ENDED:
             self.ended.set()
+        elif kind is Kind.REFUSED:
+            self.refused = payload
+            self.ended.set()
+
+    async def end(self) -> None:
+        """Wait until it is whole. Raises Refused and Lost."""
+        await self._until(self.ended)
+
+    async def begin(self) -> None:
+        """Wait for its first text. Raises Refused and Lost."""
+        await self._until(self.begun)
+
+    async def _until(self, event: asyncio.Event) -> None:
+        waited = [asyncio.create_task(each.wait()) for each in (event, self.ended, self.client.lost)]
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waited:
+                task.cancel()
+        if self.refused is not None:
+            raise Refused(self.refused.decode())
+        if not event.is_set():
+            raise Lost(f"closed with {self.client.close_code}")
 
     @property
     def waited_ms(self) -> float:
@@ -83,8 +112,8 @@ class Asker:
             self._answer.hear(kind, payload, arrived)
 
     def ask(self, question: str) -> Answer:
-        """Begin to ask: wait for `ended`."""
-        self._answer = Answer(time.perf_counter_ns())
+        """Begin to ask: wait for its `end`."""
+        self._answer = Answer(self.client, time.perf_counter_ns())
         self._subject.ask(self.client, question)
         return self._answer
 
@@ -120,7 +149,7 @@ async def join(subject: Subject, there: list[Asker], number: int) -> None:
 async def ended(answers: Sequence[Answer]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         for answer in answers:
-            await answer.ended.wait()
+            await answer.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +195,9 @@ async def stream_at_pace(subject: Subject, asking: Sequence[Asker], seconds: flo
         answers.append(asker.ask(question))
         await asyncio.sleep(1 / BEGUN_PER_SECOND)
     for answer in answers:
-        await answer.begun.wait()
+        await answer.begin()
     cpu, began = cpu_seconds(subject), time.perf_counter_ns()
-    ends = [asyncio.create_task(answer.ended.wait()) for answer in answers]
+    ends = [asyncio.create_task(answer.end()) for answer in answers]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     cpu, until = cpu_seconds(subject) - cpu, time.perf_counter_ns()
     await asyncio.gather(*ends)
@@ -221,8 +250,11 @@ async def measure_most(subject: Subject, quick: bool) -> Figures:
 
 async def try_runs(subject: Subject, asking: Sequence[Asker], seconds: float) -> dict[str, float | None] | None:
     """The figures of so many runs; None when their lag is too long."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        streamed = await stream_at_pace(subject, asking, seconds)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            streamed = await stream_at_pace(subject, asking, seconds)
+    except Refused:
+        return None
     if streamed.seconds < seconds / 2 or not streamed.pieces:
         return None  # the first ended before the last had begun, or nearly: it does not keep up
     figures = streamed.figures()
@@ -258,7 +290,7 @@ async def waits(asker: Asker, number: int, *, every: float) -> list[float]:
     found = []
     for _ in range(number):
         answer = asker.ask(tokens.question(1))
-        await answer.ended.wait()
+        await answer.end()
         found.append(answer.waited_ms)
         await asyncio.sleep(every)
     return found

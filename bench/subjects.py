@@ -25,6 +25,7 @@ class Kind(enum.Enum):
     STARTED = enum.auto()  # the first that the server says of a question's answer before it has any of its text
     TEXT = enum.auto()  # has text of the answer
     ENDED = enum.auto()  # the answer is whole
+    REFUSED = enum.auto()  # an error answers the question
 
 
 # A frame: what it is, its payload, and when it arrived by time.perf_counter_ns.

@@ -2,7 +2,7 @@
 
 People come, ask, and go, some of them in the middle of an answer, while a web process and a worker are looked at. What
 each holds is compared between the last third of the time and the third before it: the first one is to warm up. It has
-grown when the means differ by more than its samples of the middle third do among themselves; whatever rises steadily
+grown when the means differ by more than the means of short times do within the middle third; whatever rises steadily
 does, and what comes and goes with the load does not.
 """
 
@@ -36,7 +36,7 @@ from tests.clients import request
 from tests.processes import HOST, free_port
 
 PEOPLE, QUICK_PEOPLE = 60, 20
-SAMPLES = 360
+SAMPLES, BLOCK = 360, 10
 TOKENS_PER_SECOND = 50
 PATIENCE_SECONDS = 60.0
 METRICS_TOKEN = "of a server that only the soak reaches"  # noqa: S105
@@ -158,7 +158,8 @@ def grown(name: str, values: Sequence[float]) -> tuple[float, float, float, bool
     third = len(values) // 3
     middle, last = values[third : 2 * third], values[2 * third :]
     before, after = statistics.fmean(middle), statistics.fmean(last)
-    noise = max(2 * statistics.stdev(middle), LEAST_PART * before, LEAST[name.rpartition(" ")[2]])
+    shorter = [statistics.fmean(middle[start : start + BLOCK]) for start in range(0, third - BLOCK + 1, BLOCK)]
+    noise = max(2 * statistics.stdev(shorter), LEAST_PART * before, LEAST[name.rpartition(" ")[2]])
     return before, after, noise, after - before > noise
 
 

@@ -12,6 +12,7 @@ from bench.load import Client
 from bench.peers.limit import Bare
 from bench.peers.tutorial.subject import Tutorial
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
+from bench.stream import Refused
 from bench.subjects import Hear, Kind, Subject, cpu_seconds
 from netra.config import SERVERS
 
@@ -55,6 +56,7 @@ class Answer:
         self._subject = subject
         self._ended = asyncio.Event()
         self._open = 0
+        self._refused: bytes | None = None
         self.frames = 0
         self.cpu = 0.0
         self.lags: list[float] = []
@@ -69,6 +71,8 @@ class Answer:
         subject.ask(clients[0], tokens.question(number, TOKENS_PER_SECOND))
         async with asyncio.timeout(ANSWER_SECONDS):
             await answer._ended.wait()
+        if answer._refused is not None:
+            raise Refused(answer._refused.decode())
         answer.cpu = cpu_seconds(subject) - cpu
         close(clients)
         answer._look(number)
@@ -91,6 +95,9 @@ class Answer:
                 self._counts[index] += 1
                 if index < TIMED:
                     timed.append((payload, arrived))
+            elif kind is Kind.REFUSED:
+                self._refused = payload
+                self._ended.set()
             elif kind is Kind.ENDED:
                 self._open -= 1
                 if not self._open:

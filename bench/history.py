@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,17 @@ def write(subject: Netra, rows: Sequence[int]) -> list[dict[str, Any]]:
 def ask(subject: Netra, paths: Mapping[int, tuple[str, ...]], repeats: int) -> dict[tuple[str, int], float]:
     """The median of the seconds for each list and number of rows: all of them are asked for in turn."""
     taken: dict[tuple[str, int], list[float]] = {(kind, size): [] for kind in LISTS for size in paths}
-    for user, size in enumerate(paths):
-        with closing(Asking(subject.url, subject.account(user).token())) as asking:
-            for kind, path in zip(LISTS, paths[size], strict=True):
-                asking.seconds(path)  # only to warm up
-                taken[kind, size] = [asking.seconds(path) for _ in range(repeats)]
+    with ExitStack() as stack:
+        asking = [
+            stack.enter_context(closing(Asking(subject.url, subject.account(user).token())))
+            for user in range(len(paths))
+        ]
+        for repeat in range(repeats + 1):
+            for person, size in zip(asking, paths, strict=True):
+                for kind, path in zip(LISTS, paths[size], strict=True):
+                    seconds = person.seconds(path)
+                    if repeat:  # the first is only to warm up
+                        taken[kind, size].append(seconds)
     return {which: statistics.median(seconds) for which, seconds in taken.items()}
 
 

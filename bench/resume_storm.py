@@ -20,6 +20,7 @@ from bench.forms import Netra
 from bench.history import seq_of
 from bench.load import Client, Lost
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
+from bench.stream import Refused
 from bench.subjects import Kind, Subject
 from netra.config import SERVERS
 from tests.processes import accepts
@@ -53,6 +54,7 @@ class Page:
         self.missing = 0
         self.repeated = 0
         self.texts: list[bytes] = []
+        self.refused: bytes | None = None
         self.begun = asyncio.Event()
         self.ended = asyncio.Event()
         self.caught_up = asyncio.Event()
@@ -93,6 +95,9 @@ class Page:
         return {"type": "resume", "cursors": cursors, "after_run": 1 if self.run_id else 0}
 
     def _hear(self, kind: Kind, payload: bytes, arrived: int) -> None:
+        if kind is Kind.REFUSED:
+            self.refused = payload
+            self.begun.set()
         if (seq := seq_of(payload)) is not None:
             self._event(kind, payload, seq)
         elif payload.startswith(b'{"type":"message_accepted"'):
@@ -149,6 +154,9 @@ async def storm(netra: Netra, pages: Sequence[Page], quick: bool) -> Figures:
         page.ask(tokens.question(said, TOKENS_PER_SECOND))
         await asyncio.sleep(ASKING_SECONDS)
     await all_of([page.begun for page in asking])
+    for page in asking:
+        if page.refused is not None:
+            raise Refused(page.refused.decode())
     await asyncio.sleep(CALM_SECONDS)
     active = sum(not page.ended.is_set() for page in asking)
     killed = time.perf_counter_ns()

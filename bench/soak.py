@@ -118,7 +118,14 @@ class Churn:
         """One page: its list, its socket, some questions; some people do not wait for the end of an answer."""
         await asyncio.to_thread(self._look_at_list, user)
         ended = asyncio.Event()
-        client = await self._netra.open(user, lambda kind, *_: ended.set() if kind is Kind.ENDED else None)
+
+        def hear(kind: Kind, payload: bytes, _arrived: int) -> None:
+            if kind is Kind.REFUSED:
+                self.failures.append(f"refused: {payload.decode()}")
+            if kind in (Kind.ENDED, Kind.REFUSED):
+                ended.set()
+
+        client = await self._netra.open(user, hear)
         self.connects += 1
         try:
             for _ in range(random.randint(1, 3)):

@@ -576,6 +576,17 @@ async def test_a_loop_that_was_blocked_was_late(
     await monitor.stop()
 
 
+async def test_tasks_of_the_loop_are_counted(event_log: EventLog) -> None:
+    monitor = Monitor(event_log.pool, connections=lambda: 0, runs=lambda: 0)
+    waiting = [asyncio.create_task(asyncio.Event().wait()) for _ in range(20)]
+    monitor.start(ProcessKind.WORKER)
+    await until_equal(lambda: Readings.here()("netra_event_loop_tasks") > 20, True)
+    await monitor.stop()
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
 async def test_a_process_tells_its_version_and_its_beginning(event_log: EventLog, settings: Any) -> None:
     monitor = Monitor(event_log.pool, connections=lambda: 0, runs=lambda: 0)
     monitor.start(ProcessKind.WORKER)

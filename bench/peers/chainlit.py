@@ -1,7 +1,10 @@
 """Chainlit as a subject: its current release, in an environment of its own, as its command runs it.
 
-Headless, without login and without a data layer, so nothing is kept of an answer. Its clients speak Engine.IO 4 and
-Socket.IO 5 over a WebSocket: `0` opens, `40` connects, `42` is an event, `2` a ping that `3` answers.
+Headless, without login and without a data layer, so nothing is kept of an answer. What it requires is installed, and
+nothing else: its sockets are wsproto's. With `websockets` in its environment a token takes 4 % less processor time.
+
+Its clients speak Engine.IO 4 and Socket.IO 5 over a WebSocket: `0` opens, `40` connects, `42` is an event, `2` a ping
+that `3` answers.
 """
 
 from __future__ import annotations

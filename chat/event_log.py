@@ -25,6 +25,7 @@ from chat import claiming, metrics
 from chat.branches import ADOPT_WAITING
 from chat.claiming import HeldRun
 from chat.delivery import Frame
+from chat.grouped_appends import GroupedAppends, SharedWindow
 from chat.jobs import defer_run_on, defer_title_on
 from chat.log_reader import LogReader
 from chat.models import RunStatus, TitleOrigin
@@ -127,6 +128,8 @@ class EventLog(LogReader):
     def __init__(self, pool: DatabasePool, publisher: Publisher) -> None:
         super().__init__(pool)
         self.publisher = publisher
+        self.window = SharedWindow()
+        self._grouped = GroupedAppends(pool)
 
     async def claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
         """`queued → running`: take the run. None when it is not queued (any more), or not its thread's turn.
@@ -150,6 +153,11 @@ class EventLog(LogReader):
         await self.publisher.send(run.user_id, wake_up(str(run.id), run.run_number, run.frames(first, events)))
 
     async def _append(self, run: HeldRun, events: Sequence[Event]) -> None:
+        if not await self._grouped.append(run, events):
+            await self._append_alone(run, events)
+        run.last_seq += len(events)
+
+    async def _append_alone(self, run: HeldRun, events: Sequence[Event]) -> None:
         parameters = _event_parameters(run.id, run.last_seq + 1, events) | {
             "claim": run.claim,
             "expected": run.last_seq,
@@ -159,7 +167,6 @@ class EventLog(LogReader):
             cursor = await connection.execute(_APPEND, parameters)
             if cursor.rowcount == 0 and not await self._already_written(connection, run, len(events)):
                 raise RunFenced
-        run.last_seq += len(events)
 
     async def _already_written(self, connection: Connection, run: HeldRun, count: int) -> bool:
         """Whether an earlier try of the same write was committed, and only its answer was lost."""

@@ -6,14 +6,18 @@ What the stock layer (channels_redis.pubsub) lacks, each with the test that show
 * every channel is subscribed to on some server, so that one of several servers that dies keeps users of the others
   from joining: here only groups are, and a channel is a queue of its process;
 * a connection that is silent for ever is never left: here a ping must be answered;
-* it connects again every second, from whichever task meets the loss first: here one task does, with backoff.
+* it connects again every second, from whichever task meets the loss first: here one task does, with backoff;
+* messages are sent one by one, and each reader takes a message apart for itself: here what comes while one is on its
+  way goes together, and a message is taken apart once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -30,6 +34,8 @@ CONNECT_SECONDS = 3.0
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 4.0
 READ_SECONDS = 1.0
+PUBLISH_SECONDS = 1.0
+MOST_AT_ONCE = 500
 # After a silence of the connection's `health_check_interval` each read begins with a ping.
 MAX_UNANSWERED_PINGS = 3
 
@@ -86,6 +92,15 @@ class _LoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]
     async def _subscribe_to_channel(self, channel: str) -> None:
         self.channels[channel] = asyncio.Queue()
 
+    async def receive(self, channel: str) -> dict[str, Any]:
+        message: dict[str, Any] = await self.channels[channel].get()
+        return message
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """The channel goes, too: each is in one group, for as long as somebody reads from it."""
+        self.channels.pop(channel, None)
+        await super().group_discard(group, channel)
+
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         raise NotImplementedError("This layer serves groups only.")
 
@@ -102,14 +117,53 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         super().__init__(host, layer)
         self._server = server
         self._connected = asyncio.Event()
+        self._unpublished: deque[_Message] = deque()
+        self._publishing: asyncio.Task[None] | None = None
 
     async def publish(self, channel: str, message: bytes) -> None:
-        """Once more, on a new connection, when the one at hand was dead: a message may be repeated."""
+        """Messages of one process arrive in the order in which they were given; after a failure one may come twice."""
+        loop = asyncio.get_running_loop()
+        given = _Message(channel, message, loop.create_future())
+        self._unpublished.append(given)
+        if self._publishing is None:
+            self._publishing = loop.create_task(self._publish(), name="publish to Redis", context=contextvars.Context())
+        await given.published
+
+    async def _publish(self) -> None:
         try:
-            await super().publish(channel, message)
-        except RedisConnectionError:
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
-            await super().publish(channel, message)
+            while self._unpublished:
+                number = min(len(self._unpublished), MOST_AT_ONCE)
+                group = [self._unpublished.popleft() for _ in range(number)]
+                await self._publish_group([given for given in group if not given.published.done()])
+        finally:
+            self._publishing = None
+
+    async def _publish_group(self, group: Sequence[_Message]) -> None:
+        """Once more, on a new connection, when the one at hand was dead."""
+        failure: Exception | None = None
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                try:
+                    await self._send_together(group)
+                except RedisConnectionError:
+                    await self._redis.connection_pool.disconnect(inuse_connections=False)
+                    await self._send_together(group)
+        except Exception as error:  # noqa: BLE001 - redis-py has errors of several kinds, and each goes to its callers
+            failure = error
+        for given in group:
+            if given.published.done():
+                continue
+            if failure is not None:
+                given.published.set_exception(failure)
+            else:
+                given.published.set_result(None)
+
+    async def _send_together(self, group: Sequence[_Message]) -> None:
+        self._ensure_redis()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for given in group:
+                pipeline.publish(given.channel, given.message)
+            await pipeline.execute()
 
     async def subscribe(self, channel: str) -> None:
         """Raises TimeoutError when the server is away; the subscription is made when it is back."""
@@ -155,6 +209,16 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
                 await self._pubsub.aclose()
             await asyncio.sleep(next(pauses))
 
+    def _receive_message(self, message: dict[str, Any] | None) -> None:
+        if message is None:
+            return
+        layer = self.channel_layer
+        if channels := layer.groups.get(message["channel"].decode()):
+            told = layer.channel_layer.deserialize(message["data"])
+            for channel in channels:
+                if (queue := layer.channels.get(channel)) is not None:
+                    queue.put_nowait(told)
+
     def _ensure_receiver(self) -> None:
         if self._receive_task is None:
             # It outlives the connection that needs it first, so it must not inherit that one's context.
@@ -185,6 +249,13 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
             if unanswered > MAX_UNANSWERED_PINGS:
                 raise TimeoutError("the server does not answer")
         raise ConnectionError("the connection was closed")
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    channel: str
+    message: bytes
+    published: asyncio.Future[None]
 
 
 def _name(host: dict[str, Any]) -> str:

@@ -19,8 +19,9 @@ MAX_BUFFERED_CHARACTERS = 64 * 1024
 class RunWriter:
     """Writes one held run. `write` returns at once; appends happen behind it, in order, one at a time.
 
-    Text waits at most `window` seconds; any other event takes what waits along and is written at once. When more is
-    buffered than the bounds allow, `write` waits. Errors of an append, RunFenced above all, surface at the next call.
+    Text waits at most `window` seconds, and for all writers of the log until the same moment; any other event takes
+    what waits along and is written at once. When more is buffered than the bounds allow, `write` waits. Errors of an
+    append, RunFenced above all, surface at the next call.
     """
 
     def __init__(self, log: EventLog, run: HeldRun, *, window: float) -> None:
@@ -40,7 +41,7 @@ class RunWriter:
         """Take the next event. Raises RunFenced when the run was taken."""
         self._check()
         if isinstance(event, AgentResponseChunk) or (isinstance(event, AgentThinking) and event.text):
-            if self._text is None or dataclasses.replace(self._text, text="") != dataclasses.replace(event, text=""):
+            if self._text is None or not _goes_on(self._text, event):
                 self._close_text()
                 self._text = event
             self._pieces.append(event.text)
@@ -125,12 +126,7 @@ class RunWriter:
     async def _flush_soon(self) -> None:
         try:
             while self._waits():
-                if not self._urgent.is_set():
-                    try:
-                        async with asyncio.timeout(self._window):
-                            await self._urgent.wait()
-                    except TimeoutError:
-                        pass
+                await self._log.window.wait(self._urgent, self._window)
                 if not self._waits():
                     return
                 events = self._take()
@@ -138,3 +134,14 @@ class RunWriter:
                 await self._log.append(self._run, events)
         finally:
             self._room.set()
+
+
+def _goes_on(text: AgentResponseChunk | AgentThinking, event: AgentResponseChunk | AgentThinking) -> bool:
+    """Whether the event is a further piece of the same text. It is asked for each token."""
+    if isinstance(text, AgentThinking):
+        return isinstance(event, AgentThinking) and (text.agent, text.step, text.within) == (
+            event.agent,
+            event.step,
+            event.within,
+        )
+    return isinstance(event, AgentResponseChunk) and text.message_id == event.message_id and text.agent == event.agent

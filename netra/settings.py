@@ -141,7 +141,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
         "CONFIG": {"hosts": REDIS_HOSTS},
     }
     if REDIS_HOSTS
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10_000}}
+    else {"BACKEND": "chat.process_layer.ProcessLayer"}
 }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -127,6 +127,54 @@ async def test_the_first_message_after_a_restart_arrives(make: Make, redis: Live
     assert await receive(layer, channel) == {"type": "first"}
 
 
+async def test_what_comes_meanwhile_goes_together_and_in_order(make: Make, redis: LiveRedis) -> None:
+    sending, layer = make(redis.url), make(redis.url)
+    channels = [await joined(layer, "user.1"), await joined(layer, "user.1")]
+    [shard] = sending._get_layer()._shards
+    groups: list[int] = []
+    together = shard._send_together
+
+    async def watched(group: Any) -> None:
+        groups.append(len(group))
+        await together(group)
+
+    shard._send_together = watched
+    await asyncio.gather(*(sending.group_send("user.1", {"type": str(number)}) for number in range(50)))
+    assert sum(groups) == 50
+    assert len(groups) <= 2
+    told = [[await receive(layer, channel) for _ in range(50)] for channel in channels]
+    assert [message["type"] for message in told[0]] == [str(number) for number in range(50)]
+    assert all(one is other for one, other in zip(*told, strict=True)), "taken apart once"
+
+
+async def test_who_does_not_wait_any_longer_holds_up_nobody(make: Make, redis: LiveRedis) -> None:
+    sending, layer = make(redis.url), make(redis.url)
+    channel = await joined(layer, "user.1")
+    leaving = asyncio.create_task(sending.group_send("user.1", {"type": "left"}))
+    staying = asyncio.create_task(sending.group_send("user.1", MESSAGE))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    while await receive(layer, channel) != MESSAGE:
+        pass
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for(
+    make: Make, redis: LiveRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_layer, "PUBLISH_SECONDS", 0.2)
+    sending, layer = make(redis.url), make(redis.url)
+    channel = await joined(layer, "user.1")
+    await sending.group_send("user.1", MESSAGE)
+    redis.pause()
+    try:
+        with pytest.raises(TimeoutError):
+            await sending.group_send("user.1", MESSAGE)
+    finally:
+        redis.go_on()
+    assert await send_until_received(layer, "user.1", channel, by=sending) == MESSAGE
+
+
 async def test_a_connection_that_is_silent_is_left_for_another(
     make: Make, redis: LiveRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels.layers import get_channel_layer
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from procrastinate.exceptions import ConnectorException
@@ -21,6 +21,7 @@ from procrastinate.exceptions import ConnectorException
 from chat.errors import ChatError, ErrorCode
 from chat.models import Message, Run, RunEvent, Thread, UserCounters
 from chat.own_threads import TITLE_LENGTH, title_from
+from chat.process_layer import ProcessLayer
 from chat.publisher import user_group
 from chat.run_event import now
 from chat.thread_removal import purge_deleted
@@ -49,7 +50,7 @@ class Told:
 
     def __init__(self, user: Any) -> None:
         layer = get_channel_layer()
-        assert isinstance(layer, InMemoryChannelLayer)
+        assert isinstance(layer, ProcessLayer)
         self.layer = layer
         self.channel = async_to_sync(layer.new_channel)()
         async_to_sync(layer.group_add)(user_group(user.pk), self.channel)
@@ -58,7 +59,7 @@ class Told:
         queue = self.layer.channels.get(self.channel)
         told = []
         while queue is not None and not queue.empty():
-            told.append(queue.get_nowait()[1])
+            told.append(queue.get_nowait())
         return told
 
 

@@ -1,0 +1,179 @@
+"""Events are appended for all runs of a process together, and their text is gathered in one window.
+
+One statement at a time: what comes while it is under way waits for the next one, so that the more runs there are, the
+fewer statements each of them takes. Nothing waits for the sake of a larger group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import pydantic_core
+
+from chat.claiming import HeldRun
+from chat.pool import UNREACHABLE, DatabasePool
+from chat.run_event import Event
+
+MOST_RUNS = 200
+MOST_EVENTS = 1000
+
+# Rows that somebody else has locked are left out, so that nobody's append waits for another run's: what is left out is
+# tried alone. Rows are locked in the order of their ids.
+_APPEND: LiteralString = """
+    WITH given AS (
+        SELECT * FROM unnest(%(runs)s::uuid[], %(claims)s::int[], %(expected)s::int[], %(counts)s::int[])
+            AS g(run, claim, expected, events)
+    ), held AS (
+        SELECT r.id, g.expected + g.events AS last_seq FROM given g
+        JOIN chat_run r ON r.id = g.run AND r.claim = g.claim AND r.last_seq = g.expected AND r.status = 'running'
+        ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+    ), fence AS (
+        UPDATE chat_run r SET last_seq = h.last_seq FROM held h WHERE r.id = h.id RETURNING r.id
+    ), written AS (
+        INSERT INTO chat_runevent (run_id, seq, type, agent, data, created_at, whole_result)
+        SELECT f.id, e.seq, e.type, e.agent, e.data, e.created_at, e.whole_result
+        FROM unnest(%(run_of)s::uuid[], %(seqs)s::int[], %(types)s::text[], %(agents)s::text[],
+                    %(datas)s::text[]::jsonb[], %(times)s::timestamptz[], %(whole_results)s::text[]::jsonb[])
+             AS e(run, seq, type, agent, data, created_at, whole_result)
+        JOIN fence f ON f.id = e.run
+    )
+    SELECT id FROM fence
+"""
+
+
+class SharedWindow:
+    """One timer for all that gather text, so that what they have gathered is appended together.
+
+    Who comes while it runs waits for what is left of it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Event] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, over: asyncio.Event, seconds: float) -> None:
+        """Until the window is over, which sets `over`, or somebody else sets it."""
+        if over.is_set():
+            return
+        self._waiting.add(over)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._end)
+        try:
+            await over.wait()
+        finally:
+            self._waiting.discard(over)
+            if not self._waiting and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _end(self) -> None:
+        self._timer = None
+        waiting, self._waiting = self._waiting, set()
+        for over in waiting:
+            over.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Append:
+    run: HeldRun
+    events: Sequence[Event]
+    written: asyncio.Future[bool]
+
+
+class GroupedAppends:
+    """Appends to running runs. A run has one append under way at a time."""
+
+    def __init__(self, pool: DatabasePool) -> None:
+        self._pool = pool
+        self._waiting: deque[_Append] = deque()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def append(self, run: HeldRun, events: Sequence[Event]) -> bool:
+        """True: they are committed, from `run.last_seq + 1` on. False: not with the others; alone it may be possible.
+
+        Raises psycopg.OperationalError when the database cannot be reached: then they may be committed or not. So they
+        may be when the caller is cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        append = _Append(run, events, loop.create_future())
+        self._waiting.append(append)
+        if self._writing is None:
+            # It writes for others, too, and must not inherit the context of one.
+            self._writing = loop.create_task(self._write(), name="append events", context=contextvars.Context())
+        return await append.written
+
+    async def _write(self) -> None:
+        try:
+            while group := self._take():
+                await self._write_group(group)
+        finally:
+            self._writing = None
+
+    def _take(self) -> list[_Append]:
+        group: dict[uuid.UUID, _Append] = {}
+        events = 0
+        while self._waiting and len(group) < MOST_RUNS:
+            append = self._waiting[0]
+            events += len(append.events)
+            if append.run.id in group or (group and events > MOST_EVENTS):
+                break
+            self._waiting.popleft()
+            if not append.written.done():
+                group[append.run.id] = append
+        return list(group.values())
+
+    async def _write_group(self, group: Sequence[_Append]) -> None:
+        try:
+            written = await self._committed(group)
+        except UNREACHABLE as error:
+            for append in group:
+                if not append.written.done():
+                    append.written.set_exception(error)
+        except Exception:  # noqa: BLE001 - alone it is the failure of the one that caused it
+            self._answer(group, written=frozenset())
+        except BaseException:
+            for append in (*group, *self._waiting):
+                append.written.cancel()
+            self._waiting.clear()
+            raise
+        else:
+            self._answer(group, written=written)
+
+    def _answer(self, group: Sequence[_Append], *, written: frozenset[uuid.UUID]) -> None:
+        for append in group:
+            if not append.written.done():
+                append.written.set_result(append.run.id in written)
+
+    async def _committed(self, group: Sequence[_Append]) -> frozenset[uuid.UUID]:
+        """The runs whose events are."""
+        parameters = _parameters(group)
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_APPEND, parameters)
+            return frozenset(row["id"] for row in await cursor.fetchall())
+
+
+def _parameters(group: Sequence[_Append]) -> dict[str, list[Any]]:
+    numbered = [
+        (append.run.id, seq, event)
+        for append in group
+        for seq, event in enumerate(append.events, append.run.last_seq + 1)
+    ]
+    return {
+        "runs": [append.run.id for append in group],
+        "claims": [append.run.claim for append in group],
+        "expected": [append.run.last_seq for append in group],
+        "counts": [len(append.events) for append in group],
+        "run_of": [run_id for run_id, _, _ in numbered],
+        "seqs": [seq for _, seq, _ in numbered],
+        "types": [event.type for _, _, event in numbered],
+        "agents": [event.agent for _, _, event in numbered],
+        "datas": [pydantic_core.to_json(event.data).decode() for _, _, event in numbered],
+        "times": [event.created_at for _, _, event in numbered],
+        "whole_results": [event.whole_result for _, _, event in numbered],
+    }

@@ -1,15 +1,12 @@
 """Events are appended for all runs of a process together, and their text is gathered in one window.
 
-One statement at a time: what comes while it is under way waits for the next one, so that the more runs there are, the
-fewer statements each of them takes. Nothing waits for the sake of a larger group.
+One statement at a time (`chat.together`), so that the more runs there are, the fewer statements each of them takes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -19,6 +16,7 @@ import pydantic_core
 from chat.claiming import HeldRun
 from chat.pool import UNREACHABLE, DatabasePool
 from chat.run_event import Event
+from chat.together import Together
 
 MOST_RUNS = 200
 MOST_EVENTS = 1000
@@ -79,11 +77,10 @@ class SharedWindow:
             over.set()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Append:
     run: HeldRun
     events: Sequence[Event]
-    written: asyncio.Future[bool]
 
 
 class GroupedAppends:
@@ -91,8 +88,7 @@ class GroupedAppends:
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
-        self._waiting: deque[_Append] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._together = Together(self._written, name="append events", fits=_fits)
 
     async def append(self, run: HeldRun, events: Sequence[Event]) -> bool:
         """True: they are committed, from `run.last_seq + 1` on. False: not with the others; alone it may be possible.
@@ -100,55 +96,16 @@ class GroupedAppends:
         Raises psycopg.OperationalError when the database cannot be reached: then they may be committed or not. So they
         may be when the caller is cancelled.
         """
-        loop = asyncio.get_running_loop()
-        append = _Append(run, events, loop.create_future())
-        self._waiting.append(append)
-        if self._writing is None:
-            # It writes for others, too, and must not inherit the context of one.
-            self._writing = loop.create_task(self._write(), name="append events", context=contextvars.Context())
-        return await append.written
+        return await self._together.ask(_Append(run, events))
 
-    async def _write(self) -> None:
+    async def _written(self, group: Sequence[_Append]) -> Sequence[bool]:
         try:
-            while group := self._take():
-                await self._write_group(group)
-        finally:
-            self._writing = None
-
-    def _take(self) -> list[_Append]:
-        group: dict[uuid.UUID, _Append] = {}
-        events = 0
-        while self._waiting and len(group) < MOST_RUNS:
-            append = self._waiting[0]
-            events += len(append.events)
-            if append.run.id in group or (group and events > MOST_EVENTS):
-                break
-            self._waiting.popleft()
-            if not append.written.done():
-                group[append.run.id] = append
-        return list(group.values())
-
-    async def _write_group(self, group: Sequence[_Append]) -> None:
-        try:
-            written = await self._committed(group)
-        except UNREACHABLE as error:
-            for append in group:
-                if not append.written.done():
-                    append.written.set_exception(error)
-        except Exception:  # noqa: BLE001 - alone it is the failure of the one that caused it
-            self._answer(group, written=frozenset())
-        except BaseException:
-            for append in (*group, *self._waiting):
-                append.written.cancel()
-            self._waiting.clear()
+            runs = await self._committed(group)
+        except UNREACHABLE:
             raise
-        else:
-            self._answer(group, written=written)
-
-    def _answer(self, group: Sequence[_Append], *, written: frozenset[uuid.UUID]) -> None:
-        for append in group:
-            if not append.written.done():
-                append.written.set_result(append.run.id in written)
+        except Exception:  # noqa: BLE001 - alone it is the failure of the one that caused it
+            runs = frozenset()
+        return [append.run.id in runs for append in group]
 
     async def _committed(self, group: Sequence[_Append]) -> frozenset[uuid.UUID]:
         """The runs whose events are."""
@@ -156,6 +113,11 @@ class GroupedAppends:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_APPEND, parameters)
             return frozenset(row["id"] for row in await cursor.fetchall())
+
+
+def _fits(group: Sequence[_Append], append: _Append) -> bool:
+    events = sum(len(each.events) for each in group) + len(append.events)
+    return len(group) < MOST_RUNS and events <= MOST_EVENTS and all(each.run.id != append.run.id for each in group)
 
 
 def _parameters(group: Sequence[_Append]) -> dict[str, list[Any]]:

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -27,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chat.backoff import delays
 from chat.reachability import Reachability
+from chat.together import Together
 
 logger = structlog.get_logger(__name__)
 
@@ -117,52 +116,28 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         super().__init__(host, layer)
         self._server = server
         self._connected = asyncio.Event()
-        self._unpublished: deque[_Message] = deque()
-        self._publishing: asyncio.Task[None] | None = None
+        self._published = Together(self._publish, name="publish to Redis", fits=_fits)
+        self._subscribed = Together(self._subscribe, name="subscribe at Redis", fits=_fits)
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Messages of one process arrive in the order in which they were given; after a failure one may come twice."""
-        loop = asyncio.get_running_loop()
-        given = _Message(channel, message, loop.create_future())
-        self._unpublished.append(given)
-        if self._publishing is None:
-            self._publishing = loop.create_task(self._publish(), name="publish to Redis", context=contextvars.Context())
-        await given.published
+        await self._published.ask((channel, message))
 
-    async def _publish(self) -> None:
-        try:
-            while self._unpublished:
-                number = min(len(self._unpublished), MOST_AT_ONCE)
-                group = [self._unpublished.popleft() for _ in range(number)]
-                await self._publish_group([given for given in group if not given.published.done()])
-        finally:
-            self._publishing = None
-
-    async def _publish_group(self, group: Sequence[_Message]) -> None:
+    async def _publish(self, messages: Sequence[tuple[str, bytes]]) -> Sequence[None]:
         """Once more, on a new connection, when the one at hand was dead."""
-        failure: Exception | None = None
-        try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                try:
-                    await self._send_together(group)
-                except RedisConnectionError:
-                    await self._redis.connection_pool.disconnect(inuse_connections=False)
-                    await self._send_together(group)
-        except Exception as error:  # noqa: BLE001 - redis-py has errors of several kinds, and each goes to its callers
-            failure = error
-        for given in group:
-            if given.published.done():
-                continue
-            if failure is not None:
-                given.published.set_exception(failure)
-            else:
-                given.published.set_result(None)
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            try:
+                await self._send_together(messages)
+            except RedisConnectionError:
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+                await self._send_together(messages)
+        return [None] * len(messages)
 
-    async def _send_together(self, group: Sequence[_Message]) -> None:
+    async def _send_together(self, messages: Sequence[tuple[str, bytes]]) -> None:
         self._ensure_redis()
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for given in group:
-                pipeline.publish(given.channel, given.message)
+            for channel, message in messages:
+                pipeline.publish(channel, message)
             await pipeline.execute()
 
     async def subscribe(self, channel: str) -> None:
@@ -171,10 +146,14 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         self._ensure_redis()
         self._ensure_receiver()
         if self._connected.is_set():
-            await self._pubsub.subscribe(channel)
+            await self._subscribed.ask(channel)
         else:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connected.wait()
+
+    async def _subscribe(self, channels: Sequence[str]) -> Sequence[None]:
+        await self._pubsub.subscribe(*channels)
+        return [None] * len(channels)
 
     async def unsubscribe(self, channel: str) -> None:
         if channel not in self._subscribed_to:
@@ -251,11 +230,8 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         raise ConnectionError("the connection was closed")
 
 
-@dataclass(slots=True, eq=False)
-class _Message:
-    channel: str
-    message: bytes
-    published: asyncio.Future[None]
+def _fits(group: Sequence[Any], _: Any) -> bool:
+    return len(group) < MOST_AT_ONCE
 
 
 def _name(host: dict[str, Any]) -> str:

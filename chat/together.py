@@ -1,0 +1,86 @@
+"""Questions that are asked together: what comes while one is under way waits for the next one, and no longer.
+
+So the more there is to ask, the less each of it costs, and nothing waits for the sake of a larger group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+MOST = 200
+
+
+class Together(Generic[Asked, Answer]):
+    """`ask` is given a group, never an empty one, and returns an answer for each; what it raises is raised to each.
+
+    `fits` tells whether something may be asked together with a group that has at least one. Who is cancelled before
+    the group is made is left out of it. Used on the event loop only.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]],
+        *,
+        name: str,
+        fits: Callable[[Sequence[Asked], Asked], bool] = lambda group, _: len(group) < MOST,
+    ) -> None:
+        self._ask = ask
+        self._name = name
+        self._fits = fits
+        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+        self._asking: asyncio.Task[None] | None = None
+
+    async def ask(self, asked: Asked) -> Answer:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((asked, answer))
+        if self._asking is None:
+            # It asks for others, too, and must not inherit the context of one.
+            self._asking = loop.create_task(self._ask_all(), name=self._name, context=contextvars.Context())
+        return await answer
+
+    async def _ask_all(self) -> None:
+        try:
+            while self._waiting:
+                group, answers = self._take()
+                if group:
+                    await self._ask_group(group, answers)
+        finally:
+            self._asking = None
+
+    def _take(self) -> tuple[list[Asked], list[asyncio.Future[Answer]]]:
+        group: list[Asked] = []
+        answers: list[asyncio.Future[Answer]] = []
+        while self._waiting:
+            asked, answer = self._waiting[0]
+            if not answer.done():
+                if group and not self._fits(group, asked):
+                    break
+                group.append(asked)
+                answers.append(answer)
+            self._waiting.popleft()
+        return group, answers
+
+    async def _ask_group(self, group: Sequence[Asked], answers: Sequence[asyncio.Future[Answer]]) -> None:
+        try:
+            found = await self._ask(group)
+        except Exception as error:  # noqa: BLE001 - it is raised to whoever has asked
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(error)
+        except BaseException:
+            for answer in (*answers, *(answer for _, answer in self._waiting)):
+                answer.cancel()
+            self._waiting.clear()
+            raise
+        else:
+            for answer, each in zip(answers, found, strict=True):
+                if not answer.done():
+                    answer.set_result(each)

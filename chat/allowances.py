@@ -210,7 +210,7 @@ def limits_of(user: Any) -> PersonalLimits:
         own = user.chat_allowance
     except ObjectDoesNotExist:
         return server_limits()
-    return _personal(server_limits(), {name: getattr(own, name) for name in Limit})
+    return personal_limits(server_limits(), {name: getattr(own, name) for name in Limit})
 
 
 def own_numbers(user_id: Any) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def _asked(user_ids: list[Any], at: datetime.datetime, limits: PersonalLimits, *
 
 def _standing(row: Mapping[str, Any], at: datetime.datetime, limits: PersonalLimits) -> Standing:
     return Standing(
-        limits=_personal(limits, row),
+        limits=personal_limits(limits, row),
         runs=row["runs"],
         tokens=row["tokens"] or 0,
         cost_usd=row["cost_usd"] or Decimal(0),
@@ -256,7 +256,7 @@ def _standing(row: Mapping[str, Any], at: datetime.datetime, limits: PersonalLim
     )
 
 
-def _personal(limits: PersonalLimits, own: Mapping[str, Any]) -> PersonalLimits:
+def personal_limits(limits: PersonalLimits, own: Mapping[str, Any]) -> PersonalLimits:
     """The server's limits, but for those of which a person has a number. There 0 is no limit."""
     given: dict[str, Any] = {name.value: own[name] or None for name in Limit if own[name] is not None}
     return dataclasses.replace(limits, **given)

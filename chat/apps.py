@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 if TYPE_CHECKING:
     from agents.apps import AgentsConfig
     from chat.account import Account
+    from chat.arrivals import Arrivals
     from chat.attempt_limit import AttemptLimit
     from chat.connections import Connections
     from chat.event_log import EventLog
@@ -26,6 +27,7 @@ class ChatConfig(AppConfig):
 
     name = "chat"
     thread_service: ThreadService | None = None
+    arrivals: Arrivals
     event_log: EventLog
     account: Account
     mcp_status: McpStatus
@@ -53,6 +55,7 @@ class ChatConfig(AppConfig):
         # With it the files of rows that are deleted go, too.
         from chat import attachments, linking  # noqa: F401
         from chat.account import Account
+        from chat.arrivals import Arrivals
         from chat.connections import Connections
         from chat.deactivation import user_deleted, user_saved
         from chat.event_log import EventLog
@@ -65,6 +68,7 @@ class ChatConfig(AppConfig):
         config = settings.NETRA
         pool = DatabasePool()
         self.event_log = EventLog(pool, Publisher())
+        self.arrivals = Arrivals(pool)
         self.account = Account(pool)
         self.mcp_status = McpStatus(pool)
         cast("AgentsConfig", apps.get_app_config("agents")).mcp.observe(self.mcp_status.seen)

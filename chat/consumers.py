@@ -14,7 +14,7 @@ from django.conf import settings
 from chat import handshake, health, metrics, posting, protocol
 from chat.allowances import PersonalLimits
 from chat.answering_consumer import UNAVAILABLE, AnsweringConsumer
-from chat.auth import authenticate
+from chat.auth import Bearer, authenticate
 from chat.connection import Connection
 from chat.delivery import MAX_RUNS_AFTER, Delivery
 from chat.errors import ChatError, ConnectionRefused, ErrorCode, service_unavailable
@@ -94,16 +94,21 @@ class ChatConsumer(AnsweringConsumer):
         self.log.info("connected", seconds=round(seconds, 4), **self.labels())
 
     async def establish(self) -> protocol.ConnectionEstablished:
-        """Authenticate, join the group, read where the user stands: in this order, so that nothing falls between."""
-        authentication: Authentication = await self.scope["authentication"]()
-        self.log = self.log.bind(user_id=str(authentication.user_id))
+        """Whose token it is; join the group; read whether it counts and where its user stands: in this order, so that
+        nothing falls between. Nothing is told to who has joined and is refused.
+        """
+        bearer: Bearer = await self.scope["bearer"]()
+        self.log = self.log.bind(user_id=str(bearer.user_id))
         if self.services.connections.draining:
             raise service_unavailable("server_draining")
         threads = health.require_services(self.services)
+        layer_ready = await self.listener.join(bearer.user_id)
+        arrival = await self.services.arrivals.find(bearer.user_id, bearer.credential)
+        authentication = bearer.authentication(arrival)
+        assert arrival is not None  # noqa: S101 - nobody is authenticated otherwise
+        snapshot = arrival.snapshot
         self.lease = await self.services.places.take(authentication.user_id, authentication.limits.connections)
         self.authentication = authentication
-        layer_ready = await self.listener.join(authentication.user_id)
-        snapshot, worker_ready = await on_any_thread(lambda: (threads.snapshot(self.user_id), health.worker_alive()))
         self.connection = Connection(
             user_id=authentication.user_id,
             credential=authentication.credential,
@@ -122,7 +127,7 @@ class ChatConsumer(AnsweringConsumer):
             snapshot=snapshot,
             agents=threads.agents,
             layer_ready=layer_ready,
-            worker_ready=worker_ready,
+            worker_ready=arrival.has_worker,
         )
 
     # Commands

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.http.request import validate_host
 
 from chat.allowances import PersonalLimits
+from chat.arrivals import UserSnapshot
 from chat.credential import Credential
 from chat.errors import ConnectionRefused, ErrorCode
-from chat.own_threads import UserSnapshot
 from chat.protocol import SUBPROTOCOLS, ConnectionEstablished, timestamp
 from chat.run_event import now
 

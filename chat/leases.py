@@ -11,6 +11,7 @@ import itertools
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from chat.shared_redis import SharedRedis
@@ -95,14 +96,22 @@ class Leases:
     def new(self, user_id: Any) -> Lease:
         return Lease(user_id, f"{self._process}.{next(self._numbers)}")
 
-    def take(self, lease: Lease, allowed: int) -> bool:
-        """Whether the user may have one more. Of one that was left meanwhile nothing remains, and it is not taken."""
-        taken = self._redis.ask(lambda: self._take_shared(lease, allowed), lambda: self._take_here(lease, allowed))
-        if taken and lease.is_left:
-            self.leave(lease)
-            self.give_back(lease)
-            return False
-        return taken
+    def take(self, wanted: Sequence[tuple[Lease, int]]) -> list[bool]:
+        """Of each lease, with how many its user may have, whether there was room for it, in one round trip.
+
+        Of one that was left meanwhile nothing remains, and it is not taken.
+        """
+        taken = self._redis.ask(
+            lambda: self._take_shared(wanted), lambda: [self._take_here(lease, allowed) for lease, allowed in wanted]
+        )
+        return [had_room and self._stays(lease) for (lease, _), had_room in zip(wanted, taken, strict=True)]
+
+    def _stays(self, lease: Lease) -> bool:
+        if not lease.is_left:
+            return True
+        self.leave(lease)
+        self.give_back(lease)
+        return False
 
     def leave(self, lease: Lease) -> None:
         """For this process it is at an end; `give_back` tells the others."""
@@ -132,12 +141,17 @@ class Leases:
         lease = Lease(user_id, "")
         return self._redis.ask(lambda: int(self._count(keys=[lease.key])), lambda: self._per_user[user_id])
 
-    def _take_shared(self, lease: Lease, allowed: int) -> bool:
-        if not self._take(keys=[lease.key], args=[allowed, _milliseconds(), lease.name]):
-            return False
+    def _take_shared(self, wanted: Sequence[tuple[Lease, int]]) -> list[bool]:
+        assert self._redis.client is not None  # noqa: S101 - only asked where there is one
+        with self._redis.client.pipeline(transaction=False) as pipeline:
+            for lease, allowed in wanted:
+                self._take(keys=[lease.key], args=[allowed, _milliseconds(), lease.name], client=pipeline)
+            taken = [bool(had_room) for had_room in pipeline.execute()]
         with self._lock:
-            self._hold(lease)
-        return True
+            for (lease, _), had_room in zip(wanted, taken, strict=True):
+                if had_room:
+                    self._hold(lease)
+        return taken
 
     def _take_here(self, lease: Lease, allowed: int) -> bool:
         with self._lock:

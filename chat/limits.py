@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -35,20 +36,18 @@ class RateLimits:
         per_minute = messages_per_minute * settings.NETRA.max_attachments
         self._spend("files", user_id, per_minute, f"At most {per_minute} files a minute")
 
-    def connect(self, user_id: Any | None, address: str) -> None:
-        """Count a socket that opens, for the address and, of a valid token, for the user.
+    @property
+    def are_shared(self) -> bool:
+        """Whether to count takes a round trip."""
+        return self._rates.is_shared
 
-        Raises ConnectionRefused with RATE_LIMITED.
+    def connects(self, arriving: Sequence[tuple[Any | None, str]]) -> list[ConnectionRefused | None]:
+        """Count sockets that open, for the address and, of a valid token, for the user.
+
+        Returns of each the refusal with RATE_LIMITED, if it has to be refused.
         """
-        config = settings.NETRA
-        asked = _of_address("connects", address, config.connects_per_minute_per_address)
-        if user_id is not None:
-            asked.append((f"connects:{user_id}", Rate(config.connects_per_minute)))
-        if full := [count for count in self._rates.count(*asked) if not count.had_room]:
-            metrics.limited("connects")
-            [*_, last] = full
-            text = f"At most {last.rate.amount} connects a minute"
-            raise ConnectionRefused(ErrorCode.RATE_LIMITED, text, retry_after=_wait(full))
+        counted = self._rates.count_all([_of_connect(user_id, address) for user_id, address in arriving])
+        return [_refused(counts) for counts in counted]
 
     def request(self, user_id: Any | None, address: str) -> Count | None:
         """Count a request, for the user of its token, or for the address when it has none that is valid.
@@ -74,6 +73,22 @@ def too_many_requests(count: Count) -> ChatError:
     metrics.limited("requests")
     text = f"At most {count.rate.amount} requests a minute"
     return ChatError(ErrorCode.RATE_LIMITED, text, retry_after=_wait([count]))
+
+
+def _of_connect(user_id: Any | None, address: str) -> list[tuple[str, Rate]]:
+    config = settings.NETRA
+    asked = _of_address("connects", address, config.connects_per_minute_per_address)
+    if user_id is not None:
+        asked.append((f"connects:{user_id}", Rate(config.connects_per_minute)))
+    return asked
+
+
+def _refused(counts: list[Count]) -> ConnectionRefused | None:
+    if not (full := [count for count in counts if not count.had_room]):
+        return None
+    metrics.limited("connects")
+    text = f"At most {full[-1].rate.amount} connects a minute"
+    return ConnectionRefused(ErrorCode.RATE_LIMITED, text, retry_after=_wait(full))
 
 
 def _of_address(kind: str, address: str, per_minute: int) -> list[tuple[str, Rate]]:

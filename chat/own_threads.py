@@ -21,31 +21,13 @@ from chat import runs
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
 from chat.models import OPEN_STATUSES, CancelledBy, Run, Thread, TitleOrigin, UserCounters
-from chat.protocol import OpenRun, ThreadCreated, ThreadDeleted, ThreadNotice, ThreadUpdated, timestamp
+from chat.protocol import ThreadCreated, ThreadDeleted, ThreadNotice, ThreadUpdated, timestamp
 from chat.run_event import now
 
 TITLE_LENGTH = 60
 RESTORABLE_FOR = datetime.timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class UserSnapshot:
-    """What a connection announces of its user: counters and open runs, read in one transaction."""
-
-    last_run_number: int
-    threads_version: int
-    open_runs: list[OpenRun]
-
-
-_SNAPSHOT = """
-    SELECT COALESCE(c.last_run_number, 0), COALESCE(c.threads_version, 0),
-           r.id::text, r.run_number, r.thread_id::text, r.status, r.last_seq
-    FROM (SELECT %(user)s AS user_id) u
-    LEFT JOIN chat_usercounters c ON c.user_id = u.user_id
-    LEFT JOIN (chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL)
-           ON r.user_id = u.user_id AND r.status = ANY(%(open)s)
-    ORDER BY r.run_number
-"""
 IDLE_THREADS = """
     SELECT t.id, t.user_id FROM chat_thread t
     JOIN chat_usercounters c ON c.user_id = t.user_id AND c.deleted_at IS NULL
@@ -89,22 +71,6 @@ class OwnThreads:
     event_log: EventLog
 
     # Reading
-
-    def snapshot(self, user_id: Any) -> UserSnapshot:
-        """In one statement: the numbers and the runs belong together, and every connect waits for it."""
-        with connection.cursor() as cursor:
-            cursor.execute(_SNAPSHOT, {"user": user_id, "open": list(OPEN_STATUSES)})
-            rows = cursor.fetchall()
-        last_run_number, threads_version, *_ = rows[0]
-        return UserSnapshot(
-            last_run_number=last_run_number,
-            threads_version=threads_version,
-            open_runs=[
-                OpenRun(run_id=run_id, run_number=number, thread_id=thread_id, status=status, last_seq=last_seq)
-                for _, _, run_id, number, thread_id, status, last_seq in rows
-                if run_id is not None
-            ],
-        )
 
     def threads_version(self, user_id: Any) -> int:
         return UserCounters.objects.filter(user_id=user_id).values_list("threads_version", flat=True).first() or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from chat import metrics
 from chat.errors import ConnectionRefused, ErrorCode
 from chat.leases import RENEW_SECONDS, Lease, Leases
 from chat.shared_redis import PAUSE_SECONDS
+from chat.together import Together
 
 logger = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ class Places:
         self.leases = leases
         self._renewing: asyncio.Task[None] | None = None
         self._giving_back: set[asyncio.Task[None]] = set()
+        self._wanted = Together(self._take, name="take places")
 
     async def take(self, user_id: Any, allowed: int) -> Lease:
         """A place for one more connection of a user. Raises ConnectionRefused with TOO_MANY_CONNECTIONS.
@@ -35,7 +37,7 @@ class Places:
         """
         lease = self.leases.new(user_id)
         try:
-            taken = await self._beside(lambda: self.leases.take(lease, allowed))
+            taken = await self._wanted.ask((lease, allowed))
         except BaseException:
             self.leave(lease)
             raise
@@ -69,9 +71,10 @@ class Places:
         if self._giving_back:
             await asyncio.wait(self._giving_back, timeout=SETTLE_SECONDS)
 
-    async def _beside(self, work: Callable[[], bool]) -> bool:
+    async def _take(self, wanted: Sequence[tuple[Lease, int]]) -> list[bool]:
         """On a thread, if there is anything to wait for."""
-        return await asyncio.to_thread(work) if self.leases.is_shared else work()
+        leases = self.leases
+        return await asyncio.to_thread(leases.take, wanted) if leases.is_shared else leases.take(wanted)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """It outlives the request that starts it, so it must not inherit that request's context."""

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chat.shared_redis import SharedRedis
 
@@ -92,6 +93,15 @@ class Rates:
         """Count each key once, or none of them when one has no room. Blocks: not for the thread of an event loop."""
         return self._redis.ask(lambda: self._count_shared(asked), lambda: self._count_here(asked))
 
+    def count_all(self, many: Sequence[Sequence[tuple[str, Rate]]]) -> list[list[Count]]:
+        """`count` of each, in one round trip. Blocks: not for the thread of an event loop, where `is_shared`."""
+        return self._redis.ask(lambda: self._count_all_shared(many), lambda: [self._count_here(each) for each in many])
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is a Redis, there or away."""
+        return self._redis.client is not None
+
     def look(self, key: str, seconds: float = 60.0) -> Count:
         """What is counted of a key in so many seconds, without counting it."""
         [found] = self.count((key, Rate(0, seconds)))
@@ -99,13 +109,15 @@ class Rates:
 
     def _count_shared(self, asked: Sequence[tuple[str, Rate]]) -> list[Count]:
         assert self._script is not None  # noqa: S101 - only asked where there is one
-        keys = [f"{PREFIX}:{key}" for key, _ in asked]
-        numbers = [number for _, rate in asked for number in (rate.amount, rate.milliseconds)]
-        found = self._script(keys=keys, args=numbers)
-        return [
-            Count(rate, bool(had_room), used, milliseconds / 1000)
-            for (_, rate), (had_room, used, milliseconds) in zip(asked, found, strict=True)
-        ]
+        return _counts(asked, self._script(**_script_arguments(asked)))
+
+    def _count_all_shared(self, many: Sequence[Sequence[tuple[str, Rate]]]) -> list[list[Count]]:
+        assert self._script is not None  # noqa: S101 - only asked where there is one
+        assert self._redis.client is not None  # noqa: S101 - and so is the client
+        with self._redis.client.pipeline(transaction=False) as pipeline:
+            for asked in many:
+                self._script(**_script_arguments(asked), client=pipeline)
+            return [_counts(asked, found) for asked, found in zip(many, pipeline.execute(), strict=True)]
 
     def _count_here(self, asked: Sequence[tuple[str, Rate]]) -> list[Count]:
         """The same rule in the memory of the process."""
@@ -133,3 +145,15 @@ class Rates:
             self._counted = 0
             here = self._here.items()
             self._here = {key: (seconds, times) for key, (seconds, times) in here if times and times[0] > at - seconds}
+
+
+def _script_arguments(asked: Sequence[tuple[str, Rate]]) -> dict[str, Any]:
+    keys = [f"{PREFIX}:{key}" for key, _ in asked]
+    return {"keys": keys, "args": [number for _, rate in asked for number in (rate.amount, rate.milliseconds)]}
+
+
+def _counts(asked: Sequence[tuple[str, Rate]], found: Sequence[Sequence[int]]) -> list[Count]:
+    return [
+        Count(rate, bool(had_room), used, milliseconds / 1000)
+        for (_, rate), (had_room, used, milliseconds) in zip(asked, found, strict=True)
+    ]

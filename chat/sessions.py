@@ -47,11 +47,29 @@ def user_of(token: Token) -> Any:
         found = _with_session(issued_on).get(pk=token["user_id"])
     except (KeyError, ValueError, TypeError, ObjectDoesNotExist):
         raise invalid() from None
-    if not found.is_active:
-        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive", user_id=found.pk)
-    if not _has(found, issued_on):
-        raise session_ended()
+    check(
+        issued_on,
+        user_id=found.pk,
+        is_active=found.is_active,
+        epoch=epoch_of(found),
+        password=found.password,
+        has_session=issued_on.session is None or found.has_session,
+    )
     return found
+
+
+def check(
+    issued_on: Credential, *, user_id: Any, is_active: bool, epoch: int, password: str, has_session: bool
+) -> None:
+    """Raises ConnectionRefused with USER_INACTIVE, or with INVALID_TOKEN when the credential does not count (any more).
+
+    `password` is the stored hash; `has_session`: the session of the credential, if it has one, has not ended.
+    """
+    if not is_active:
+        raise ConnectionRefused(ErrorCode.USER_INACTIVE, "The user is inactive", user_id=user_id)
+    began_on = (epoch, str(get_md5_hash_password(password)))
+    if began_on != (issued_on.epoch, issued_on.password) or not has_session:
+        raise session_ended()
 
 
 def counts(user_id: Any, credential: Credential) -> bool:

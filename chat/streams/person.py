@@ -13,12 +13,12 @@ from typing import Any
 
 import pydantic_core
 
+from chat.arrivals import UserSnapshot
 from chat.delivery import ENDED, MAX_RUNS_AFTER, Delivery
 from chat.errors import ChatError, ErrorCode
-from chat.own_threads import UserSnapshot
-from chat.pool import on_any_thread
 from chat.protocol import Resumed, ResumedRun, StreamEstablished
 from chat.run_event import TERMINAL_TYPES
+from chat.sessions import invalid
 from chat.streams.exchange import Events, Exchange
 from chat.streams.following import Follower
 from chat.streams.sse import ServerEvent
@@ -62,11 +62,13 @@ async def events_of_person(exchange: Exchange) -> Events:
     authentication = await exchange.authenticate()
     last = exchange.header(b"last-event-id") or exchange.query.get("after")
     known = Place.parse(last) if last else None
-    threads = exchange.chat.thread_service
-    if threads is None:
+    if exchange.chat.thread_service is None:
         raise ChatError(ErrorCode.SERVICE_UNAVAILABLE, "The thread service is missing")
     async with Follower(exchange.chat, authentication) as follower:
-        snapshot = await on_any_thread(lambda: threads.snapshot(authentication.user_id))
+        arrival = await exchange.chat.arrivals.find(authentication.user_id, authentication.credential)
+        if arrival is None:
+            raise invalid()
+        snapshot = arrival.snapshot
         delivery = follower.follow(baseline=snapshot.last_run_number, threads_version=snapshot.threads_version)
         place, missed = await _resume(follower, delivery, snapshot, known)
         exchange.log.info("stream_opened", after=last)

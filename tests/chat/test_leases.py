@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +12,7 @@ import redis
 from channels.db import database_sync_to_async
 from django.conf import settings
 
-from chat import leases, places
+from chat import handshake, leases, places
 from chat.leases import PREFIX, Lease, Leases
 from chat.models import Allowance
 from chat.shared_redis import SharedRedis
@@ -45,7 +45,7 @@ def places_of_one(request: pytest.FixtureRequest) -> Leases:
 
 def taken(of: Leases, *, allowed: int, user: int = USER) -> Lease | None:
     lease = of.new(user)
-    return lease if of.take(lease, allowed) else None
+    return lease if of.take([(lease, allowed)]) == [True] else None
 
 
 def left(of: Leases, lease: Lease) -> None:
@@ -132,7 +132,7 @@ def test_what_is_left_while_it_is_taken_leaves_nothing(
 
     monkeypatch.setattr(one, "_take", take_late)
     lease = one.new(USER)
-    assert not one.take(lease, 5)
+    assert one.take([(lease, 5)]) == [False]
     assert (one.used(USER), len(one)) == (0, 0)
     one.renew()
     assert redis_client.keys(f"{PREFIX}:*") == []
@@ -213,12 +213,12 @@ async def test_a_handshake_that_takes_too_long_keeps_no_place(
 ) -> None:
     ann = await netra.user("ann")
     asked, answered = threading.Event(), threading.Event()
-    take: Callable[..., bool] = netra.chat.places.leases.take
+    take: Callable[..., list[bool]] = netra.chat.places.leases.take
 
-    def take_late(lease: Lease, allowed: int) -> bool:
+    def take_late(wanted: Sequence[tuple[Lease, int]]) -> list[bool]:
         asked.set()
         answered.wait(10)
-        return take(lease, allowed)
+        return take(wanted)
 
     monkeypatch.setattr(netra.chat.places.leases, "take", take_late)
     settings.NETRA = settings.NETRA.model_copy(update={"ws_connect_timeout": 0.2})
@@ -232,12 +232,11 @@ async def test_a_handshake_that_fails_after_it_keeps_no_place(
     with_redis: None, netra: Netra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = await netra.user("ann")
-    assert netra.chat.thread_service is not None
 
-    def broken(_user_id: Any) -> None:
-        raise RuntimeError("no snapshot")
+    def broken(**_: Any) -> None:
+        raise RuntimeError("no greeting")
 
-    monkeypatch.setattr(netra.chat.thread_service, "snapshot", broken)
+    monkeypatch.setattr(handshake, "connection_established", broken)
     assert await code_of(netra, ann) == "SERVICE_UNAVAILABLE"
     await netra.close()
     await nobody_is_connected(netra, ann)

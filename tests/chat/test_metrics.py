@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -700,11 +700,16 @@ async def test_refusals_by_the_limit_that_was_met(service: ThreadService, ann: A
         if (count := rates.request(1, "")) is not None and not count.had_room:
             raise too_many_requests(count)
 
+    def refused(found: Sequence[Exception | None]) -> None:
+        [refusal] = found
+        if refusal is not None:
+            raise refusal
+
     met: dict[str, Callable[[], object]] = {
         "attachments": lambda: post(service, ann, attachments=[uuid.uuid4() for _ in range(11)]),
         "messages": lambda: rates.message(1, 1),
         "files": lambda: rates.file(1, 1),
-        "connects": lambda: rates.connect(1, ""),
+        "connects": lambda: refused(rates.connects([(1, "")])),
         "requests": request,
         "frames": frames.spend,
         "sign_in_attempts": lambda: attempts.spend(Guarded.SIGN_IN, "ann", "192.0.2.1"),

@@ -554,25 +554,6 @@ def test_each_change_of_the_list_counts_its_version_and_is_told(service: ThreadS
     assert {notice["thread"]["id"] for notice in notices} == {str(thread.id)}
     assert [notice["thread"]["open_runs"] for notice in notices] == [0, 1, 1, 0]
     assert service.threads_version(ann.pk) == 4
-    assert service.snapshot(ann.pk).open_runs == []
-
-
-def test_the_snapshot_of_somebody_new_is_empty(service: ThreadService, ann: Any) -> None:
-    snapshot = service.snapshot(ann.pk)
-    assert (snapshot.last_run_number, snapshot.threads_version, snapshot.open_runs) == (0, 0, [])
-
-
-async def test_the_snapshot_has_the_open_runs_in_their_order(service: ThreadService, ann: Any, bob: Any) -> None:
-    await posted(service, bob)
-    ended, running, queued = [await posted(service, ann) for _ in range(3)]
-    await answered(service.event_log, ended.run_id, "x")
-    await claimed(service.event_log, running.run_id)
-    snapshot = await database_sync_to_async(service.snapshot)(ann.pk)
-    assert [(run.run_id, run.status, run.last_seq) for run in snapshot.open_runs] == [
-        (running.run_id, "running", 1),
-        (queued.run_id, "queued", 1),
-    ]
-    assert snapshot.last_run_number == 3
 
 
 # Search

@@ -6,14 +6,15 @@ about the greeting, too: of `broken…` it raises, of `slow…` it takes longer 
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Any
 
 from netra.asgi import application  # isort: skip - sets Django up
 
 from django.contrib.auth import get_user_model
 
-from chat.own_threads import UserSnapshot
+from chat.arrivals import Arrival, Arrivals
+from chat.credential import Credential
 from chat.protocol import MessageAccepted, UserMessage
 from chat.threads import ThreadService
 
@@ -21,7 +22,7 @@ __all__ = ["application"]
 
 SLOW_SECONDS = 4.0
 
-post_message, snapshot = ThreadService.post_message, ThreadService.snapshot
+post_message, find = ThreadService.post_message, Arrivals.find
 
 
 def username_of(user_id: Any) -> str:
@@ -34,14 +35,14 @@ def failing_post_message(self: ThreadService, user_id: Any, command: UserMessage
     return post_message(self, user_id, command, **options)
 
 
-def failing_snapshot(self: ThreadService, user_id: Any) -> UserSnapshot:
-    username = username_of(user_id)
-    if username.startswith("broken"):
+async def failing_find(self: Arrivals, user_id: int, credential: Credential) -> Arrival | None:
+    found = await find(self, user_id, credential)
+    if found is not None and found.username.startswith("broken"):
         raise RuntimeError("an injected fault")
-    if username.startswith("slow"):
-        time.sleep(SLOW_SECONDS)
-    return snapshot(self, user_id)
+    if found is not None and found.username.startswith("slow"):
+        await asyncio.sleep(SLOW_SECONDS)
+    return found
 
 
 ThreadService.post_message = failing_post_message  # type: ignore[method-assign]
-ThreadService.snapshot = failing_snapshot  # type: ignore[assignment, method-assign]
+Arrivals.find = failing_find  # type: ignore[method-assign]

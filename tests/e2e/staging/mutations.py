@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -26,6 +25,7 @@ import chat.run_writer
 import chat.streams.runs
 from agents.events import AgentError, AgentThinking
 from agents.supervisor import AgentSupervisor
+from chat.arrivals import Arrivals
 from chat.connection import Connection
 from chat.consumers import ChatConsumer
 from chat.delivery import Delivery
@@ -185,14 +185,14 @@ def _no_arguments() -> None:
     "011_agent_performance", "what a connection announces takes 0.7 s to read", 'ratios["connect"] < CONNECT_RATIO'
 )
 def _slow_snapshot() -> None:
-    def slow(snapshot: Any) -> Any:
-        def wrapped(self: Any, user_id: Any) -> Any:
-            time.sleep(0.7)
-            return snapshot(self, user_id)
+    def slow(find: Any) -> Any:
+        async def wrapped(self: Any, *of: Any) -> Any:
+            await asyncio.sleep(0.7)
+            return await find(self, *of)
 
         return wrapped
 
-    replace(ThreadService, "snapshot", slow)
+    replace(Arrivals, "find", slow)
 
 
 # Messages -------------------------------------------------------------------------------------------------------

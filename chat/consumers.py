@@ -53,6 +53,8 @@ class ChatConsumer(AnsweringConsumer):
         self.services = services
         self.authentication: Authentication | None = None
         self.lease: Lease | None = None
+        # What was told between the look at where the user stands and the greeting.
+        self.told_early: list[dict[str, Any]] = []
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
         self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
         self.working: asyncio.Task[None] | None = None
@@ -65,6 +67,8 @@ class ChatConsumer(AnsweringConsumer):
             case "run.events" | "thread.notice" | "sessions.ended":
                 if self.connection is not None:
                     self.connection.hear(message)
+                else:
+                    self.told_early.append(message)
             case "websocket.receive":
                 self.websocket_receive(message)
             case "websocket.connect":
@@ -79,21 +83,23 @@ class ChatConsumer(AnsweringConsumer):
         self.began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(settings.NETRA.ws_connect_timeout):
-                established = await self.establish()
+                connection, established = await self.establish()
         except UNAVAILABLE as error:
             self.log.warning("database_unavailable", cause=first_line(error))
             await self.refuse(service_unavailable("database"), stage="connect")
             return
         await self.accept()
-        assert self.connection is not None  # noqa: S101 - establish() has made it
-        self.connection.reply(established)
-        self.services.connections.add(self.connection)
-        assert self.authentication is not None  # noqa: S101 - and this, too
+        self.connection = connection
+        connection.reply(established)
+        while self.told_early:
+            connection.hear(self.told_early.pop(0))
+        self.services.connections.add(connection)
+        assert self.authentication is not None  # noqa: S101 - establish() has set it
         self.token_clock.start(self.authentication.expires_at)
         seconds = self.handshake_ended(metrics.OK)
         self.log.info("connected", seconds=round(seconds, 4), **self.labels())
 
-    async def establish(self) -> protocol.ConnectionEstablished:
+    async def establish(self) -> tuple[Connection, protocol.ConnectionEstablished]:
         """Whose token it is; join the group; read whether it counts and where its user stands: in this order, so that
         nothing falls between. Nothing is told to who has joined and is refused.
         """
@@ -109,7 +115,7 @@ class ChatConsumer(AnsweringConsumer):
         snapshot = arrival.snapshot
         self.lease = await self.services.places.take(authentication.user_id, authentication.limits.connections)
         self.authentication = authentication
-        self.connection = Connection(
+        connection = Connection(
             user_id=authentication.user_id,
             credential=authentication.credential,
             delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=settings.NETRA.ws_window_bytes),
@@ -121,7 +127,7 @@ class ChatConsumer(AnsweringConsumer):
             send=self.send_text,
             close=self.close,
         )
-        return handshake.connection_established(
+        return connection, handshake.connection_established(
             connection_id=self.connection_id,
             authentication=authentication,
             snapshot=snapshot,

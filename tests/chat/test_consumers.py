@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from netra.testing import Netra, receive, send
+import pytest
+from channels.db import database_sync_to_async
+
+from chat.connections import Connections
+from chat.consumers import ChatConsumer
+from netra.testing import Netra, eventually, receive, send
+from tests.chat.holding import post
 
 pytestmark = pytest.mark.usefixtures("layer")
 
@@ -27,3 +33,30 @@ async def test_ping_is_answered_with_its_ref(netra: Netra) -> None:
     await send(socket, type="ping", ref="here")
     pong = await receive(socket)
     assert (pong["type"], pong["ref"]) == ("pong", "here")
+
+
+async def test_what_is_told_before_the_greeting_comes_after_it(netra: Netra, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = await netra.user("ann")
+    establish = ChatConsumer.establish
+
+    async def meanwhile(consumer: ChatConsumer) -> Any:
+        established = await establish(consumer)
+        assert netra.chat.thread_service is not None
+        await database_sync_to_async(post)(netra.chat.thread_service, ann)
+
+        async def told() -> bool:
+            return bool(consumer.told_early)
+
+        await eventually(told)
+        return established
+
+    async def no_check(_: Connections) -> None:
+        """What is found so is late."""
+
+    monkeypatch.setattr(ChatConsumer, "establish", meanwhile)
+    monkeypatch.setattr(Connections, "check_positions", no_check)
+    socket = netra.communicator(headers=netra.headers(ann))
+    await socket.connect(timeout=5)
+    assert (await receive(socket))["type"] == "connection_established"
+    event = await receive(socket)
+    assert (event["type"], event["run_number"], event["seq"]) == ("message_created", 1, 1)

@@ -60,6 +60,8 @@ def database_away(transactional_db: None) -> Iterator[Callable[[], Any]]:
             pool = {**given["OPTIONS"]["pool"], "timeout": 0.3}
             connection.settings_dict["OPTIONS"] = {**given["OPTIONS"], "pool": pool}
             await sync_to_async(leave)()
+            # Opened again, it has the address of then.
+            await chat().event_log.pool.close()
 
         yield take_away
         connection.settings_dict.update(given)

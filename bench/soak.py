@@ -36,6 +36,7 @@ from tests.clients import request
 from tests.processes import HOST, free_port
 
 PEOPLE, QUICK_PEOPLE = 60, 20
+# So many at most: to take one takes time.
 SAMPLES, BLOCK = 360, 10
 TOKENS_PER_SECOND = 50
 PATIENCE_SECONDS = 60.0
@@ -150,8 +151,9 @@ async def soak(netra: Netra, meters: Meters, *, people: int, seconds: float) -> 
     churn, samples = Churn(netra), []
     task = asyncio.create_task(churn.go_on(people))
     began = time.monotonic()
-    for number in range(1, SAMPLES + 1):
-        await asyncio.sleep(max(0.0, began + number * seconds / SAMPLES - time.monotonic()))
+    while (passed := time.monotonic() - began) < seconds:
+        period = seconds / SAMPLES
+        await asyncio.sleep(period - passed % period)
         samples.append(await asyncio.to_thread(meters.sample))
         assert not task.done(), "nobody comes any more"
     task.cancel()
@@ -165,7 +167,8 @@ def grown(name: str, values: Sequence[float]) -> tuple[float, float, float, bool
     third = len(values) // 3
     middle, last = values[third : 2 * third], values[2 * third :]
     before, after = statistics.fmean(middle), statistics.fmean(last)
-    shorter = [statistics.fmean(middle[start : start + BLOCK]) for start in range(0, third - BLOCK + 1, BLOCK)]
+    block = max(1, min(BLOCK, third // 6))
+    shorter = [statistics.fmean(middle[start : start + block]) for start in range(0, third - block + 1, block)]
     noise = max(2 * statistics.stdev(shorter), LEAST_PART * before, LEAST[name.rpartition(" ")[2]])
     return before, after, noise, after - before > noise
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import time
 from typing import Any
 
 import structlog
@@ -23,6 +24,8 @@ from chat.protocol import ServerDraining
 logger = structlog.get_logger(__name__)
 
 RECONNECT_AFTER_MS = 3000
+# A check that takes long, of very many connections, is made less often: it takes at most a twentieth of the time.
+LEAST_PAUSE = 20
 
 
 class Connections:
@@ -30,7 +33,7 @@ class Connections:
 
     def __init__(self, event_log: EventLog, *, check_seconds: float) -> None:
         self._event_log = event_log
-        self._check_seconds = check_seconds
+        self._check_seconds = self._pause = check_seconds
         self._open: set[Connection] = set()
         self._checking: asyncio.Task[None] | None = None
         self._check_wanted = asyncio.Event()
@@ -84,13 +87,15 @@ class Connections:
         while True:
             try:
                 # Spread over time, so that the processes of a cluster do not ask in step.
-                async with asyncio.timeout(self._check_seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+                async with asyncio.timeout(self._pause * random.uniform(0.8, 1.2)):  # noqa: S311
                     await self._check_wanted.wait()
             except TimeoutError:
                 pass
             self._check_wanted.clear()
+            began = time.perf_counter()
             try:
                 await self.check_positions()
+                self._pause = max(self._check_seconds, LEAST_PAUSE * (time.perf_counter() - began))
             except UNREACHABLE:  # which the pool has said
                 await asyncio.sleep(self._check_seconds)
             except Exception:
@@ -115,6 +120,9 @@ class Connections:
             # One that was refreshed since the database was asked is for the next check to judge.
             if credential == connection.credential and not at.has(credential):
                 connection.end_session()
+                continue
+            if not check.run_ids and not at.runs and check.heard == check.above:
+                connection.threads_version = max(connection.threads_version, at.threads_version)
                 continue
             named = set(check.run_ids)
             found = [place for place in at.runs if place.run_id in named or place.run_number > check.above]

@@ -36,6 +36,7 @@ from chat.protocol import (
 )
 from chat.reachability import first_line
 from chat.run_event import now
+from chat.sessions import SESSIONS_ENDED
 from chat.token_clock import TokenClock, seconds_until
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 COMMAND_TIMEOUT = 10.0
 MAX_WAITING_COMMANDS = 64
+HEARD = frozenset({"run.events", "thread.notice", SESSIONS_ENDED})
 
 
 class ChatConsumer(AnsweringConsumer):
@@ -56,19 +58,13 @@ class ChatConsumer(AnsweringConsumer):
         # What was told between the look at where the user stands and the greeting.
         self.told_early: list[dict[str, Any]] = []
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
-        self.waiting: asyncio.Queue[AnyCommand] = asyncio.Queue(MAX_WAITING_COMMANDS)
+        self.waiting: list[AnyCommand] = []
         self.working: asyncio.Task[None] | None = None
-        self.listener = Listener(self.dispatch, log=self.log)
+        self.listener = Listener(self.hear, log=self.log)
         self.token_clock = TokenClock(warn=self.token_expiring, expire=self.token_expired)
 
     async def handle(self, message: dict[str, Any]) -> None:
-        """By type; what comes over the channel layer and is not ours is left alone."""
         match message["type"]:
-            case "run.events" | "thread.notice" | "sessions.ended":
-                if self.connection is not None:
-                    self.connection.hear(message)
-                else:
-                    self.told_early.append(message)
             case "websocket.receive":
                 self.websocket_receive(message)
             case "websocket.connect":
@@ -76,6 +72,15 @@ class ChatConsumer(AnsweringConsumer):
             case "websocket.disconnect":
                 self.log.info("disconnected", code=message.get("code"))
                 raise StopConsumer
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """What comes over the channel layer; what is not ours is left alone."""
+        if message["type"] not in HEARD:
+            return
+        if self.connection is not None:
+            self.connection.hear(message)
+        else:
+            self.told_early.append(message)
 
     # Connecting
 
@@ -163,16 +168,15 @@ class ChatConsumer(AnsweringConsumer):
 
     def enqueue(self, command: AnyCommand) -> None:
         """Commands that query wait for each other, in their order, and for nothing else on this socket."""
-        try:
-            self.waiting.put_nowait(command)
-        except asyncio.QueueFull:
+        if len(self.waiting) >= MAX_WAITING_COMMANDS:
             metrics.limited("waiting_commands")
             raise ChatError(
                 ErrorCode.RATE_LIMITED,
                 "Too many commands wait for their answer",
                 retry_after=1.0,
                 ref=command.ref,
-            ) from None
+            )
+        self.waiting.append(command)
         if self.working is None or self.working.done():
             self.working = self.start(self.work(), "commands")
 
@@ -180,8 +184,8 @@ class ChatConsumer(AnsweringConsumer):
         return asyncio.get_running_loop().create_task(work, name=f"{name} of {self.connection_id}")
 
     async def work(self) -> None:
-        while not self.waiting.empty():
-            command = self.waiting.get_nowait()
+        while self.waiting:
+            command = self.waiting.pop(0)
             await self.answering(
                 lambda c=command: self.execute(c),  # type: ignore[misc]
                 ref=command.ref,

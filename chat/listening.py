@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextvars
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from channels.layers import get_channel_layer
 
-from chat.backoff import delays
 from chat.publisher import user_group
 
 logger = structlog.get_logger(__name__)
@@ -18,54 +18,42 @@ LAYER_TIMEOUT = 0.5
 
 
 class Listener:
-    """A member of a user's group. `hear` takes each message, and raises nothing."""
+    """A member of a user's group: `hear` is called with each message, within the context in which it joined.
 
-    def __init__(self, hear: Callable[[dict[str, Any]], Awaitable[None]], *, log: Any = logger) -> None:
+    It is no task and no queue: a connection on which nothing happens costs a row in a table of its process.
+    """
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None], *, log: Any = logger) -> None:
         self._hear = hear
         self._log = log
-        self._joined = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
+        self._group: str | None = None
 
     async def join(self, user_id: Any) -> bool:
         """False when the layer is away: until it is back, the position check delivers from the log."""
-        self._listening = asyncio.get_running_loop().create_task(
-            self._listen(user_group(user_id)), name=f"layer of user {user_id}"
-        )
+        self._group = user_group(user_id)
+        self._context = contextvars.copy_context()
+        layer: Any = get_channel_layer()
         try:
             async with asyncio.timeout(LAYER_TIMEOUT):
-                await self._joined.wait()
-        except TimeoutError:
-            self._log.debug("channel_layer_unavailable")
+                await layer.listen(self._group, self.tell)
+        except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
+            self._log.debug("channel_layer_unavailable", cause=repr(error))
             return False
         return True
 
+    def tell(self, message: dict[str, Any]) -> None:
+        """Called by the layer. Whatever fails concerns nobody else who hears of it."""
+        try:
+            self._context.run(self._hear, message)
+        except Exception:  # noqa: BLE001 - the position check delivers what was not heard
+            self._log.exception("hearing_failed", type=message.get("type"))
+
     async def leave(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
-
-    async def _listen(self, group: str) -> None:
-        """Hand on what comes over the channel layer; join again whenever that fails."""
-        layer = get_channel_layer()
-        assert layer is not None  # noqa: S101 - settings always name one
-        for delay in delays(first=0.2, longest=5.0):
-            channel = None
-            try:
-                channel = await layer.new_channel()
-                await layer.group_add(group, channel)
-                self._joined.set()
-                while True:
-                    await self._hear(await layer.receive(channel))
-            except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-                self._log.debug("channel_layer_failed", cause=repr(error))
-            finally:
-                if channel is not None:
-                    await self._leave_group(layer, group, channel)
-            await asyncio.sleep(delay)
-
-    async def _leave_group(self, layer: Any, group: str, channel: str) -> None:
+        if self._group is None:
+            return
+        layer: Any = get_channel_layer()
         try:
             async with asyncio.timeout(LAYER_TIMEOUT):
-                await layer.group_discard(group, channel)
+                await layer.leave(self._group, self.tell)
         except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
-            self._log.debug("group_discard_failed", cause=repr(error))
+            self._log.debug("group_not_left", cause=repr(error))

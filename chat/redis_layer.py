@@ -4,7 +4,7 @@ What the stock layer (channels_redis.pubsub) lacks, each with the test that show
 
 * the first message after a server's restart is lost with the connection at hand: here it is sent again;
 * every channel is subscribed to on some server, so that one of several servers that dies keeps users of the others
-  from joining: here only groups are, and a channel is a queue of its process;
+  from joining: here only groups are, and who listens to one is called;
 * a connection that is silent for ever is never left: here a ping must be answered;
 * it connects again every second, from whichever task meets the loss first: here one task does, with backoff;
 * messages are sent one by one, and each reader takes a message apart for itself: here what comes while one is on its
@@ -24,6 +24,7 @@ from channels_redis.utils import _close_redis, _consistent_hash, _wrap_close, de
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chat.backoff import delays
+from chat.process_layer import Hear
 from chat.reachability import Reachability
 from chat.together import Together
 
@@ -47,6 +48,16 @@ class RedisLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels_red
         self._prefix = prefix
         self._names = [_name(host) for host in decode_hosts(hosts)]
         self.servers = [Reachability("channel_layer", server=name) for name in self._names]
+
+    async def listen(self, group: str, hear: Hear) -> None:
+        """`hear` is called with each message to the group, and raises nothing.
+
+        Raises what the server's absence raises; the group is listened to when it is back.
+        """
+        await self._get_layer().listen(group, hear)
+
+    async def leave(self, group: str, hear: Hear) -> None:
+        await self._get_layer().leave(group, hear)
 
     def server_of(self, group: str) -> Reachability:
         index: int = _consistent_hash(f"{self._prefix}__group__{group}", len(self.servers))
@@ -88,17 +99,19 @@ class _LoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]
             _Shard(host, self, server) for host, server in zip(decode_hosts(hosts), channel_layer.servers, strict=True)
         ]
 
-    async def _subscribe_to_channel(self, channel: str) -> None:
-        self.channels[channel] = asyncio.Queue()
+    async def listen(self, group: str, hear: Hear) -> None:
+        """Raises what the server's absence raises; the group is subscribed to when it is back."""
+        channel = self._get_group_channel_name(group)
+        self.groups.setdefault(channel, {})[hear] = None
+        await self._get_shard(channel).subscribe(channel)
 
-    async def receive(self, channel: str) -> dict[str, Any]:
-        message: dict[str, Any] = await self.channels[channel].get()
-        return message
-
-    async def group_discard(self, group: str, channel: str) -> None:
-        """The channel goes, too: each is in one group, for as long as somebody reads from it."""
-        self.channels.pop(channel, None)
-        await super().group_discard(group, channel)
+    async def leave(self, group: str, hear: Hear) -> None:
+        channel = self._get_group_channel_name(group)
+        if (listeners := self.groups.get(channel)) is not None:
+            listeners.pop(hear, None)
+            if not listeners:
+                del self.groups[channel]
+                await self._get_shard(channel).unsubscribe(channel)
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         raise NotImplementedError("This layer serves groups only.")
@@ -192,11 +205,10 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         if message is None:
             return
         layer = self.channel_layer
-        if channels := layer.groups.get(message["channel"].decode()):
+        if listeners := layer.groups.get(message["channel"].decode()):
             told = layer.channel_layer.deserialize(message["data"])
-            for channel in channels:
-                if (queue := layer.channels.get(channel)) is not None:
-                    queue.put_nowait(told)
+            for hear in list(listeners):
+                hear(told)
 
     def _ensure_receiver(self) -> None:
         if self._receive_task is None:

@@ -44,6 +44,7 @@ class _Asked:
     message: Message
     agent: str
     is_new_thread: bool = False
+    may_have_files: bool = True
 
 
 class ThreadService(OwnThreads, OwnRuns):
@@ -114,7 +115,7 @@ class ThreadService(OwnThreads, OwnRuns):
             edited, parent = (None, None) if is_new else self._place_of(thread, command)
             message = self._add_message(thread, command, parent, run_number=counters.last_run_number + 1)
             give_to(message, command.attachments, edited=edited, limits=self.attachment_limits)
-            run = self._begin(counters, _Asked(message, agent, is_new_thread=is_new), standing)
+            run = self._begin(counters, _Asked(message, agent, is_new, bool(command.attachments)), standing)
         return _acceptance(message, run, standing)
 
     def find_acceptance(self, user_id: Any, command: UserMessage) -> MessageAccepted | None:
@@ -183,7 +184,7 @@ class ThreadService(OwnThreads, OwnRuns):
 
     def _begin(self, counters: UserCounters, asked: _Asked, standing: allowances.Standing) -> Run:
         """The run for a question, and the notice of its thread, which is locked."""
-        thread, files = asked.message.thread, in_order(asked.message)
+        thread, files = asked.message.thread, in_order(asked.message) if asked.may_have_files else []
         if asked.agent in self._blind_agents and any(file.media_type in IMAGE_TYPES for file in files):
             raise ChatError(
                 ErrorCode.IMAGES_NOT_SUPPORTED,

@@ -115,7 +115,7 @@ class Follower:
             self._taken += 1
             self.connection.ack(Ack(type="ack", received=self._taken))
 
-    async def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any]) -> None:
         if self._following:
             self.connection.hear(message)
 

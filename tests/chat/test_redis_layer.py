@@ -58,20 +58,23 @@ def groups_of(layer: RedisLayer) -> list[str]:
     return [found[index] for index in range(len(layer.servers))]
 
 
-async def joined(layer: RedisLayer, group: str) -> str:
-    channel: str = await layer.new_channel()
-    await layer.group_add(group, channel)
-    return channel
+Heard = asyncio.Queue[Any]
 
 
-async def receive(layer: RedisLayer, channel: str) -> Any:
+async def joined(layer: RedisLayer, group: str) -> Heard:
+    heard = Heard()
+    await layer.listen(group, heard.put_nowait)
+    return heard
+
+
+async def receive(heard: Heard) -> Any:
     async with asyncio.timeout(SECONDS):
-        return await layer.receive(channel)
+        return await heard.get()
 
 
-async def send_until_received(layer: RedisLayer, group: str, channel: str, *, by: RedisLayer | None = None) -> Any:
+async def send_until_received(layer: RedisLayer, group: str, heard: Heard, *, by: RedisLayer | None = None) -> Any:
     """As events go on to be published, here or by another process."""
-    receiving = asyncio.create_task(receive(layer, channel))
+    receiving = asyncio.create_task(receive(heard))
     while not receiving.done():
         with contextlib.suppress(Exception):
             await (by or layer).group_send(group, MESSAGE)
@@ -107,9 +110,9 @@ async def test_who_joins_while_the_server_is_away_is_subscribed_when_it_is_back(
     monkeypatch.setattr(redis_layer, "CONNECT_SECONDS", 0.2)
     layer = make(redis.url)
     redis.kill()
-    channel: str = await layer.new_channel()
+    channel = Heard()
     with pytest.raises(TimeoutError):
-        await layer.group_add("user.1", channel)
+        await layer.listen("user.1", channel.put_nowait)
     await asyncio.to_thread(redis.start)
     assert await send_until_received(layer, "user.1", channel) == MESSAGE
 
@@ -121,10 +124,10 @@ async def test_the_first_message_after_a_restart_arrives(make: Make, redis: Live
     redis.kill()
     await asyncio.to_thread(redis.start)
     assert await send_until_received(layer, "user.1", channel) == MESSAGE  # it is subscribed again
-    while not layer._get_layer().channels[channel].empty():
-        await receive(layer, channel)
+    while not channel.empty():
+        await receive(channel)
     await sending.group_send("user.1", {"type": "first"})
-    assert await receive(layer, channel) == {"type": "first"}
+    assert await receive(channel) == {"type": "first"}
 
 
 async def test_what_comes_meanwhile_goes_together_and_in_order(make: Make, redis: LiveRedis) -> None:
@@ -142,7 +145,7 @@ async def test_what_comes_meanwhile_goes_together_and_in_order(make: Make, redis
     await asyncio.gather(*(sending.group_send("user.1", {"type": str(number)}) for number in range(50)))
     assert sum(groups) == 50
     assert len(groups) <= 2
-    told = [[await receive(layer, channel) for _ in range(50)] for channel in channels]
+    told = [[await receive(channel) for _ in range(50)] for channel in channels]
     assert [message["type"] for message in told[0]] == [str(number) for number in range(50)]
     assert all(one is other for one, other in zip(*told, strict=True)), "taken apart once"
 
@@ -155,7 +158,7 @@ async def test_who_does_not_wait_any_longer_holds_up_nobody(make: Make, redis: L
     await asyncio.sleep(0)
     leaving.cancel()
     await staying
-    while await receive(layer, channel) != MESSAGE:
+    while await receive(channel) != MESSAGE:
         pass
 
 

@@ -52,14 +52,15 @@ class Told:
         layer = get_channel_layer()
         assert isinstance(layer, ProcessLayer)
         self.layer = layer
-        self.channel = async_to_sync(layer.new_channel)()
-        async_to_sync(layer.group_add)(user_group(user.pk), self.channel)
+        self._told: list[dict[str, Any]] = []
+        async_to_sync(layer.listen)(user_group(user.pk), self._hear)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        self._told.append(message)
 
     def all(self) -> list[dict[str, Any]]:
-        queue = self.layer.channels.get(self.channel)
-        told = []
-        while queue is not None and not queue.empty():
-            told.append(queue.get_nowait())
+        """Since it was asked last."""
+        told, self._told = self._told, []
         return told
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand, CommandParser
 
-from netra import config, database, serving
+from netra import config, database, garbage, serving
 
 DEMO_USER = "demo"
 
@@ -59,6 +59,7 @@ class Command(BaseCommand):
         from netra.asgi import application
 
         server = serving.build(name, application, host=host, port=port)
+        garbage.search_seldom()
         server.run_to_end(on_open=lambda: self._announce(host, port, password))
         if not server.opened:
             raise CommandError(f"Port {port} of {host} is not free, or not allowed: choose another with --port.")

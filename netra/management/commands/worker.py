@@ -16,7 +16,7 @@ from chat.apps import ChatConfig
 from chat.jobs import RUN_QUEUE
 from chat.models import ProcessKind
 from chat.sweep import sweep
-from netra import config, database, exposition
+from netra import config, database, exposition, garbage
 from netra.worker import Engine
 
 SETTINGS = {"concurrency": "worker_concurrency", "shutdown_seconds": "worker_shutdown_seconds"}
@@ -38,6 +38,7 @@ class Command(BaseCommand):
         if unknown := set(queues or ()) - {RUN_QUEUE}:
             raise CommandError(f"--queue: there is no queue {min(unknown)!r}; runs wait in {RUN_QUEUE!r}.")
         database.wait_until_ready(configuration)
+        garbage.search_seldom()
         with _metrics_served(configuration.metrics_listen):
             asyncio.run(self._run(configuration, queues))
 

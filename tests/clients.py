@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from chat.fold import ClientState
+from chat.signing_keys import name_of
 from netra.client.socket import Socket, opened
 from tests.conformance import assert_conforms
 from tests.processes import PATIENCE_SECONDS
@@ -73,7 +74,7 @@ class Account:
         return {name: value for name, value in (claims | changes).items() if value is not None}
 
     def token(self, **changes: object) -> str:
-        return jwt.encode(self.claims(**changes), signing_key(), "HS256")
+        return jwt.encode(self.claims(**changes), signing_key(), "HS256", headers={"kid": name_of(signing_key())})
 
 
 def add_users(

@@ -60,11 +60,14 @@ def kind_of(payload: bytes) -> Kind:
 
 
 class Netra:
-    """`agent` is who answers. Further settings are by their names in `netra.config.Config`."""
+    """`agent` is who answers; `what` what is particular about it, if anything. Further settings are by their names in
+    `netra.config.Config`.
+    """
 
-    def __init__(self, form: Form, asgi_server: ServerName, *, agent: str = "plain", **settings: Any) -> None:
-        by = {"plain": "", "modelled": ", pydantic-ai"}[agent]
-        self.name = f"netra, {form}, {asgi_server}{by}"
+    def __init__(
+        self, form: Form, asgi_server: ServerName, *, agent: str = "plain", what: str = "", **settings: Any
+    ) -> None:
+        self.name = ", ".join(filter(None, ("netra", form, asgi_server, what)))
         self.frames = "the tokens of 40 ms"
         self.agent = agent
         self._form = form

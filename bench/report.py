@@ -22,16 +22,16 @@ def shown(scenario: Scenario, row: Row) -> str:
     """A row of the table."""
     figures = [figure.shown(row.figures.get(figure.name)) for figure in scenario.figures]
     failed = f" (failed {len(row.failures)} times)" if row.failures else ""
-    return f"| {row.subject}{failed} | {row.frames} | {' | '.join(figures)} |"
+    return f"| {row.subject}{failed} | {row.frames} | {' | '.join(figures)} | {row.rounds} |"
 
 
-def table(scenario: Scenario, rows: Sequence[Row], rounds: int) -> str:
+def table(scenario: Scenario, rows: Sequence[Row]) -> str:
     """The medians, and below them what must be reached."""
     lines = [
-        f"`{scenario.name}`: {scenario.text} Median of {rounds} {'round' if rounds == 1 else 'rounds'}.",
+        f"`{scenario.name}`: {scenario.text} Medians of so many rounds as the last column says.",
         "",
-        f"| subject | a frame is | {' | '.join(figure.heading for figure in scenario.figures)} |",
-        "|---|---|" + "---|" * len(scenario.figures),
+        f"| subject | a frame is | {' | '.join(figure.heading for figure in scenario.figures)} | rounds |",
+        "|---|---|" + "---|" * len(scenario.figures) + "---|",
         *(shown(scenario, row) for row in rows),
     ]
     if scenario.targets:
@@ -49,25 +49,22 @@ class Results:
         found: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         return found
 
-    def put(self, scenario: Scenario, rows: Sequence[Row], rounds: int) -> None:
+    def put(self, scenario: Scenario, rows: Sequence[Row]) -> None:
         """Rows of subjects that were not measured now stay."""
         found = self.read()
         of_subjects = found.get(scenario.name, {}).get("subjects", {})
         of_subjects |= {row.subject: _stored(row) for row in rows}
         found[scenario.name] = {
             "measured": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "rounds": rounds,
             "machine": {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()},
             "placement": cores.statement(),
             "subjects": of_subjects,
         }
         self._file.write_text(json.dumps(found, indent=2) + "\n")
 
-    def rows(self, name: str) -> tuple[list[Row], int]:
-        """Of a scenario what was measured last, and in how many rounds."""
-        found = self.read()[name]
-        of_subjects = found["subjects"].items()
-        return [Row(subject, **each) for subject, each in of_subjects], found["rounds"]
+    def rows(self, name: str) -> list[Row]:
+        """Of a scenario what was measured last."""
+        return [Row(subject, **each) for subject, each in self.read()[name]["subjects"].items()]
 
     def write_tables(self, known: Mapping[str, Scenario]) -> None:
         """Of each scenario that has a place in the document."""
@@ -76,7 +73,7 @@ class Results:
             begin, end = (marker.format(name) for marker in MARKERS)
             before, found, rest = text.partition(begin)
             if name in measured and found:
-                made = table(scenario, *self.rows(name))
+                made = table(scenario, self.rows(name))
                 text = f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}"
         DOCUMENT.write_text(text)
 
@@ -84,7 +81,7 @@ class Results:
 def _stored(row: Row) -> dict[str, Any]:
     """Four digits of a figure count: more nobody has measured."""
     figures = {name: None if value is None else float(f"{value:.4g}") for name, value in row.figures.items()}
-    return {"frames": row.frames, "figures": figures, "failures": list(row.failures)}
+    return {"frames": row.frames, "figures": figures, "failures": list(row.failures), "rounds": row.rounds}
 
 
 def _processor() -> str:

@@ -18,12 +18,15 @@ Figures = Mapping[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured of a subject. `frames` is what a frame of its text is. A failure is a round without figures."""
+    """What was measured of a subject: the medians of `rounds`. A failure is a round without figures. `frames` is what a
+    frame of its text is.
+    """
 
     subject: str
     frames: str
     figures: Figures
     failures: Sequence[str] = ()
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def median_of(rows: Sequence[Row]) -> Row:
         known = [value for each in measured if (value := each.get(name)) is not None]
         figures[name] = statistics.median(known) if known else None
     failures = [failure for row in rows for failure in row.failures]
-    return Row(rows[0].subject, rows[0].frames, figures, failures)
+    return Row(rows[0].subject, rows[0].frames, figures, failures, len(rows))
 
 
 def quantile(values: Sequence[float], part: float) -> float:

@@ -29,6 +29,8 @@ PER_SECOND = 50.0
 BEGUN_PER_SECOND = 50.0
 START_SECONDS = 1.0
 MOST_LAG_MS = 250.0
+# Of an answer's tokens: with all of them it would take ten minutes.
+TUTORIALS_PART = 20
 BARE_LOOP = "pydantic-ai's bare loop"
 
 
@@ -212,6 +214,8 @@ async def stream_at_pace(subject: Subject, asking: Sequence[Asker], seconds: flo
 
 async def measure_max(subject: Subject, quick: bool) -> Figures:
     users, number = (10, 200) if quick else (100, 2000)
+    if isinstance(subject, Tutorial):
+        number //= TUTORIALS_PART
     async with askers(subject, users) as asking, asyncio.timeout(PATIENCE_SECONDS):
         streamed = await stream_fast(subject, asking, number)
     return {**streamed.figures(), "cpu_seconds_per_100_000": streamed.cpu_seconds / (users * number) * 1e5}
@@ -310,13 +314,17 @@ def subjects() -> Sequence[Subject]:
 
 
 def with_pydantic_ai() -> Sequence[Subject]:
-    return [*subjects(), Netra("embedded", "uvicorn", agent="modelled")]
+    return [*subjects(), Netra("embedded", "uvicorn", agent="modelled", what="pydantic-ai")]
+
+
+def with_a_slowdown() -> Sequence[Subject]:
+    return [Netra("embedded", "uvicorn"), Netra("embedded", "uvicorn", what="slowed", agents="bench.slowed:agents")]
 
 
 SCENARIOS = [
     Scenario(
         name="stream_max",
-        text="100 users, an answer of 2,000 tokens each, as fast as they come.",
+        text="100 users, an answer of 2,000 tokens each, as fast as they come; of the tutorial 100 each.",
         figures=[*_RATES, *_LAGS, _CPU, Figure("cpu_seconds_per_100_000", "CPU of 100,000 tokens", "s", 2)],
         subjects=with_pydantic_ai,
         measure=measure_max,
@@ -337,6 +345,14 @@ SCENARIOS = [
             Target("lag_p99_ms", "netra, embedded, uvicorn", 120, "at most"),
             Target("cpu_cores", "netra, embedded, uvicorn", 1, "at most"),
         ],
+    ),
+    Scenario(
+        name="slowdown",
+        text="`stream_paced` beside a server that makes a query for each event: whether the bench shows one.",
+        figures=[*_RATES, *_LAGS, _CPU],
+        subjects=with_a_slowdown,
+        measure=measure_paced,
+        targets=[Target("cpu_cores", "netra, embedded, uvicorn, slowed", 1.2, than="netra, embedded, uvicorn")],
     ),
     Scenario(
         name="stream_most",

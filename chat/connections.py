@@ -24,7 +24,8 @@ from chat.protocol import ServerDraining
 logger = structlog.get_logger(__name__)
 
 RECONNECT_AFTER_MS = 3000
-# A check that takes long, of very many connections, is made less often: it takes at most a twentieth of the time.
+# A check that keeps the loop busy for long, of very many connections, is made less often: it takes at most a twentieth
+# of the time. How long the database takes does not count.
 LEAST_PAUSE = 20
 
 
@@ -92,10 +93,8 @@ class Connections:
             except TimeoutError:
                 pass
             self._check_wanted.clear()
-            began = time.perf_counter()
             try:
                 await self.check_positions()
-                self._pause = max(self._check_seconds, LEAST_PAUSE * (time.perf_counter() - began))
             except UNREACHABLE:  # which the pool has said
                 await asyncio.sleep(self._check_seconds)
             except Exception:
@@ -104,17 +103,20 @@ class Connections:
 
     async def check_positions(self) -> None:
         """Ask once for all connections, and tell each what concerns it."""
+        began = time.perf_counter()
         checks = [(connection, connection.delivery.check(), connection.credential) for connection in self._open]
         if not checks:
             return
         above: dict[Any, int] = {}
         for connection, check, _ in checks:
             above[connection.user_id] = min(above.get(connection.user_id, check.above), check.above)
+        asked = time.perf_counter()
         standing = await self._event_log.standing(
             run_ids={run_id for _, check, _ in checks for run_id in check.run_ids},
             above=above,
             sessions={credential.session for *_, credential in checks if credential.session is not None},
         )
+        answered = time.perf_counter()
         for connection, check, credential in checks:
             at = standing.get(connection.user_id) or Standing()
             # One that was refreshed since the database was asked is for the next check to judge.
@@ -127,3 +129,5 @@ class Connections:
             named = set(check.run_ids)
             found = [place for place in at.runs if place.run_id in named or place.run_number > check.above]
             connection.positions(check, found, at.threads_version)
+        busy = asked - began + time.perf_counter() - answered
+        self._pause = max(self._check_seconds, LEAST_PAUSE * busy)

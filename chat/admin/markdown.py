@@ -42,10 +42,10 @@ def as_html(text: str) -> SafeString:
     return mark_safe(html.replace("'", "&#x27;"))  # noqa: S308
 
 
-def _adapt(token: Token) -> None:
-    match token.type:
+def _adapt(part: Token) -> None:
+    match part.type:
         case "link_open":
-            token.attrSet("rel", "nofollow noopener noreferrer")
+            part.attrSet("rel", "nofollow noopener noreferrer")
         # The policy of the page lets no element have a style.
-        case "th_open" | "td_open" if token.attrs.pop("style", "") == "text-align:right":
-            token.attrSet("class", "end")
+        case "th_open" | "td_open" if part.attrs.pop("style", "") == "text-align:right":
+            part.attrSet("class", "end")

@@ -130,7 +130,7 @@ USAGE = [
     OpenApiParameter("until", MOMENT, description="A day, or a time with a zone. Otherwise now."),
     OpenApiParameter(
         "by",
-        {"type": "array", "items": {"type": "string", "enum": list(DIMENSIONS)}, "uniqueItems": True},
+        {"type": "array", "items": {"type": "string", "enum": list(DIMENSIONS)}, "minItems": 1, "uniqueItems": True},
         explode=False,
         style="form",
         description="What each row is about, commas between. `user` only together with `everyone`.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from channels.db import database_sync_to_async
 
 from chat.connections import Connections
 from chat.consumers import ChatConsumer
+from chat.event_log import EventLog
 from netra.testing import Netra, eventually, receive, send
 from tests.chat.holding import post
 
@@ -60,3 +62,20 @@ async def test_what_is_told_before_the_greeting_comes_after_it(netra: Netra, mon
     assert (await receive(socket))["type"] == "connection_established"
     event = await receive(socket)
     assert (event["type"], event["run_number"], event["seq"]) == ("message_created", 1, 1)
+
+
+async def test_how_long_the_database_takes_makes_no_position_check_later(
+    netra: Netra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await netra.connect(await netra.user("ann"))
+    connections = netra.chat.connections
+    standing = EventLog.standing
+
+    async def slow(self: EventLog, **asked: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return await standing(self, **asked)
+
+    monkeypatch.setattr(EventLog, "standing", slow)
+    monkeypatch.setattr(connections, "_check_seconds", 0.001)
+    await connections.check_positions()
+    assert connections._pause < 1

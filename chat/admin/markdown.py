@@ -27,17 +27,17 @@ _MARKDOWN = _Markdown("js-default", {"breaks": True}).disable("image")
 def as_html(text: str) -> SafeString:
     if sum(map(text.count, MARKS)) > MOST_MARKS:
         return linebreaksbr(text, autoescape=True)
-    tokens = _MARKDOWN.parse(text)
+    parts = _MARKDOWN.parse(text)
     level = LEVELS_ABOVE
-    for token in tokens:
-        if token.type == "heading_open":
+    for part in parts:
+        if part.type == "heading_open":
             # No level is left out, as a reader of the page aloud expects.
-            level = min(level + 1, LEVELS_ABOVE + int(token.tag[1:]), 6)
-        if token.type.startswith("heading"):
-            token.tag = f"h{level}"
-        for part in (token, *(token.children or ())):
-            _adapt(part)
-    html: str = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
+            level = min(level + 1, LEVELS_ABOVE + int(part.tag[1:]), 6)
+        if part.type.startswith("heading"):
+            part.tag = f"h{level}"
+        for each in (part, *(part.children or ())):
+            _adapt(each)
+    html: str = _MARKDOWN.renderer.render(parts, _MARKDOWN.options, {})
     # The renderer escapes all text and every attribute, but not what Django escapes, too; it quotes with no apostrophe.
     return mark_safe(html.replace("'", "&#x27;"))  # noqa: S308
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Sequence
 
@@ -23,6 +25,8 @@ ALONE_SECONDS, QUICK_ALONE_SECONDS = 10.0, 2.0
 HEARTBEAT_SECONDS, QUICK_HEARTBEAT_SECONDS = 25.0, 2.0
 PING = '{"type":"ping"}'
 PONG_SECONDS = 10.0
+# What is left of those who warmed it up is to be gone before anything is measured.
+SETTLE_SECONDS = 1.0
 WARM_UP = 50
 
 
@@ -36,7 +40,7 @@ async def measure(subject: Subject, quick: bool) -> Figures:
     heartbeat = QUICK_HEARTBEAT_SECONDS if quick else HEARTBEAT_SECONDS
     subject.add_users(number)
     close(client for client, _ in await open_many(subject, range(WARM_UP)))
-    await asyncio.sleep(1)
+    await asyncio.sleep(SETTLE_SECONDS)
     parts = Parts(subject) if isinstance(subject, Netra) else None
     alone = await shares(subject, parts, asyncio.sleep(QUICK_ALONE_SECONDS if quick else ALONE_SECONDS))
     before = memory_kb(subject)
@@ -77,9 +81,12 @@ class Pulse:
         self._period = period
         self._sent_at: list[int] = [0] * len(clients)
         self.sent = 0
+        # So many answers are waited for at the end.
+        self._wanted: int | None = None
+        self._answered = asyncio.Event()
         self.waits: list[float] = []
         for number, client in enumerate(clients):
-            client.listen(lambda payload, arrived, number=number: self._heard(number, payload, arrived))  # type: ignore[misc]
+            client.listen(functools.partial(self._heard, number))
 
     @property
     def answered(self) -> int:
@@ -97,14 +104,18 @@ class Pulse:
                 self._sent_at[number] = time.perf_counter_ns()
                 self._clients[number].send(PING)
             self.sent += 1
-        deadline = time.perf_counter() + PONG_SECONDS
-        while self.answered < self.sent and time.perf_counter() < deadline:  # noqa: ASYNC110 - looked at now and then
-            await asyncio.sleep(0.05)
+        self._wanted = self.sent
+        if self.answered < self._wanted:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PONG_SECONDS):
+                    await self._answered.wait()
 
     def _heard(self, number: int, payload: bytes, arrived: int) -> None:
         if b'"pong"' in payload and self._sent_at[number]:
             self.waits.append((arrived - self._sent_at[number]) / 1e6)
             self._sent_at[number] = 0
+            if self.answered == self._wanted:
+                self._answered.set()
 
 
 SCENARIOS = [

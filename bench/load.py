@@ -200,9 +200,10 @@ def _sender(_request: WSUpgradeRequest) -> WSListener:
 async def _receive(port: int) -> float:
     clients = [await connect(f"ws://127.0.0.1:{port}/") for _ in range(CEILING_CLIENTS)]
     for client in clients:
-        client.listen(lambda _payload, _arrived: None)
         client.send("Go.")
-    await asyncio.sleep(0.5)
+    for client in clients:
+        await client.receive()
+        client.listen(lambda _payload, _arrived: None)
     before, began = sum(client.frames for client in clients), time.perf_counter()
     await asyncio.sleep(CEILING_SECONDS)
     rate = (sum(client.frames for client in clients) - before) / (time.perf_counter() - began)

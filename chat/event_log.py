@@ -25,7 +25,7 @@ from chat import claiming, metrics
 from chat.branches import ADOPT_WAITING
 from chat.claiming import HeldRun
 from chat.delivery import Frame
-from chat.grouped_appends import GroupedAppends, SharedWindow
+from chat.grouped_appends import GroupedAppends, SharedWindow, append_alone
 from chat.jobs import defer_run_on, defer_title_on
 from chat.log_reader import LogReader
 from chat.models import RunStatus, TitleOrigin
@@ -93,16 +93,6 @@ _INSERT_EVENTS: LiteralString = """
                 %(whole_results)s::text[]::jsonb[])
          WITH ORDINALITY AS e(type, agent, data, created_at, whole_result, ord)
 """
-_APPEND: LiteralString = (
-    """
-    WITH fence AS (
-        UPDATE chat_run SET last_seq = last_seq + %(count)s
-        WHERE id = %(run)s AND claim = %(claim)s AND last_seq = %(expected)s AND status = 'running'
-        RETURNING id
-    )"""
-    + _INSERT_EVENTS
-    + " WHERE EXISTS (SELECT 1 FROM fence)"
-)
 _BEGIN_UNREPEATABLE: LiteralString = """
     UPDATE chat_run SET unrepeatable_tools = CASE
         WHEN %(tool)s = ANY(string_to_array(unrepeatable_tools, ', ')) THEN unrepeatable_tools
@@ -154,19 +144,13 @@ class EventLog(LogReader):
 
     async def _append(self, run: HeldRun, events: Sequence[Event]) -> None:
         if not await self._grouped.append(run, events):
-            await self._append_alone(run, events)
+            async with self.pool.connection() as connection:
+                if not (
+                    await append_alone(connection, run, events)
+                    or await self._already_written(connection, run, len(events))
+                ):
+                    raise RunFenced
         run.last_seq += len(events)
-
-    async def _append_alone(self, run: HeldRun, events: Sequence[Event]) -> None:
-        parameters = _event_parameters(run.id, run.last_seq + 1, events) | {
-            "claim": run.claim,
-            "expected": run.last_seq,
-            "count": len(events),
-        }
-        async with self.pool.connection() as connection:
-            cursor = await connection.execute(_APPEND, parameters)
-            if cursor.rowcount == 0 and not await self._already_written(connection, run, len(events)):
-                raise RunFenced
 
     async def _already_written(self, connection: Connection, run: HeldRun, count: int) -> bool:
         """Whether an earlier try of the same write was committed, and only its answer was lost."""

@@ -14,15 +14,14 @@ from typing import Any, LiteralString
 import pydantic_core
 
 from chat.claiming import HeldRun
-from chat.pool import UNREACHABLE, DatabasePool
+from chat.pool import UNREACHABLE, Connection, DatabasePool
 from chat.run_event import Event
 from chat.together import Together
 
 MOST_RUNS = 200
 MOST_EVENTS = 1000
 
-# Rows that somebody else has locked are left out, so that nobody's append waits for another run's: what is left out is
-# tried alone. Rows are locked in the order of their ids.
+# Rows are locked in the order of their ids.
 _APPEND: LiteralString = """
     WITH given AS (
         SELECT * FROM unnest(%(runs)s::uuid[], %(claims)s::int[], %(expected)s::int[], %(counts)s::int[])
@@ -30,7 +29,7 @@ _APPEND: LiteralString = """
     ), held AS (
         SELECT r.id, g.expected + g.events AS last_seq FROM given g
         JOIN chat_run r ON r.id = g.run AND r.claim = g.claim AND r.last_seq = g.expected AND r.status = 'running'
-        ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+        ORDER BY r.id FOR NO KEY UPDATE OF r {locked}
     ), fence AS (
         UPDATE chat_run r SET last_seq = h.last_seq FROM held h WHERE r.id = h.id RETURNING r.id
     ), written AS (
@@ -43,6 +42,10 @@ _APPEND: LiteralString = """
     )
     SELECT id FROM fence
 """
+# A row that somebody else has locked is left out, so that nobody's append waits for another run's; alone it is waited
+# for.
+_APPEND_TOGETHER: LiteralString = _APPEND.replace("{locked}", "SKIP LOCKED")
+_APPEND_ALONE: LiteralString = _APPEND.replace("{locked}", "")
 
 
 class SharedWindow:
@@ -111,8 +114,14 @@ class GroupedAppends:
         """The runs whose events are."""
         parameters = _parameters(group)
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_APPEND, parameters)
+            cursor = await connection.execute(_APPEND_TOGETHER, parameters)
             return frozenset(row["id"] for row in await cursor.fetchall())
+
+
+async def append_alone(connection: Connection, run: HeldRun, events: Sequence[Event]) -> bool:
+    """What could not be appended with others. False: the run is not held so (any more)."""
+    cursor = await connection.execute(_APPEND_ALONE, _parameters([_Append(run, events)]))
+    return await cursor.fetchone() is not None
 
 
 def _fits(group: Sequence[_Append], append: _Append) -> bool:

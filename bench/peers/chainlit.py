@@ -15,7 +15,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -75,7 +74,7 @@ class Chainlit(Served):
         assert said, "there is no final message"
         assert said[-1]["output"] == text, "the final message is not what was streamed"
 
-    def _process(self, folder: Path, stack: ExitStack) -> PeerProcess:  # noqa: ARG002 - it needs nothing else
+    def _process(self, folder: Path) -> PeerProcess:
         for source in (HERE / "chainlit_app.py", HERE.parent / "tokens.py"):
             shutil.copy(source, folder)
         command = [ENVIRONMENT / "bin" / "chainlit", "run", "chainlit_app.py", "--headless"]

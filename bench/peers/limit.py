@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from bench.forms import kind_of
@@ -43,7 +42,7 @@ class Bare(Served):
         assert [event["seq"] for event in events] == list(range(2, len(events) + 2))
         assert events[-1]["data"]["message"]["content"] == text
 
-    def _process(self, folder: Path, stack: ExitStack) -> PeerProcess:  # noqa: ARG002 - it needs nothing else
+    def _process(self, folder: Path) -> PeerProcess:
         words = ["bench.peers.bare", "--server", self._server, "--port", "{port}"]
         at_once = ["--tokens-at-once", str(self._tokens_at_once)]
         return PeerProcess(self.name, folder, [sys.executable, "-m", *words, *at_once])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,27 +43,30 @@ class PeerProcess(LiveProcess):
         return accepts(self.port)
 
 
-class Served:
+class Served(ABC):
     """The part of a subject that all peers have: one process in a folder of its own."""
 
     process: PeerProcess
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="netra-bench-peer-")))
-            self.process = self._process(folder, stack)
-            stack.enter_context(self.process)
-            self._stack = stack.pop_all()
+        self._stack = ExitStack()
+        with ExitStack() as on_failure:
+            on_failure.callback(self._stack.close)
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="netra-bench-peer-")))
+            self.process = self._process(folder)
+            self._stack.enter_context(self.process)
+            on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def add_users(self, number: int) -> None:
+    def add_users(self, number: int) -> None:  # noqa: B027 - nothing is to be done, wherever that is so
         """Nobody is known, so anybody may come."""
 
     def pids(self) -> Collection[int]:
         return [self.process.process.pid]
 
-    def _process(self, folder: Path, stack: ExitStack) -> PeerProcess:
-        raise NotImplementedError
+    @abstractmethod
+    def _process(self, folder: Path) -> PeerProcess:
+        """Not started yet. What it needs besides is entered in `_stack`."""

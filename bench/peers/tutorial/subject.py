@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from bench.load import Client, connect
@@ -43,8 +42,8 @@ class Tutorial(Served):
     def check(self, payloads: Sequence[bytes], text: str) -> None:
         """It numbers nothing."""
 
-    def _process(self, folder: Path, stack: ExitStack) -> PeerProcess:
-        redis = stack.enter_context(LiveRedis())
+    def _process(self, folder: Path) -> PeerProcess:
+        redis = self._stack.enter_context(LiveRedis())
         return PeerProcess(
             self.name,
             folder,

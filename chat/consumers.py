@@ -304,6 +304,13 @@ class ChatConsumer(AnsweringConsumer):
 
     # Leaving
 
+    async def refuse(self, error: ConnectionRefused, *, stage: str) -> None:
+        """Who is not let in hears nothing more, however long the client takes to go."""
+        await super().refuse(error, stage=stage)
+        if self.connection is None:
+            await self.listener.leave()
+            self.told_early.clear()
+
     async def leave(self) -> None:
         """A disconnect ends nothing but the connection: runs go on."""
         self.token_clock.stop()

@@ -11,6 +11,7 @@ from channels.db import database_sync_to_async
 from chat.connections import Connections
 from chat.consumers import ChatConsumer
 from chat.event_log import EventLog
+from chat.listening import Listener
 from netra.testing import Netra, eventually, receive, send
 from tests.chat.holding import post
 
@@ -79,3 +80,26 @@ async def test_how_long_the_database_takes_makes_no_position_check_later(
     monkeypatch.setattr(connections, "_check_seconds", 0.001)
     await connections.check_positions()
     assert connections._pause < 1
+
+
+async def test_who_is_refused_hears_nothing_more_though_the_client_stays(
+    netra: Netra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await netra.user("ann")
+    headers = netra.headers(ann)
+    ann.is_active = False
+    await ann.asave()
+    left = asyncio.Event()
+    leave = Listener.leave
+
+    async def watched(listener: Listener) -> None:
+        await leave(listener)
+        left.set()
+
+    monkeypatch.setattr(Listener, "leave", watched)
+    socket = netra.communicator(headers=headers)
+    await socket.connect(timeout=5)
+    assert (await receive(socket))["error_code"] == "USER_INACTIVE"
+    assert (await socket.receive_output(timeout=5))["type"] == "websocket.close"
+    async with asyncio.timeout(5):
+        await left.wait()

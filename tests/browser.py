@@ -31,6 +31,8 @@ ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 AXE = REPOSITORY / "web/node_modules/axe-core/axe.min.js"
+# A phone, as a context has it.
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 STILL = """() => {
     const ending = document.getAnimations().filter((each) => each.effect.getTiming().iterations !== Infinity);
     return Promise.allSettled(ending.map((each) => each.finished));
@@ -184,6 +186,12 @@ def answers(page: Page) -> Locator:
 def shown(page: Page, number: int = 0) -> str:
     """The letters and digits of an answer on the page."""
     return re.sub(r"\W", "", page.get_by_test_id("answer").nth(number).inner_text())
+
+
+def assert_fits(page: Page, what: str) -> None:
+    """Nothing stands out at the side."""
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider == 0, f"{what}: the page is wider than its window"
 
 
 def assert_accessible(page: Page) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from tests.browser import Cable, answers, ask, assert_accessible, choose_agent, profile, sign_in
+from tests.browser import PHONE, Cable, answers, ask, assert_accessible, choose_agent, profile, sign_in
 from tests.clients import Account
 from tests.e2e.applications.moody_agents import SOURCE
 from tests.e2e.conftest import new_data_dir, scripted_server
 from tests.live import LiveServer
 
 AGENTS = "tests.e2e.applications.moody_agents:AGENTS"
-PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import assert_accessible, profile
+from tests.browser import PHONE, assert_accessible, assert_fits, profile
 from tests.e2e.administered import Administered, administered, sign_in
 
 WIDE = {"viewport": {"width": 1360, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 780}}
 
 
 @pytest.fixture(scope="module")
@@ -35,5 +34,4 @@ def test_every_page_is_accessible_and_keeps_to_its_policy(
             page.goto(shown.address(path))
             expect(page.get_by_role("main")).to_be_visible()
             assert_accessible(page)
-            wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wider == 0, f"{name}: the page is wider than its window"
+            assert_fits(page, name)

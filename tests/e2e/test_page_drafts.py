@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
-from tests.browser import Cable, answers, ask, assert_accessible, profile, sign_in
+from tests.browser import PHONE, Cable, answers, ask, assert_accessible, profile, sign_in
 from tests.clients import PASSWORD, Account
 from tests.e2e.conftest import connected, own_server
 from tests.live import LiveServer
 
 LONGEST = 4_000
-PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import answers, ask, assert_accessible, profile, sign_in
+from tests.browser import PHONE, answers, ask, assert_accessible, profile, sign_in
 from tests.clients import PASSWORD, Account
 from tests.live import LiveServer
-
-PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import answers, ask, assert_accessible, choose_agent, profile, sign_in
+from tests.browser import PHONE, answers, ask, assert_accessible, choose_agent, profile, sign_in
 from tests.clients import PASSWORD, Account
 from tests.e2e.settings_page import add_notes, add_usage, another_tab, open_section, opens_at, rest
 from tests.live import LiveServer
 
 SECTIONS = ("general", "notes", "usage", "data", "account", "about")
-PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture

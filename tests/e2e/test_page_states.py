@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import answers, assert_accessible, profile
+from tests.browser import answers, assert_accessible, assert_fits, profile
 from tests.clients import PASSWORD
 from tests.e2e.applications.showcase import LONG
 from tests.e2e.page_states import WEB_PAGE, Showcase, showcase
@@ -31,8 +31,7 @@ def test_every_state_is_accessible_and_fits_its_window(
         page = context.new_page()
         for state in shown.states(page, shown.server.add_user("ann")):
             assert_accessible(page)
-            wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wider == 0, f"{state}: the page is wider than its window"
+            assert_fits(page, state)
 
 
 def tab_to(page: Page, name: str, key: str = "Tab") -> None:

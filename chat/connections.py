@@ -10,23 +10,22 @@ import asyncio
 import contextvars
 import random
 import time
-from typing import Any
 
 import structlog
 
 from chat import metrics
 from chat.connection import Connection
 from chat.event_log import EventLog
-from chat.log_reader import Standing
+from chat.log_reader import Known
 from chat.pool import UNREACHABLE
 from chat.protocol import ServerDraining
 
 logger = structlog.get_logger(__name__)
 
 RECONNECT_AFTER_MS = 3000
-# A check that keeps the loop busy for long, of very many connections, is made less often: it takes at most a twentieth
+# A check that keeps the loop busy for long, of very many connections, is made less often: it takes at most a fiftieth
 # of the time. How long the database takes does not count.
-LEAST_PAUSE = 20
+LEAST_PAUSE = 50
 
 
 class Connections:
@@ -102,32 +101,26 @@ class Connections:
                 await asyncio.sleep(self._check_seconds)
 
     async def check_positions(self) -> None:
-        """Ask once for all connections, and tell each what concerns it."""
+        """Ask once for all connections, and tell those whom it concerns."""
         began = time.perf_counter()
         checks = [(connection, connection.delivery.check(), connection.credential) for connection in self._open]
         if not checks:
             return
-        above: dict[Any, int] = {}
-        for connection, check, _ in checks:
-            above[connection.user_id] = min(above.get(connection.user_id, check.above), check.above)
+        known = [
+            Known(connection.user_id, check.above, check.run_ids, connection.threads_version, credential)
+            for connection, check, credential in checks
+        ]
         asked = time.perf_counter()
-        standing = await self._event_log.standing(
-            run_ids={run_id for _, check, _ in checks for run_id in check.run_ids},
-            above=above,
-            sessions={credential.session for *_, credential in checks if credential.session is not None},
-        )
+        news = await self._event_log.news(known)
         answered = time.perf_counter()
-        for connection, check, credential in checks:
-            at = standing.get(connection.user_id) or Standing()
+        for place, (connection, check, credential) in enumerate(checks):
+            told = news.get(place)
             # One that was refreshed since the database was asked is for the next check to judge.
-            if credential == connection.credential and not at.has(credential):
+            if told is not None and not told.counts and credential == connection.credential:
                 connection.end_session()
-                continue
-            if not check.run_ids and not at.runs and check.heard == check.above:
-                connection.threads_version = max(connection.threads_version, at.threads_version)
-                continue
-            named = set(check.run_ids)
-            found = [place for place in at.runs if place.run_id in named or place.run_number > check.above]
-            connection.positions(check, found, at.threads_version)
+            elif told is not None:
+                connection.positions(check, told.runs, told.threads_version)
+            elif check.run_ids or check.heard != check.above:
+                connection.positions(check, [], connection.threads_version)
         busy = asked - began + time.perf_counter() - answered
         self._pause = max(self._check_seconds, LEAST_PAUSE * busy)

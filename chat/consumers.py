@@ -58,6 +58,7 @@ class ChatConsumer(AnsweringConsumer):
         # What was told between the look at where the user stands and the greeting.
         self.told_early: list[dict[str, Any]] = []
         self.limit = CommandLimit(settings.NETRA.commands_per_minute)
+        self.max_bytes = settings.NETRA.max_message_bytes
         self.waiting: list[AnyCommand] = []
         self.working: asyncio.Task[None] | None = None
         self.listener = Listener(self.hear, log=self.log)
@@ -150,7 +151,7 @@ class ChatConsumer(AnsweringConsumer):
         text = message.get("text")
         if text is None:
             raise ChatError(ErrorCode.BINARY_NOT_SUPPORTED, "Frames must be text")
-        command = protocol.parse_command(text, max_bytes=settings.NETRA.max_message_bytes)
+        command = protocol.parse_command(text, max_bytes=self.max_bytes)
         if isinstance(command, Ping):
             self.connection.reply(
                 protocol.Pong(

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 MAX_RUNS_AFTER = 200
@@ -62,8 +63,7 @@ class LogPage:
     snapshot_required: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class PositionCheck:
+class PositionCheck(NamedTuple):
     """What a position check asks for: `run_ids`, and all the user's runs numbered above `above`."""
 
     run_ids: list[str]

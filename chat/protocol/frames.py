@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
 from chat.errors import ChatError, ErrorCode
@@ -16,6 +15,7 @@ from chat.protocol.parts import (
     Id,
     Limits,
     Number,
+    Part,
     Services,
     ShownAs,
     Status,
@@ -34,9 +34,10 @@ class ServerFrame(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    type: str  # first, so that what a frame is can be seen from its first bytes
+
     def encode(self) -> str:
-        fields = self.model_dump(exclude_none=True)
-        return pydantic_core.to_json({"type": fields.pop("type"), **fields}).decode()
+        return self.model_dump_json(exclude_none=True)
 
 
 class Reply(ServerFrame):
@@ -83,7 +84,7 @@ class ApprovalAccepted(Reply):
     tool_call_id: str
 
 
-class ResumedRun(ServerFrame):
+class ResumedRun(Part):
     """Where a run stands, and from which event on it is sent."""
 
     run_number: Number
@@ -145,32 +146,35 @@ class ServerDraining(ServerFrame):
     reconnect_after_ms: Count
 
 
-class ThreadNotice(ServerFrame):
+class _ThreadNotice(ServerFrame):
     """The list of threads has changed, and so its version."""
 
     thread: Thread
     threads_version: Number
 
 
-class ThreadCreated(ThreadNotice):
+class ThreadCreated(_ThreadNotice):
     """There is a new thread, or one that was deleted is back."""
 
     type: Literal["thread_created"] = "thread_created"
 
 
-class ThreadUpdated(ThreadNotice):
+class ThreadUpdated(_ThreadNotice):
     """A thread was written in, named, put away or brought back."""
 
     type: Literal["thread_updated"] = "thread_updated"
 
 
-class ThreadDeleted(ThreadNotice):
+class ThreadDeleted(_ThreadNotice):
     """A thread is gone, and its runs with it; events of them that still come are dropped."""
 
     type: Literal["thread_deleted"] = "thread_deleted"
 
 
-class OpenRun(ServerFrame):
+ThreadNotice = ThreadCreated | ThreadUpdated | ThreadDeleted
+
+
+class OpenRun(Part):
     """A run that has not ended."""
 
     run_id: Id

@@ -176,4 +176,4 @@ class ErrorDetails(Part):
 
 def timestamp(moment: datetime.datetime) -> str:
     """The wire form of a UTC time: milliseconds and `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -70,13 +70,13 @@ async def test_how_long_the_database_takes_makes_no_position_check_later(
 ) -> None:
     await netra.connect(await netra.user("ann"))
     connections = netra.chat.connections
-    standing = EventLog.standing
+    news = EventLog.news
 
-    async def slow(self: EventLog, **asked: Any) -> Any:
+    async def slow(self: EventLog, known: Any) -> Any:
         await asyncio.sleep(0.3)
-        return await standing(self, **asked)
+        return await news(self, known)
 
-    monkeypatch.setattr(EventLog, "standing", slow)
+    monkeypatch.setattr(EventLog, "news", slow)
     monkeypatch.setattr(connections, "_check_seconds", 0.001)
     await connections.check_positions()
     assert connections._pause < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import uuid
 from typing import Any
@@ -16,7 +17,9 @@ from pydantic_core import PydanticSerializationError
 
 from chat import claiming, runs
 from chat.claiming import HeldRun
+from chat.credential import Credential
 from chat.event_log import EventLog, RunFenced
+from chat.log_reader import Known
 from chat.models import Message, Run, RunEvent
 from chat.run_event import Event, event_frame, now
 from chat.threads import ThreadService
@@ -363,31 +366,50 @@ async def test_runs_above_a_number_come_in_their_order_and_bounded(service: Thre
     assert await above(ann.pk, run_number=2**62, limit=10) == []
 
 
-async def test_standing_answers_all_connections_of_a_process_in_one_query(
+def known(user: Any, *run_ids: str, above: int = 0, threads_version: int = 0, **of_credential: Any) -> Known:
+    password = hashlib.md5(user.password.encode()).hexdigest().upper()  # noqa: S324 - as tokens have it
+    credential = Credential(**{"epoch": 0, "password": password, **of_credential})
+    return Known(user.pk, above, run_ids, threads_version, credential)
+
+
+async def test_all_connections_of_a_process_have_their_news_in_one_query(
     service: ThreadService, ann: Any, bob: Any
 ) -> None:
     first, second = await posted(service, ann), await posted(service, ann)
     third = await posted(service, bob)
-    asked = {first.run_id, third.run_id, str(uuid.uuid4())}
-    standing = await service.event_log.standing(run_ids=asked, above={ann.pk: 1, bob.pk: 1, 10**9: 0})
-    places = {
-        user: (at.threads_version, sorted(place.run_number for place in at.runs)) for user, at in standing.items()
-    }
-    assert places == {ann.pk: (2, [1, 2]), bob.pk: (1, [1]), 10**9: (0, [])}
-    assert {place.run_id for place in standing[ann.pk].runs} == {first.run_id, second.run_id}
+    asked = [known(ann, first.run_id, third.run_id, str(uuid.uuid4()), above=1), known(bob, third.run_id, above=1)]
+    news = await service.event_log.news(asked)
+    assert {place: (of.counts, of.threads_version) for place, of in news.items()} == {0: (True, 2), 1: (True, 1)}
+    assert {place.run_id for place in news[0].runs} == {first.run_id, second.run_id}
+    assert {place.run_id for place in news[1].runs} == {third.run_id}
 
 
-async def test_standing_names_a_run_once_that_is_asked_for_twice(service: ThreadService, ann: Any) -> None:
+async def test_who_knows_all_has_no_news(service: ThreadService, ann: Any) -> None:
+    await posted(service, ann)
+    at_rest = known(ann, above=1, threads_version=1)
+    assert await service.event_log.news([at_rest]) == {}
+    assert (await service.event_log.news([at_rest._replace(threads_version=0)]))[0].threads_version == 1
+
+
+@pytest.mark.parametrize(
+    "of_credential", [{"epoch": 1}, {"password": "another"}, {"password": '"]\x01'}, {"session": uuid.uuid4()}]
+)
+async def test_that_a_credential_does_not_count_is_news(
+    service: ThreadService, ann: Any, of_credential: dict[str, Any]
+) -> None:
+    [news] = (await service.event_log.news([known(ann, **of_credential)])).values()
+    assert (news.counts, news.runs) == (False, [])
+
+
+async def test_a_run_is_named_once_that_is_asked_for_twice(service: ThreadService, ann: Any) -> None:
     accepted = await posted(service, ann)
-    standing = await service.event_log.standing(run_ids=[accepted.run_id], above={ann.pk: 0})
-    assert len(standing[ann.pk].runs) == 1
+    [news] = (await service.event_log.news([known(ann, accepted.run_id)])).values()
+    assert len(news.runs) == 1
 
 
 async def test_nobody_is_told_where_other_peoples_runs_stand(service: ThreadService, ann: Any, bob: Any) -> None:
     theirs = await posted(service, bob)
-    standing = await service.event_log.standing(run_ids=[theirs.run_id], above={ann.pk: 0})
-    assert standing.keys() == {ann.pk}
-    assert (standing[ann.pk].threads_version, standing[ann.pk].runs) == (0, [])
+    assert await service.event_log.news([known(ann, theirs.run_id)]) == {}
 
 
 # Plans

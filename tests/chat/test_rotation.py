@@ -402,16 +402,16 @@ async def test_all_sockets_are_checked_by_one_query(netra: Netra, monkeypatch: p
     tokens = [await begun(ann) for _ in range(3)]
     sockets = [await opened(netra, each.access) for each in tokens]
     asked = []
-    standing = netra.chat.event_log.standing
+    news = netra.chat.event_log.news
 
-    async def counted(**of: Any) -> Any:
-        asked.append(of)
-        return await standing(**of)
+    async def counted(known: Any) -> Any:
+        asked.append(known)
+        return await news(known)
 
-    monkeypatch.setattr(netra.chat.event_log, "standing", counted)
+    monkeypatch.setattr(netra.chat.event_log, "news", counted)
     await netra.chat.connections.check_positions()
     assert len(asked) == 1
-    assert {each.hex for each in asked[0]["sessions"]} == {claims(each.access)["sid"] for each in tokens}
+    assert {each.credential.session.hex for each in asked[0]} == {claims(each.access)["sid"] for each in tokens}
     assert len(sockets) == 3
 
 

@@ -262,18 +262,18 @@ async def test_a_socket_that_took_a_new_token_in_time_stays(netra: Netra, monkey
     ann = await netra.user("ann")
     socket = await netra.connect(ann)
     connections_of = netra.chat.connections
-    standing = connections_of._event_log.standing
+    news = connections_of._event_log.news
 
-    async def ended_and_refreshed(**asked: Any) -> Any:
+    async def ended_and_refreshed(known: Any) -> Any:
         """While the check has its answer and looks at nothing yet, the socket gets its token of the new epoch."""
         await database_sync_to_async(end_all)(ann)
-        found = await standing(**asked)
+        found = await news(known)
         await send(socket, type="refresh_token", token=(await begun(ann)).access)
         assert (await receive(socket))["type"] == "token_refreshed"
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(connections_of._event_log, "standing", ended_and_refreshed)
+        patch.setattr(connections_of._event_log, "news", ended_and_refreshed)
         await connections_of.check_positions()
     await connections_of.check_positions()
     await send(socket, type="ping")

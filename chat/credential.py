@@ -36,11 +36,6 @@ class Credential:
             return None
         return cls(epoch, password, session)
 
-    @property
-    def parts(self) -> tuple[int, str, str | None]:
-        """Epoch, password and session, as JSON has them."""
-        return self.epoch, self.password, None if self.session is None else self.session.hex
-
     def claims(self) -> dict[str, Any]:
         """What a token of a session says of it."""
         assert self.session is not None  # noqa: S101 - no token is issued without one

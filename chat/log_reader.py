@@ -40,10 +40,10 @@ _PAGE: LiteralString = """
 _NEWS: LiteralString = (
     """
     WITH asked AS (
-        SELECT (of->>0)::int AS place, (of->>1)::bigint AS user_id, (of->>2)::bigint AS above, of->3 AS run_ids,
-               (of->>4)::bigint AS threads_version, (of->>5)::bigint AS epoch, of->>6 AS password,
-               (of->>7)::uuid AS session
-        FROM jsonb_array_elements(%s::jsonb) AS of)
+        SELECT place, (of->>0)::bigint AS user_id, (of->>1)::bigint AS above, of->2 AS run_ids,
+               (of->>3)::bigint AS threads_version, (of->4->>'epoch')::bigint AS epoch,
+               of->4->>'password' AS password, (of->4->>'session')::uuid AS session
+        FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS known(of, place))
     SELECT k.place, t.counts, t.threads_version, p.*
     FROM asked k
     LEFT JOIN auth_user u ON u.id = k.user_id
@@ -130,17 +130,13 @@ class LogReader:
 
     async def news(self, known: Sequence[Known]) -> dict[int, News]:
         """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
-        asked = [
-            (place, of.user_id, of.above, of.run_ids, of.threads_version, *of.credential.parts)
-            for place, of in enumerate(known)
-        ]
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(_NEWS, (to_json(asked).decode(),))
+            cursor = await connection.execute(_NEWS, (to_json(known).decode(),))
             rows = await cursor.fetchall()
         found: dict[int, News] = {}
         for row in rows:
             place, counts, version = (row.pop(name) for name in ("place", "counts", "threads_version"))
-            news = found.setdefault(place, News(counts, version))
+            news = found.setdefault(place - 1, News(counts, version))  # SQL counts from 1
             if row["run_id"] is not None:
                 news.runs.append(RunPosition(**row))
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import datetime
+import functools
 import threading
 import time
 from collections.abc import Sequence
@@ -266,7 +267,11 @@ def flush() -> None:
 def answered(command: str | None, code: str = OK) -> None:
     """A command of a socket has its answer. None: what was answered is no command."""
     if command is not None:
-        COMMANDS.labels(command, code).inc()
+        _commands(command, code).inc()
+
+
+# Looking it up is what an answer to a ping would cost most.
+_commands = functools.cache(COMMANDS.labels)
 
 
 def limited(limit: str) -> None:

@@ -46,6 +46,8 @@ def _check(value: Any, what: str) -> None:
                 inner.extend(each.values() if isinstance(each, dict) else each)
             elif isinstance(each, float) and not math.isfinite(each):
                 raise ChatError(ErrorCode.INVALID_JSON, f"{what} is not valid JSON: a number in it is too large")
+        if not inner:
+            return
         level = inner
 
 

@@ -248,12 +248,12 @@ class ChatConsumer(AnsweringConsumer):
 
     async def resume(self, command: Resume) -> protocol.Resumed:
         assert self.connection is not None  # noqa: S101 - commands come after the connection
-        log, user_id = self.services.event_log, self.user_id
         cursors = {str(run_id): seq for run_id, seq in command.cursors.items()}
-        named = await log.positions(user_id, run_ids=list(cursors)) if cursors else []
-        above = []
-        if command.after_run is not None:
-            above = await log.positions_above(user_id, run_number=command.after_run, limit=MAX_RUNS_AFTER + 1)
+        found = await self.services.event_log.positions(
+            self.user_id, run_ids=list(cursors), above=command.after_run, limit=MAX_RUNS_AFTER + 1
+        )
+        named = [position for position in found if position.run_id in cursors]
+        above = [] if command.after_run is None else [at for at in found if at.run_number > command.after_run]
         resumed = self.connection.delivery.resume(cursors, named=named, above=above)
         return protocol.Resumed(
             ref=command.ref,

@@ -13,6 +13,7 @@ from chat.credential import Credential
 from chat.delivery import Frame, RunPosition
 from chat.pool import DatabasePool
 from chat.run_event import Event, event_frame
+from chat.together import Together
 
 _POSITIONS: LiteralString = """
     SELECT r.id::text AS run_id, r.run_number, r.status, r.last_seq,
@@ -64,6 +65,33 @@ _NEWS: LiteralString = (
 )
 
 
+_ASKED_POSITIONS: LiteralString = (
+    """
+    WITH asked AS (
+        SELECT place, (of->>0)::bigint AS user_id, of->1 AS run_ids, of->2 AS run_numbers, (of->>3)::bigint AS above,
+               (of->>4)::int AS most
+        FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS asked(of, place))
+    SELECT k.place, p.* FROM asked k CROSS JOIN LATERAL ("""
+    + _POSITIONS
+    + """ AND r.user_id = k.user_id
+          AND r.id = ANY(ARRAY(SELECT jsonb_array_elements_text(k.run_ids))::uuid[]) UNION """
+    + _POSITIONS
+    + """ AND r.user_id = k.user_id
+          AND r.run_number = ANY(ARRAY(SELECT jsonb_array_elements_text(k.run_numbers))::bigint[]) UNION ("""
+    + _POSITIONS
+    + """ AND r.user_id = k.user_id AND r.run_number > k.above ORDER BY r.run_number LIMIT k.most)) p
+    ORDER BY k.place, p.run_number"""
+)
+
+
+class _Asked(NamedTuple):
+    user_id: int
+    run_ids: Sequence[str]
+    run_numbers: Sequence[int]
+    above: int | None
+    limit: int
+
+
 class Known(NamedTuple):
     """What a connection knows, and asks about: the runs that it follows, and all above a number."""
 
@@ -90,6 +118,7 @@ class LogReader:
 
     def __init__(self, pool: DatabasePool) -> None:
         self.pool = pool
+        self._together = Together(self._read_positions, name="read positions")
 
     async def read_after(self, run_id: str, after_seq: int, *, limit: int, max_bytes: int = sys.maxsize) -> list[Frame]:
         """The next events of a run, in order: at most `limit`, and none after those that together reach `max_bytes`."""
@@ -109,24 +138,19 @@ class LogReader:
             for row in rows
         ]
 
-    async def positions(self, user_id: int, *, run_ids: Sequence[str]) -> list[RunPosition]:
-        """Where the named runs stand; runs of others, hidden and unknown ones are left out."""
-        return await self._positions("r.user_id = %s AND r.id = ANY(%s::uuid[])", (user_id, list(run_ids)))
-
-    async def positions_numbered(self, user_id: int, *, run_numbers: Sequence[int]) -> list[RunPosition]:
-        """As `positions`, by the numbers of the runs."""
-        return await self._positions(
-            "r.user_id = %s AND r.run_number = ANY(%s::bigint[])", (user_id, list(run_numbers))
-        )
-
-    async def positions_above(self, user_id: int, *, run_number: int, limit: int) -> list[RunPosition]:
-        """The first `limit` runs of the user with a higher number, in their order."""
-        return await self._positions(
-            "r.user_id = %s AND r.run_number > %s",
-            (user_id, run_number),
-            " ORDER BY r.run_number LIMIT %s",
-            (limit,),
-        )
+    async def positions(
+        self,
+        user_id: int,
+        *,
+        run_ids: Sequence[str] = (),
+        run_numbers: Sequence[int] = (),
+        above: int | None = None,
+        limit: int = 0,
+    ) -> list[RunPosition]:
+        """Where the named runs stand, and the first `limit` runs numbered above `above`, in their order. Runs of
+        others, hidden and unknown ones are left out. Who asks at the same time is answered by one statement.
+        """
+        return await self._together.ask(_Asked(user_id, run_ids, run_numbers, above, limit))
 
     async def news(self, known: Sequence[Known]) -> dict[int, News]:
         """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
@@ -141,13 +165,10 @@ class LogReader:
                 news.runs.append(RunPosition(**row))
         return found
 
-    async def _positions(
-        self,
-        where: LiteralString,
-        parameters: tuple[Any, ...],
-        order: LiteralString = "",
-        extra: tuple[Any, ...] = (),
-    ) -> list[RunPosition]:
+    async def _read_positions(self, asked: Sequence[_Asked]) -> list[list[RunPosition]]:
+        found: list[list[RunPosition]] = [[] for _ in asked]
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(_POSITIONS + " AND " + where + order, parameters + extra)
-            return [RunPosition(**row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(_ASKED_POSITIONS, (to_json(asked).decode(),))
+            for row in await cursor.fetchall():
+                found[row.pop("place") - 1].append(RunPosition(**row))  # SQL counts from 1
+        return found

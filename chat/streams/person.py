@@ -90,8 +90,9 @@ async def _resume(
         named = await log.positions(user_id, run_ids=run_ids) if run_ids else []
         delivery.resume(dict.fromkeys((position.run_id for position in named), 0), named=named)
         return Place(snapshot.last_run_number, {position.run_number: 0 for position in named}), None
-    named = await log.positions_numbered(user_id, run_numbers=list(known.open)) if known.open else []
-    above = await log.positions_above(user_id, run_number=known.run_number, limit=MAX_RUNS_AFTER + 1)
+    found = await log.positions(user_id, run_numbers=list(known.open), above=known.run_number, limit=MAX_RUNS_AFTER + 1)
+    named = [position for position in found if position.run_number in known.open]
+    above = [position for position in found if position.run_number > known.run_number]
     cursors = {position.run_id: known.open[position.run_number] for position in named}
     resumed = delivery.resume(cursors, named=named, above=above)
     told = Resumed(

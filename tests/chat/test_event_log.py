@@ -358,12 +358,27 @@ async def test_the_position_of_a_pruned_run_tells_where_its_events_begin(service
 async def test_runs_above_a_number_come_in_their_order_and_bounded(service: ThreadService, ann: Any, bob: Any) -> None:
     made = [await posted(service, ann) for _ in range(4)]
     await posted(service, bob)
-    above = service.event_log.positions_above
-    found = await above(ann.pk, run_number=1, limit=2)
+    positions = service.event_log.positions
+    found = await positions(ann.pk, above=1, limit=2)
     assert [place.run_id for place in found] == [made[1].run_id, made[2].run_id]
-    assert len(await above(ann.pk, run_number=0, limit=10)) == 4
-    assert await above(ann.pk, run_number=4, limit=10) == []
-    assert await above(ann.pk, run_number=2**62, limit=10) == []
+    assert len(await positions(ann.pk, above=0, limit=10)) == 4
+    assert await positions(ann.pk, above=4, limit=10) == []
+    assert await positions(ann.pk, above=2**62, limit=10) == []
+
+
+async def test_who_asks_for_positions_at_the_same_time_has_each_their_own(
+    service: ThreadService, ann: Any, bob: Any
+) -> None:
+    of_ann, of_bob = [await posted(service, ann) for _ in range(3)], [await posted(service, bob) for _ in range(2)]
+    positions = service.event_log.positions
+    asked = [
+        positions(ann.pk, run_ids=[of_ann[2].run_id, of_bob[0].run_id], above=0, limit=1),
+        positions(bob.pk, run_numbers=[2, 3]),
+        positions(bob.pk),
+        positions(ann.pk, run_ids=[of_ann[1].run_id], run_numbers=[2], above=1, limit=5),
+    ]
+    numbers = [[place.run_number for place in found] for found in await asyncio.gather(*asked)]
+    assert numbers == [[1, 3], [2], [], [2, 3]]
 
 
 def known(user: Any, *run_ids: str, above: int = 0, threads_version: int = 0, **of_credential: Any) -> Known:

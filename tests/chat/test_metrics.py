@@ -604,7 +604,7 @@ async def test_the_pools_connections_and_who_waits_for_one(event_log: EventLog) 
     async with contextlib.AsyncExitStack() as held:
         for _ in range(MAX_SIZE):
             await held.enter_async_context(event_log.pool.connection())
-        waiting = asyncio.create_task(event_log.positions_above(1, run_number=0, limit=1))
+        waiting = asyncio.create_task(event_log.positions(1, above=0, limit=1))
         await until_equal(lambda: event_log.pool.stats().get("requests_waiting", 0), 1)
         monitor.sample()
         assert Readings.here()("netra_database_pool_connections", pool="events", state="in_use") == MAX_SIZE

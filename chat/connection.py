@@ -176,8 +176,9 @@ class Connection:
             await asyncio.wait([self._sender])
 
     def abandon(self) -> None:
-        """The socket is gone."""
+        """The socket is gone, and nothing of this keeps its owner."""
         self._closing = True
+        self._send = self._close = self._answered = _nowhere
         self._outbox.clear()
         for task in (self._sender, self._reader, self._drainer):
             if task is not None:
@@ -267,6 +268,10 @@ class Connection:
             except UNREACHABLE:
                 await asyncio.sleep(delay)
         raise AssertionError("delays() never ends")
+
+
+async def _nowhere(*_: object) -> None:
+    """Whoever was written to has gone."""
 
 
 def _window_full() -> ConnectionRefused:

@@ -49,6 +49,8 @@ class Listener:
             self._log.exception("hearing_failed", type=message.get("type"))
 
     async def leave(self) -> None:
+        """For ever: `hear` is not called any more."""
+        self._hear = _nobody
         if self._group is None:
             return
         layer: Any = get_channel_layer()
@@ -57,3 +59,7 @@ class Listener:
                 await layer.leave(self._group, self.tell)
         except Exception as error:  # noqa: BLE001 - each layer raises errors of its own libraries
             self._log.debug("group_not_left", cause=repr(error))
+
+
+def _nobody(_: dict[str, Any]) -> None:
+    """Whoever listened has gone."""

@@ -22,7 +22,7 @@ class TokenClock:
 
     def start(self, expires_at: datetime.datetime) -> None:
         """For the first token, and for each that takes its place."""
-        self.stop()
+        self._cancel()
         left = seconds_until(expires_at)
         loop = asyncio.get_running_loop()
         warning = TokenExpiring(expires_in=round(min(left, WARN_SECONDS)))
@@ -32,9 +32,18 @@ class TokenClock:
         ]
 
     def stop(self) -> None:
+        """For ever: nobody is called any more."""
+        self._cancel()
+        self._warn = self._expire = _nobody
+
+    def _cancel(self) -> None:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def _nobody(*_: object) -> None:
+    """Whoever was called has gone."""
 
 
 def seconds_until(moment: datetime.datetime) -> float:

@@ -62,6 +62,10 @@ class BoundedRequests(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # each refers to the other: uvicorn parts them at an end only
+
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
         self._patience = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
@@ -79,6 +83,10 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self.pong_timer = None
         self.pending_ping_payload = None
         self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()  # a generator, which keeps its protocol
 
 
 class UvicornServer(uvicorn.Server):

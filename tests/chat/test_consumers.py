@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -63,6 +65,22 @@ async def test_what_is_told_before_the_greeting_comes_after_it(netra: Netra, mon
     assert (await receive(socket))["type"] == "connection_established"
     event = await receive(socket)
     assert (event["type"], event["run_number"], event["seq"]) == ("message_created", 1, 1)
+
+
+async def test_a_closed_connection_is_freed_at_once(netra: Netra) -> None:
+    socket = await netra.connect(await netra.user("ann"))
+    gone = asyncio.Event()
+    [connection] = [weakref.ref(each, lambda _: gone.set()) for each in netra.chat.connections._open]
+    gc.disable()
+    try:
+        await send(socket, type="ping")
+        await receive(socket)
+        await socket.disconnect()
+        async with asyncio.timeout(10):
+            await gone.wait()
+    finally:
+        gc.enable()
+    assert connection() is None
 
 
 async def test_how_long_the_database_takes_makes_no_position_check_later(

@@ -31,7 +31,7 @@ _PAGE: LiteralString = """
         FROM page p JOIN chat_runevent e ON e.run_id = %(run)s AND e.seq = p.seq + 1
         WHERE p.bytes < %(bytes)s AND p.events < %(limit)s
     )
-    SELECT p.seq, p.type, p.agent, p.data, p.created_at, r.run_number, r.thread_id
+    SELECT p.seq, p.type, p.agent, p.data, p.created_at, r.run_number, r.thread_id::text AS thread_id
     FROM page p JOIN chat_run r ON r.id = %(run)s ORDER BY p.seq
 """
 

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
+import pydantic_core
 from asgiref.sync import sync_to_async
 from django.db import connection as django_connection
 from django.db import connections
 from django.db.utils import Error as DjangoDatabaseError
 from procrastinate.exceptions import ConnectorException
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from chat.backoff import delays
@@ -59,6 +61,11 @@ async def on_any_thread(work: Callable[[], T]) -> T:
     return await sync_to_async(work_and_release, thread_sensitive=False)()
 
 
+async def _read_json(connection: Connection) -> None:
+    """By pydantic's reader: every event that is read again is JSON."""
+    set_json_loads(pydantic_core.from_json, connection)
+
+
 class DatabasePool:
     """Opened lazily on the running loop, closed with `close()`. Connections are in autocommit mode.
 
@@ -80,6 +87,7 @@ class DatabasePool:
                 pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
                     kwargs={**parameters, "autocommit": True, "row_factory": dict_row},
                     connection_class=BoundedAsyncConnection,
+                    configure=_read_json,
                     min_size=1,
                     max_size=MAX_SIZE,
                     timeout=CHECKOUT_TIMEOUT,

@@ -132,7 +132,7 @@ class EventLog(LogReader):
             return None  # another run of the thread was claimed at the same moment
 
     async def _claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
-        async with self.pool.connection() as connection, connection.transaction():
+        async with self.pool.connection() as connection:
             return await claiming.claim(connection, run_id)
 
     async def append(self, run: HeldRun, events: Sequence[Event]) -> None:

@@ -15,12 +15,22 @@ from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 from procrastinate.psycopg_connector import PsycopgConnector
 
-RUN_QUEUE = "runs"
-RUN_TASK = "chat.tasks.execute_run"
+RUN_QUEUE: LiteralString = "runs"
+RUN_TASK: LiteralString = "chat.tasks.execute_run"
 TITLE_TASK = "chat.tasks.make_title"
 RESET_TASK = "chat.tasks.send_reset_mail"
 # People wait for answers.
 TITLE_PRIORITY = -1
+
+
+# The same as a part of another statement: the one row is the job's id.
+DEFER_RUN: LiteralString = (
+    "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('"
+    + RUN_QUEUE
+    + "', '"
+    + RUN_TASK
+    + """', 0, NULL, NULL, jsonb_build_object('run_id', %(run)s::text), NULL)::procrastinate_job_to_defer_v1])) AS id"""
+)
 
 
 def defer_run(run_id: Any) -> int:

@@ -245,6 +245,10 @@ class OwnThreads:
         """Count the version of the user's thread list up, and tell the user's connections after the commit."""
         counters.threads_version += 1
         counters.save(update_fields=_LOCKED)
+        self._tell(kind, thread, counters, open_runs=open_runs)
+
+    def _tell(self, kind: type[ThreadNotice], thread: Thread, counters: UserCounters, *, open_runs: int) -> None:
+        """The same for a version that is counted, and written, already."""
         frame = kind(
             thread=thread_json(thread, open_runs=open_runs),
             threads_version=counters.threads_version,

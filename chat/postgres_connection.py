@@ -17,6 +17,7 @@ import psycopg
 from django.conf import settings
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
+from psycopg.pq.abc import PGconn
 from psycopg.rows import Row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -38,11 +39,6 @@ def unhurried() -> Iterator[None]:
         _unhurried.reset(token)
 
 
-def _limit() -> float:
-    seconds: float = settings.NETRA.database_timeout
-    return math.inf if _unhurried.get() else seconds
-
-
 def _not_answered(seconds: float) -> psycopg.OperationalError:
     return psycopg.OperationalError(f"the database did not answer within {seconds:g} seconds")
 
@@ -53,10 +49,14 @@ class BoundedConnection(psycopg.Connection[Row]):
     The statement may or may not have been executed. Raises psycopg.OperationalError.
     """
 
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self._limit: float = settings.NETRA.database_timeout
+
     def wait(self, gen: PQGen[V], interval: float = WAKE_UP_SECONDS, timeout: float | None = None) -> V:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
-        limit = _limit()
+        limit = math.inf if _unhurried.get() else self._limit
         try:
             return super().wait(gen, interval, limit)
         except _WaitTimeout:
@@ -76,6 +76,10 @@ class BoundedConnection(psycopg.Connection[Row]):
 class BoundedAsyncConnection(psycopg.AsyncConnection[Row]):
     """The same for asyncio. A listener may wait for ever: silence is no fault of its peer."""
 
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self._limit: float = settings.NETRA.database_timeout
+
     async def wait(
         self,
         gen: PQGen[V],
@@ -84,7 +88,7 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Row]):
     ) -> V:
         if timeout is not None:
             return await super().wait(gen, interval, timeout)
-        limit = _limit()
+        limit = math.inf if _unhurried.get() else self._limit
         try:
             return await super().wait(gen, interval, limit)
         except _WaitTimeout:

@@ -1,4 +1,4 @@
-"""The edges of a run that others than its holder write: begin, cancel, recover, and what a person answers.
+"""The edges of a run that others than its holder write: cancel, recover, and what a person answers.
 
         post                claim                    finish
     (new) ──► queued ─────────────► running ───────────────────► completed, failed
@@ -11,8 +11,9 @@
                └────────── awaiting_approval ───────────────────────────────┘
                   resolve                      expire
 
-`claim`, `hand_back`, `pause` and `finish` are the holder's: `chat.event_log`. Each function here runs in the caller's
-transaction, under the row lock of the thread (lock order everywhere: user counters, thread, run).
+`post` is in `chat.beginning`; `claim`, `hand_back`, `pause` and `finish` are the holder's: `chat.event_log`. Each
+function here runs in the caller's transaction, under the row lock of the thread (lock order everywhere: user counters,
+thread, run).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from __future__ import annotations
 import datetime
 import functools
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -55,53 +55,12 @@ def append_event(run: Run, event: Event, publisher: Publisher) -> None:
     """Number an event of a locked run and store it; connections are told after the commit. Saves `run.last_seq`."""
     run.last_seq += 1
     run.save(update_fields=["last_seq"])
-    _store_event(run, event, publisher)
-
-
-def _store_event(run: Run, event: Event, publisher: Publisher) -> None:
-    """Store the event that is number `run.last_seq`."""
     RunEvent.objects.create(
         run=run, seq=run.last_seq, type=event.type, agent=event.agent, data=event.data, created_at=event.created_at
     )
     transaction.on_commit(metrics.EVENTS_WRITTEN.inc)
     frame = event_frame(run.id, run.run_number, run.thread_id, run.last_seq, event)
     publisher.send_on_commit(run.user_id, wake_up(str(run.id), run.run_number, [frame]))
-
-
-def begin(
-    message: Message,
-    *,
-    files: Sequence[dict[str, Any]] = (),
-    run_number: int,
-    agent: str,
-    at: datetime.datetime,
-    thread_busy: bool,
-    publisher: Publisher,
-) -> Run:
-    """A new run for a message: `queued`, with its first event, and with a job unless its thread has an open run."""
-    run = Run(
-        run_number=run_number,
-        user_id=message.user_id,
-        thread_id=message.thread_id,
-        input_message=message,
-        agent=agent,
-        last_seq=1,
-        created_at=at,
-    )
-    if not thread_busy:
-        run.job_id = jobs.defer_run(run.id)
-    run.save(force_insert=True)
-    transaction.on_commit(functools.partial(metrics.run_begun, agent))
-    parent = message.parent
-    data = {
-        "id": str(message.message_id),
-        "role": Role.USER.value,
-        "content": message.content,
-        **({"parent_id": str(parent.message_id)} if parent else {}),
-        **({"attachments": list(files)} if files else {}),
-    }
-    _store_event(run, Event("message_created", agent, {"message": data}, at), publisher)
-    return run
 
 
 def answer_so_far(run: Run) -> str:

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from chat import allowances, runs
 from chat.attachments import DEFAULT_LIMITS, AttachmentLimits, attachment_json, give_to, in_order, same_files
+from chat.beginning import begin
 from chat.branches import end_of, with_attachments
 from chat.errors import ChatError, ErrorCode
 from chat.event_log import EventLog
@@ -43,7 +44,6 @@ class _Asked:
 
     message: Message
     agent: str
-    is_new_thread: bool = False
     may_have_files: bool = True
 
 
@@ -107,16 +107,15 @@ class ThreadService(OwnThreads, OwnRuns):
             agent = self._agent(command.agent or self._default_agent(user_id))
             thread = self._thread_for(user_id, command, new_thread_id)
             is_new = thread._state.adding
-            if is_new:
-                thread.save(force_insert=True)
-            elif command.when_busy != "enqueue":
+            if not is_new and command.when_busy != "enqueue":
                 self._clear_way(thread, command)
             standing = allowances.check(user_id, max_open_runs=self.max_open_runs)
             edited, parent = (None, None) if is_new else self._place_of(thread, command)
-            message = self._add_message(thread, command, parent, run_number=counters.last_run_number + 1)
-            give_to(message, command.attachments, edited=edited, limits=self.attachment_limits)
-            run = self._begin(counters, _Asked(message, agent, is_new, bool(command.attachments)), standing)
-        return _acceptance(message, run, standing)
+            message = _message(thread, command, parent, run_number=counters.last_run_number + 1)
+            if command.attachments:
+                message.save(force_insert=True)  # the files are to name it
+                give_to(message, command.attachments, edited=edited, limits=self.attachment_limits)
+            return self._begin(counters, _Asked(message, agent, bool(command.attachments)), standing)
 
     def find_acceptance(self, user_id: Any, command: UserMessage) -> MessageAccepted | None:
         """The earlier answer to a resend, which costs no rate limit. Raises ChatError with MESSAGE_ID_CONFLICT."""
@@ -135,7 +134,7 @@ class ThreadService(OwnThreads, OwnRuns):
             raise ChatError(
                 ErrorCode.MESSAGE_ID_CONFLICT, "This message_id was used before, with other content", ref=command.ref
             )
-        return _acceptance(message, run)
+        return _acceptance(message, run.id, run.run_number)
 
     def regenerate(self, user_id: Any, command: Regenerate) -> MessageAccepted:
         """Answer a question again, beside the answers that it has. By default the agent of the last one is asked.
@@ -179,11 +178,10 @@ class ThreadService(OwnThreads, OwnRuns):
         thread = asked.message.thread = self._lock_thread(counters.user_id, asked.message.thread_id)
         _touch(thread)
         standing = allowances.check(counters.user_id, max_open_runs=self.max_open_runs)
-        run = self._begin(counters, asked, standing)
-        return _acceptance(asked.message, run, standing)
+        return self._begin(counters, asked, standing)
 
-    def _begin(self, counters: UserCounters, asked: _Asked, standing: allowances.Standing) -> Run:
-        """The run for a question, and the notice of its thread, which is locked."""
+    def _begin(self, counters: UserCounters, asked: _Asked, standing: allowances.Standing) -> MessageAccepted:
+        """The run for a question, and the notice of its thread, which is new or locked."""
         thread, files = asked.message.thread, in_order(asked.message) if asked.may_have_files else []
         if asked.agent in self._blind_agents and any(file.media_type in IMAGE_TYPES for file in files):
             raise ChatError(
@@ -192,19 +190,19 @@ class ThreadService(OwnThreads, OwnRuns):
                 details={"agents": [name for name in self.agents if name not in self._blind_agents]},
             )
         counters.last_run_number += 1
+        counters.threads_version += 1
         allowances.count_run(counters, standing.at)
-        run = runs.begin(
+        run_id = begin(
             asked.message,
-            files=[attachment_json(file) for file in files],
-            run_number=counters.last_run_number,
+            counters=counters,
             agent=asked.agent,
-            at=thread.updated_at,
+            files=[attachment_json(file) for file in files],
             thread_busy=thread.id in standing.open_in,
             publisher=self.event_log.publisher,
         )
-        kind = ThreadCreated if asked.is_new_thread else ThreadUpdated
-        self._notice(kind, thread, counters, open_runs=standing.open_in.count(thread.id) + 1)
-        return run
+        kind = ThreadCreated if thread._state.adding else ThreadUpdated
+        self._tell(kind, thread, counters, open_runs=standing.open_in.count(thread.id) + 1)
+        return _acceptance(asked.message, run_id, counters.last_run_number, standing)
 
     # Steps
 
@@ -261,34 +259,37 @@ class ThreadService(OwnThreads, OwnRuns):
             raise _message_not_found()
         return (message, message.parent) if command.edits else (None, message)
 
-    def _add_message(self, thread: Thread, command: UserMessage, parent: Message | None, *, run_number: int) -> Message:
-        return Message.objects.create(
-            message_id=command.message_id or uuid.uuid4(),
-            user_id=thread.user_id,
-            thread=thread,
-            parent=parent,
-            role=Role.USER,
-            content=command.content,
-            run_number=run_number,
-            created_at=thread.updated_at,
-        )
+
+def _message(thread: Thread, command: UserMessage, parent: Message | None, *, run_number: int) -> Message:
+    """What a person says, not stored yet."""
+    return Message(
+        message_id=command.message_id or uuid.uuid4(),
+        user_id=thread.user_id,
+        thread=thread,
+        parent=parent,
+        role=Role.USER,
+        content=command.content,
+        run_number=run_number,
+        created_at=thread.updated_at,
+    )
 
 
 def _touch(thread: Thread) -> None:
-    """Somebody writes in the thread: it comes to the front, and back if it was put away."""
+    """Somebody writes in the thread: it comes to the front, and back if it was put away. The run's begin stores it."""
     thread.updated_at, thread.archived_at = now(), None
-    thread.save(update_fields=["updated_at", "archived_at", "title", "title_origin"])
 
 
-def _acceptance(message: Message, run: Run, standing: allowances.Standing | None = None) -> MessageAccepted:
+def _acceptance(
+    message: Message, run_id: uuid.UUID, run_number: int, standing: allowances.Standing | None = None
+) -> MessageAccepted:
     """With a standing from before the run: what is nearly used up, if anything."""
     near = [use.json() for use in standing.per_day(begun=1) if use.is_near] if standing is not None else []
     return MessageAccepted(
         allowance=near or None,
         thread_id=str(message.thread_id),
         message_id=str(message.message_id),
-        run_id=str(run.id),
-        run_number=run.run_number,
+        run_id=str(run_id),
+        run_number=run_number,
     )
 
 

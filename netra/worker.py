@@ -3,7 +3,7 @@
 What the stock parts lack, each with the test that shows it (tests/test_worker.py):
 
 * the row of a job has no fence: `FencedJobManager`;
-* a notification that arrives during an empty fetch is lost: the second wake-up of `SupervisedWorker`;
+* a notification that arrives during an empty fetch is lost: `SupervisedWorker` fetches once more;
 * the worker ends when its listener cannot reconnect, and aborts its runs: `PatientConnector`, and `Engine.run`, which
   starts a worker that ended anew;
 * without periodic tasks the deferrer ends at once, and with it the watch over the other side tasks:
@@ -39,23 +39,31 @@ from netra.worker_database import (
 
 logger = structlog.get_logger(__name__)
 
-SECOND_WAKE_UP_SECONDS = 0.01
 POLL_SECONDS = 0.2
 # What a stop takes beyond the grace period: to hand runs back, and, when the database is away, to believe it.
 HAND_BACK_SECONDS = 5.0
 
 
 class SupervisedWorker(worker.Worker):
-    """Procrastinate's worker with a second wake-up, a watch that stays awake, and an eye on jobs it does not hold."""
+    """Procrastinate's worker that misses no notification, with a watch that stays awake, and an eye on jobs it does not
+    hold.
+    """
 
     job_manager: FencedJobManager
     _seen_unheld: frozenset[int] = frozenset()
+    _notified = 0
 
     async def _handle_notification(self, *, channel: str, notification: jobs.Notification) -> None:
         await super()._handle_notification(channel=channel, notification=notification)
         if notification["type"] == "job_inserted":
-            # A fetch that was under way clears the event after it found nothing.
-            asyncio.get_running_loop().call_later(SECOND_WAKE_UP_SECONDS, self._new_job_event.set)
+            self._notified += 1
+
+    async def _fetch_and_process_jobs(self) -> None:
+        """Once more when a notification came meanwhile: it may have been later than the fetch that found nothing."""
+        seen = None
+        while self._notified != seen:
+            seen = self._notified
+            await super()._fetch_and_process_jobs()  # type: ignore[no-untyped-call]
 
     async def _periodic_deferrer(self) -> None:
         await asyncio.Event().wait()

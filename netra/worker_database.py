@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 import psycopg
 import structlog
 from procrastinate import connector, exceptions, jobs, manager, psycopg_connector
+from psycopg_pool import AsyncConnectionPool
 
 from chat.backoff import delays
 from chat.pool import database_is_away
@@ -120,11 +121,15 @@ class PatientConnector(psycopg_connector.PsycopgConnector):
         self._gave_up.set()
 
     async def open_async(self, pool: Any = None) -> None:
-        """Opens without waiting: each use of the pool waits for itself."""
+        """Opens without waiting: each use of the pool waits for itself.
+
+        Each use is one statement, which is a transaction of its own, and is repeated when its connection turns out to
+        be lost: connections are in autocommit mode, and not asked beforehand whether they live.
+        """
         if pool is not None or self._async_pool is not None:
             await super().open_async(pool)
             return
-        self._async_pool = opened = await self._create_pool(self._pool_args)
+        self._async_pool = opened = AsyncConnectionPool(**self._pool_args, configure=_commit_each, open=False)
         await opened.open()
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
@@ -158,6 +163,10 @@ class PatientConnector(psycopg_connector.PsycopgConnector):
                     raise
                 await wait_for(self._gave_up, delay)
         raise AssertionError("delays() never ends")
+
+
+async def _commit_each(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.set_autocommit(True)
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from channels.db import database_sync_to_async
 from django.db import OperationalError, connection
-from procrastinate.contrib.django.django_connector import DjangoConnector
+from django.db.backends.utils import CursorWrapper
 from procrastinate.psycopg_connector import PsycopgConnector
 
 from chat.event_log import EventLog
+from chat.jobs import defer_run
 from chat.models import Message, Run, RunStatus, Thread
 from chat.threads import ThreadService
 from netra.testing import Netra, receive, send
@@ -22,15 +23,15 @@ from tests.chat.holding import chunk, claimed, completed, fresh, jobs, posted
 @pytest.fixture
 def losing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From the call on, the connection of the ORM is lost just when it is to write a job."""
-    write = DjangoConnector.execute_query_all
+    write = CursorWrapper.execute
 
-    def execute_query_all(self: DjangoConnector, query: Any, **arguments: Any) -> Any:
+    def execute(self: CursorWrapper, query: Any, arguments: Any = None) -> Any:
         if "defer_job" in query:
             with psycopg.connect(**_parameters()) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
-        return write(self, query, **arguments)
+        return write(self, query, arguments)
 
-    return lambda: monkeypatch.setattr(DjangoConnector, "execute_query_all", execute_query_all)
+    return lambda: monkeypatch.setattr(CursorWrapper, "execute", execute)
 
 
 def _parameters() -> dict[str, Any]:
@@ -51,9 +52,10 @@ async def test_a_message_is_refused_as_while_the_database_is_away_and_nothing_is
 
 
 async def test_the_orm_sees_its_own_error(service: ThreadService, ann: Any, losing: Callable[[], None]) -> None:
+    run_id = (await posted(service, ann)).run_id
     losing()
     with pytest.raises(OperationalError):
-        await posted(service, ann)
+        await database_sync_to_async(defer_run)(run_id)
 
 
 async def test_a_run_that_ends_while_the_next_ones_job_is_written_ends_all_the_same(

@@ -36,7 +36,7 @@ from chat.models import (
     Thread,
     UserCounters,
 )
-from chat.protocol import UserMessage
+from chat.protocol import MessageAccepted, UserMessage
 from chat.publisher import Publisher
 from chat.rotation import Origin, begin
 from chat.run_event import now
@@ -287,14 +287,14 @@ def test_a_message_that_is_being_posted_is_ended_with_the_account_or_refused(
 ) -> None:
     """The account is deleted while the message has the lock: deletion waits, and finds its run."""
     deleting = threading.Thread(target=_delete_elsewhere, args=[ann])
-    added = service._add_message
+    begin_run = service._begin
 
-    def add_while_deleting(*arguments: Any, **fields: Any) -> Message:
+    def begin_while_deleting(*arguments: Any) -> MessageAccepted:
         deleting.start()
         _until_somebody_waits()
-        return added(*arguments, **fields)
+        return begin_run(*arguments)
 
-    monkeypatch.setattr(service, "_add_message", add_while_deleting)
+    monkeypatch.setattr(service, "_begin", begin_while_deleting)
     accepted = post(service, ann)
     deleting.join(timeout=10)
     assert Run.objects.get(id=accepted.run_id).status == RunStatus.CANCELLED

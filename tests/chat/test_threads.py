@@ -27,6 +27,7 @@ from chat.run_event import now
 from chat.thread_removal import purge_deleted
 from chat.threads import ThreadService
 from tests.chat.conftest import AGENTS
+from tests.chat.costs import queries
 from tests.chat.holding import answered, chunk, claimed, completed, events, fresh, jobs, post, posted
 
 AtOnce = Callable[[list[Callable[[], Any]]], list[Any]]
@@ -133,6 +134,15 @@ def test_when_any_part_fails_nothing_is_kept_and_nobody_is_told(
     assert not UserCounters.objects.filter(last_run_number__gt=0).exists()
     assert told.all() == []
     assert post(service, ann).run_number == 1, "and no number is lost"
+
+
+def test_a_person_who_asks_waits_for_few_statements(service: ThreadService, ann: Any) -> None:
+    """The counters, what may be used, and all that is written; BEGIN and COMMIT. In a thread also its row and its
+    end.
+    """
+    thread_id = post(service, ann).thread_id
+    assert queries(lambda: post(service, ann, agent=AGENTS[0])) == 5
+    assert queries(lambda: post(service, ann, agent=AGENTS[0], thread_id=thread_id, when_busy="enqueue")) == 7
 
 
 def test_what_the_callers_transaction_undoes_is_not_told(service: ThreadService, ann: Any, told: Told) -> None:

@@ -189,6 +189,19 @@ async def test_a_connector_waits_while_the_database_is_away() -> None:
         assert app.connector.failures == 0
 
 
+async def test_a_statement_is_repeated_when_its_connection_turns_out_to_be_lost() -> None:
+    async with worker_app() as app:
+        lost = await app.connector.execute_query_one_async("SELECT pg_backend_pid() AS pid")
+
+        def kill() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [lost["pid"]])
+
+        await database_sync_to_async(kill)()
+        found = await app.connector.execute_query_one_async("SELECT pg_backend_pid() AS pid")
+        assert found["pid"] != lost["pid"]
+
+
 async def test_a_connector_passes_on_errors_that_waiting_does_not_cure() -> None:
     async with worker_app() as app:
         with pytest.raises(exceptions.ConnectorException):

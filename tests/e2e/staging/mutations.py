@@ -33,7 +33,7 @@ from chat.limits import RateLimits
 from chat.models import Message, Run, Thread
 from chat.own_runs import OwnRuns
 from chat.own_threads import OwnThreads
-from chat.protocol import RunStopped
+from chat.protocol import MessageAccepted, RunStopped
 from chat.run_writer import RunWriter
 from chat.threads import ThreadService
 from chat.token_clock import TokenClock
@@ -200,15 +200,16 @@ def _slow_snapshot() -> None:
 
 @mutation("012_message_persistence", "of a question only 40 characters are stored", "in assert_stored")
 def _cut_questions() -> None:
-    def cutting(add_message: Any) -> Any:
-        def wrapped(self: Any, *arguments: Any, **named: Any) -> Message:
-            message: Message = add_message(self, *arguments, **named)
-            Message.objects.filter(pk=message.pk).update(content=message.content[:40])
-            return message
+    def cutting(begin: Any) -> Any:
+        def wrapped(self: Any, counters: Any, asked: Any, *arguments: Any) -> MessageAccepted:
+            accepted: MessageAccepted = begin(self, counters, asked, *arguments)
+            stored = Message.objects.filter(thread_id=accepted.thread_id, message_id=accepted.message_id)
+            stored.update(content=asked.message.content[:40])
+            return accepted
 
         return wrapped
 
-    replace(ThreadService, "_add_message", cutting)
+    replace(ThreadService, "_begin", cutting)
 
 
 @mutation("013_thread_creation", "a deleted thread is still there", "THREAD_NOT_FOUND")

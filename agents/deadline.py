@@ -62,3 +62,24 @@ class Deadline:
     def cancel(self) -> None:
         """The time no longer matters."""
         self._timer.cancel()
+
+
+class Silence(Deadline):
+    """The time begins anew with each wait for an item, and it is still one timer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        super().__init__(seconds)
+
+    def _pass(self) -> None:
+        waited = self._loop.time() - self._since if self._waiting is not None else 0.0
+        if waited < self._seconds:
+            self._timer = self._loop.call_later(self._seconds - waited, self._pass)
+        else:
+            super()._pass()
+
+    async def next(self, iterator: AsyncIterator[T]) -> T:
+        self._since = self._loop.time()
+        return await super().next(iterator)

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import CapabilityEvent, ModelMessage
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import ModelRequestContext
 
 from agents.events import ContextReduced
 from agents.models.context import Reduction, estimate_messages, fit
 from agents.tools.context import ToolContext
-
-
-@dataclass(kw_only=True)
-class Reduced(CapabilityEvent, namespace="netra"):
-    """A request was cut."""
-
-    event: ContextReduced
 
 
 @dataclass
@@ -43,16 +36,14 @@ class FittingContext(AbstractCapability[ToolContext]):
             reduction = _with_files(reduction, request_context.messages, filled.shortened)
         if reduction is not None and _is_news(reduction, ctx.deps.reductions):
             ctx.deps.reductions.append(reduction)
-            await ctx.emit(
-                Reduced(
-                    event=ContextReduced(
-                        agent=ctx.deps.agent,
-                        limit_tokens=self.limit_tokens,
-                        estimated_tokens=reduction.estimated_tokens,
-                        kept_messages=reduction.kept_messages,
-                        dropped_messages=reduction.dropped_messages,
-                        shortened_results=reduction.shortened_results,
-                    )
+            await ctx.deps.hear(
+                ContextReduced(
+                    agent=ctx.deps.agent,
+                    limit_tokens=self.limit_tokens,
+                    estimated_tokens=reduction.estimated_tokens,
+                    kept_messages=reduction.kept_messages,
+                    dropped_messages=reduction.dropped_messages,
+                    shortened_results=reduction.shortened_results,
                 )
             )
         return request_context

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 
 import pydantic_ai
-from pydantic_ai import Agent, AgentRunResult, AgentRunResultEvent, DeferredToolRequests
+from pydantic_ai import Agent, AgentRunResult, DeferredToolRequests
 from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset
 from pydantic_ai.usage import RunUsage, UsageLimits
@@ -22,13 +22,15 @@ from agents.events import AgentCompleted, AgentEvent, AgentPaused, PendingApprov
 from agents.fitting import FittingContext
 from agents.models.choice import OFFLINE, ChosenModel
 from agents.models.errors import model_error
+from agents.models.heard import HeardModel
 from agents.pausing import Pause, Resumed
 from agents.plain import plain_object, plain_text
 from agents.registry import AgentRegistry
 from agents.request import Resumption, RunRequest
-from agents.tools.context import ToolContext, utc_now
+from agents.tools.context import Heard, ToolContext, utc_now
 from agents.toolset import GuardedToolset
 from agents.translation import Translation, message_history
+from agents.working import Working
 
 # A server's standard error is its log; the library's greeting does not belong there.
 pydantic_ai.BANNER_ENABLED = False
@@ -62,7 +64,7 @@ class PydanticAgent:
             result_limit=self._limits.tool_result_characters,
         )
         self._agent: Agent[ToolContext, Output] = Agent(
-            chosen.model,
+            HeardModel(chosen.model),
             name=self.name,
             deps_type=ToolContext,
             output_type=[str, DeferredToolRequests],
@@ -94,8 +96,16 @@ class PydanticAgent:
         if resumed is not None and request.delegation.depth == 0:
             request = dataclasses.replace(request, delegation=Delegation(shared=resumed.shared()))
         shared = request.delegation.shared
+
+        async def hear(event: Heard) -> None:
+            for translated in translation.translate(event):
+                await working.say(translated)
+
         context = ToolContext(
-            user=request.user, services=request.services, clock=self._clock, agent=self.name, request=request
+            user=request.user, services=request.services, clock=self._clock, agent=self.name, request=request, hear=hear
+        )
+        working: Working[AgentEvent, AgentRunResult[Output]] = Working(
+            lambda: self._answer(request, resumed, context), name=f"agent {self.name}"
         )
         translation = Translation(
             request,
@@ -113,24 +123,35 @@ class PydanticAgent:
                 yield self._paused(resumed, translation, request.delegation)
                 return
         try:
-            async with self._agent.run_stream_events(
-                None if resumed else prompt(request.prompt, request.attachments),
-                message_history=[*message_history(request.history), *(resumed.messages if resumed else ())],
-                deferred_tool_results=resumed.results if resumed else None,
-                deps=context,
-                usage=shared.usage,
-                usage_limits=UsageLimits(request_limit=self._limits.model_requests),
-            ) as events:
-                async for event in events:
-                    if isinstance(event, AgentRunResultEvent):
-                        yield self._ended(event.result, translation, request.delegation, resumed)
-                    else:
-                        for translated in translation.translate(event):
-                            yield translated
+            async with working:
+                async for event in working:
+                    yield event
+            yield self._ended(working.result, translation, request.delegation, resumed)
         except AgentRunError as error:
             if (failure := model_error(error, self.model_name, images=context.files.images_sent)) is None:
                 raise
             raise failure from error
+
+    async def _answer(
+        self, request: RunRequest, resumed: Resumed | None, context: ToolContext
+    ) -> AgentRunResult[Output]:
+        """Runs the library's loop. Its model tells by itself what it answers; what its tools do is told here."""
+        async with self._agent.iter(
+            None if resumed else prompt(request.prompt, request.attachments),
+            message_history=[*message_history(request.history), *(resumed.messages if resumed else ())],
+            deferred_tool_results=resumed.results if resumed else None,
+            deps=context,
+            usage=request.delegation.shared.usage,
+            usage_limits=UsageLimits(request_limit=self._limits.model_requests),
+        ) as run:
+            async for node in run:
+                if Agent.is_call_tools_node(node):
+                    async with node.stream(run.ctx) as events:
+                        async for event in events:
+                            await context.hear(event)
+        if run.result is None:
+            raise RuntimeError("the loop ended without a result")
+        return run.result
 
     async def _answer_waiting(
         self, resumed: Resumed, request: RunRequest, translation: Translation, durations: dict[str, int]

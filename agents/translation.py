@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai.messages import (
-    AgentStreamEvent,
     CustomEvent,
     FunctionToolCallEvent,
     FunctionToolResultEvent,
@@ -33,15 +32,16 @@ from agents.events import (
     AgentEvent,
     AgentResponseChunk,
     AgentThinking,
+    ContextReduced,
     SubagentCompleted,
     SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     within_call,
 )
-from agents.fitting import Reduced
 from agents.plain import plain_object, plain_text, plain_value
 from agents.request import RunRequest, Turn
+from agents.tools.context import Heard
 from agents.toolset import WholeResult
 
 
@@ -119,7 +119,7 @@ class Translation:
         self._responding = False
         return AgentThinking(agent=self._agent, step=self._step)
 
-    def translate(self, event: AgentStreamEvent) -> Iterator[AgentEvent]:
+    def translate(self, event: Heard) -> Iterator[AgentEvent]:
         match event:
             case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
                 yield from self._text(text)
@@ -136,8 +136,8 @@ class Translation:
                 self._unanswered_calls -= 1
                 if self._unanswered_calls == 0:
                     yield self.begin_step()
-            case Reduced(event=reduced):
-                yield reduced
+            case ContextReduced():
+                yield event
             case Forwarded(event=forwarded, tool_call_id=tool_call_id):
                 yield self._forwarded(forwarded, tool_call_id)
             case _:

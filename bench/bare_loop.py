@@ -1,7 +1,7 @@
 """What pydantic-ai's own loop makes without any server: `python -m bench.bare_loop [--users 100] [--tokens 2000]`.
 
-The same function model, asked as `agents/pydantic_agent.py` asks: `run_stream_events`, one event after the other, by so
-many tasks of one event loop of the kind that the server has.
+The same function model, asked by the library's own way to an agent's events: `run_stream_events`, one event after the
+other, by so many tasks of one event loop of the kind that the server has.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 from pydantic_ai.usage import RequestUsage
 
 from agents.account import ModelRequestRecord
+from agents.deadline import DeadlinePassed, Silence
 from agents.models.context import estimate_message, estimate_messages, estimate_text
 from agents.models.cost import Pricing, request_cost
 from agents.models.errors import ModelFellSilent, category
@@ -91,7 +92,9 @@ class MeteredModel(StreamingModel):
                 first, events = await self._open(stack, opening, meter)
                 response = meter.opened()
                 # What iterates the response gets these, as in the library's own FallbackModel.
-                response._event_iterator = self._metered(first, events, meter)
+                silence = Silence(self._limits.silence_seconds)
+                stack.callback(silence.cancel)
+                response._event_iterator = self._metered(first, events, meter, silence)
                 yield response
         except BaseException as error:
             meter.ended(error)
@@ -130,17 +133,17 @@ class MeteredModel(StreamingModel):
         first: ModelResponseStreamEvent | None,
         events: AsyncIterator[ModelResponseStreamEvent],
         meter: _Meter,
+        silence: Silence,
     ) -> AsyncIterator[ModelResponseStreamEvent]:
         event = first
         try:
             while event is not None:
                 yield event
                 try:
-                    async with asyncio.timeout(self._limits.silence_seconds) as limit:
-                        event = await anext(events, None)
-                except TimeoutError:
-                    if not limit.expired():
-                        raise
+                    event = await silence.next(events)
+                except StopAsyncIteration:
+                    break
+                except DeadlinePassed:
                     raise ModelFellSilent(self.model_name, self._limits.silence_seconds) from None
         except BaseException as error:
             meter.ended(error)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.deadline import Deadline, DeadlinePassed
+from agents.deadline import Deadline, DeadlinePassed, Silence
 
 
 async def counting(*numbers: int) -> AsyncIterator[int]:
@@ -94,3 +94,26 @@ async def test_a_cancellation_by_someone_else_wins_over_the_deadline() -> None:
     task = asyncio.create_task(Deadline(0.001).next(items()))
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_silence_is_counted_from_each_item_anew() -> None:
+    async def slow() -> AsyncIterator[int]:
+        for number in range(4):
+            await asyncio.sleep(0.05)
+            yield number
+        await asyncio.Event().wait()
+
+    silence, items = Silence(0.1), slow()
+    assert [await silence.next(items) for _ in range(4)] == [0, 1, 2, 3]
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(DeadlinePassed):
+        await silence.next(items)
+    assert 0.09 <= asyncio.get_running_loop().time() - began < 1
+
+
+async def test_who_does_not_wait_hears_no_silence() -> None:
+    silence, items = Silence(0.01), counting(1, 2)
+    await silence.next(items)
+    await asyncio.sleep(0.05)
+    assert await silence.next(items) == 2
+    silence.cancel()

@@ -15,10 +15,11 @@ from chat.pool import DatabasePool
 from chat.run_event import Event, event_frame
 from chat.together import Together
 
+# No join: without statistics, as in a new database, the planner would look through all threads for each user.
 _POSITIONS: LiteralString = """
     SELECT r.id::text AS run_id, r.run_number, r.status, r.last_seq,
            COALESCE((SELECT min(e.seq) FROM chat_runevent e WHERE e.run_id = r.id), r.last_seq + 1) AS first_seq
-    FROM chat_run r JOIN chat_thread t ON t.id = r.thread_id AND t.deleted_at IS NULL WHERE true
+    FROM chat_run r WHERE (SELECT t.deleted_at IS NULL FROM chat_thread t WHERE t.id = r.thread_id)
 """
 # One event after the other, so that what lies beyond the bound is not even read: a page of 500 may be 500 MB.
 _PAGE: LiteralString = """

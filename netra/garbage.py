@@ -8,7 +8,7 @@ import gc
 # thousands of connections that is a large part of what a connection costs. Looking at the younger ones keeps everybody
 # waiting: 50,000 objects are some 40 ms. A closed connection leaves no cycles under uvicorn; under daphne some sixty
 # objects, for which all there is must be looked through at times.
-THRESHOLDS = (10_000, 5, 10)
+THRESHOLDS = (10_000, 5, 20)
 
 
 def search_seldom() -> None:

@@ -12,6 +12,7 @@ import gc
 import itertools
 import logging
 import multiprocessing
+import random
 import resource
 import sys
 import time
@@ -27,8 +28,9 @@ from bench import cores
 T = TypeVar("T")
 OnText = Callable[[bytes, int], None]
 
-# Ports of one address that are left to connections: below what Linux has by default.
-PORTS_PER_ADDRESS = 20_000
+# Ports of one address that are used before the next one is: with many in use, or just closed, Linux looks for a free
+# one longer than all else takes.
+PORTS_PER_ADDRESS, ADDRESSES = 1000, 250
 CONNECT_SECONDS = 30.0
 
 logging.getLogger("picows").setLevel(logging.WARNING)  # it has two lines for each connection
@@ -109,7 +111,8 @@ class Client(WSListener):
         self._changed.set()
 
 
-_addresses = itertools.count()
+# From anywhere: who ran a minute ago has left its closed ones.
+_addresses = itertools.count(random.randrange(PORTS_PER_ADDRESS * ADDRESSES))
 
 
 async def connect(url: str, headers: Mapping[str, str] | None = None) -> Client:
@@ -121,7 +124,7 @@ async def connect(url: str, headers: Mapping[str, str] | None = None) -> Client:
     address = "ws://" + url.partition("://")[2]
     options: dict[str, Any] = {}
     if sys.platform == "linux" and "//127.0.0.1" in address:
-        options["local_addr"] = (f"127.0.0.{next(_addresses) // PORTS_PER_ADDRESS % 250 + 1}", 0)
+        options["local_addr"] = (f"127.0.0.{next(_addresses) // PORTS_PER_ADDRESS % ADDRESSES + 1}", 0)
     _, client = await ws_connect(
         Client,
         address,

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from daphne.http_protocol import WebRequest
 from daphne.server import Server, reactor
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.defer import Deferred
 
 from netra.serving import (
@@ -63,6 +64,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
         self.ws_factory.failByDrop = False
         self.ws_factory.closeHandshakeTimeout = CLOSE_SECONDS
+        self.ws_factory.protocol = _Socket
         build = self.http_factory.buildProtocol
 
         def build_protocol(address: Any) -> Any:
@@ -180,6 +182,10 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
         """It is whole."""
         self._patience.stop()
         super().process()
+        if self.transport is None:
+            # A socket has taken the transport over. Request, channel and patience know each other, and nobody else.
+            self.channel.requests.clear()
+            del self.channel.patience
 
     def finish(self) -> None:
         super().finish()
@@ -188,6 +194,14 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
         self._patience.stop()
         super().connectionLost(reason)
+
+
+class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
+    """One that is freed at once when it is closed: autobahn tells itself that it is."""
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
+        super().connectionLost(reason)
+        self.is_closed: Any = None
 
 
 class _Body:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class Consultation:
     paused: AgentPaused | None = None
     _pieces: list[str] = field(default_factory=list)
 
-    async def events(self, request: RunRequest) -> AsyncIterator[AgentEvent]:
+    async def events(self, request: RunRequest) -> AsyncGenerator[AgentEvent, None]:
         """Runs the agent to its end, which is then in `text`, `error` or `paused`. Raises what it raises."""
         self.error = f"the agent {self.colleague.name} ended without an answer"
         try:
@@ -126,8 +126,9 @@ def ask_tool(colleague: Agent) -> Tool[ToolContext]:
             Forwarded(event=SubagentStarted(agent=ctx.deps.agent, subagent=colleague.name, parent_tool_call_id=""))
         )
         try:
-            async for event in consultation.events(asking):
-                await ctx.emit(Forwarded(event=event))
+            async with aclosing(consultation.events(asking)) as events:
+                async for event in events:
+                    await ctx.emit(Forwarded(event=event))
         except RunTaken:
             raise
         except Exception:

@@ -11,6 +11,8 @@ from pydantic_core import to_jsonable_python
 REPLACEMENT = "\ufffd"
 # Beyond the range of a double; Python itself refuses to read integers of more than 4,300 digits.
 LONGEST_INTEGER_BITS = 1024
+# Objects and arrays inside each other, of which readers take some hundred: what is deeper is told as its JSON text.
+DEEPEST = 100
 
 
 def plain_text(text: str) -> str:
@@ -34,7 +36,9 @@ def plain_object(value: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth == DEEPEST and isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
     match value:
         case str():
             return plain_text(value)
@@ -43,9 +47,9 @@ def _plain(value: Any) -> Any:
         case int() if value.bit_length() > LONGEST_INTEGER_BITS:
             return hex(value)
         case dict():
-            return {plain_text(str(key)): _plain(item) for key, item in value.items()}
+            return {plain_text(str(key)): _plain(item, depth + 1) for key, item in value.items()}
         case list():
-            return [_plain(item) for item in value]
+            return [_plain(item, depth + 1) for item in value]
         case _:
             return value
 

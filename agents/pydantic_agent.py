@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 
 import pydantic_ai
@@ -104,9 +105,6 @@ class PydanticAgent:
         context = ToolContext(
             user=request.user, services=request.services, clock=self._clock, agent=self.name, request=request, hear=hear
         )
-        working: Working[AgentEvent, AgentRunResult[Output]] = Working(
-            lambda: self._answer(request, resumed, context), name=f"agent {self.name}"
-        )
         translation = Translation(
             request,
             shared,
@@ -117,11 +115,16 @@ class PydanticAgent:
         if resumed is None:
             yield translation.begin_step()
         else:
-            async for earlier in self._answer_waiting(resumed, request, translation, context.durations):
-                yield earlier
+            waiting = self._answer_waiting(resumed, request, translation, context.durations)
+            async with aclosing(waiting) as events:
+                async for earlier in events:
+                    yield earlier
             if resumed.unanswered:
                 yield self._paused(resumed, translation, request.delegation)
                 return
+        working: Working[AgentEvent, AgentRunResult[Output]] = Working(
+            lambda: self._answer(request, resumed, context), name=f"agent {self.name}"
+        )
         try:
             async with working:
                 async for event in working:
@@ -155,7 +158,7 @@ class PydanticAgent:
 
     async def _answer_waiting(
         self, resumed: Resumed, request: RunRequest, translation: Translation, durations: dict[str, int]
-    ) -> AsyncIterator[AgentEvent]:
+    ) -> AsyncGenerator[AgentEvent, None]:
         """Let the agents go on that were asked and waited for a person; give the model what the person said."""
         for call_id, waiting in list(resumed.waiting.items()):
             match waiting["kind"]:
@@ -174,8 +177,9 @@ class PydanticAgent:
                         delegation=request.delegation.deeper(),
                     )
                     began = time.perf_counter()
-                    async for event in consultation.events(asking):
-                        yield within_call(event, translation.wire_id(call_id))
+                    async with aclosing(consultation.events(asking)) as events:
+                        async for event in events:
+                            yield within_call(event, translation.wire_id(call_id))
                     durations[call_id] = round((time.perf_counter() - began) * 1000)
                     if (paused := consultation.paused) is not None:
                         resumed.waiting[call_id] = {**waiting, "text": consultation.text, "state": paused.state}

@@ -44,9 +44,9 @@ class Working(AsyncIterator[Item], Generic[Item, Result]):
 
     @property
     def result(self) -> Result:
-        """What came of it; when there is nothing more to hear."""
+        """What came of it, when there is nothing more to hear."""
         if self._task is None:
-            raise RuntimeError("the work has not begun")
+            raise RuntimeError("the work has no result")
         return self._task.result()
 
     async def __aenter__(self) -> Self:
@@ -55,6 +55,7 @@ class Working(AsyncIterator[Item], Generic[Item, Result]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._work = None
         if self._task is None:
             return
         self._closed = True
@@ -63,15 +64,17 @@ class Working(AsyncIterator[Item], Generic[Item, Result]):
         # A scope of anyio that was cancelled around this would not let the task clean up.
         with anyio.CancelScope(shield=True):
             await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            # Who left does not ask for it; asyncio would log that nobody has.
-            self._task.exception()
+        if self._task.cancelled() or self._task.exception() is not None:
+            self._task = None  # what failed refers to all that it was doing, and so to this
 
     async def __anext__(self) -> Item:
         task = self._task or self._begin()
         while not self._unheard:
             if task.done():
-                task.result()
+                try:
+                    task.result()
+                finally:
+                    del task  # an error knows this frame by its traceback, and the task its error
                 raise StopAsyncIteration
             self._listener = asyncio.get_running_loop().create_future()
             await self._listener
@@ -88,6 +91,8 @@ class Working(AsyncIterator[Item], Generic[Item, Result]):
         self._task.add_done_callback(self._wake)
         return self._task
 
-    def _wake(self, _task: asyncio.Task[Result] | None = None) -> None:
+    def _wake(self, task: asyncio.Task[Result] | None = None) -> None:
+        if task is not None and self._closed and not task.cancelled():
+            task.exception()  # who left does not ask for it; asyncio would log that nobody has
         if self._listener is not None and not self._listener.done():
             self._listener.set_result(None)

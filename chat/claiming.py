@@ -95,7 +95,7 @@ _CLAIM: LiteralString = """
 
 
 async def claim(connection: Connection, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
-    """One statement. None when the run is not queued (any more), or not its thread's turn.
+    """Inside a transaction. None when the run is not queued (any more), or not its thread's turn.
 
     Returns the run and its conversation: rows of `role`, `content` and `attachments`, oldest first, the question
     last; of a very long one the latest part. Raises psycopg.errors.UniqueViolation when another run of the thread is

@@ -124,7 +124,7 @@ class EventLog(LogReader):
     async def claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
         """`queued → running`: take the run. None when it is not queued (any more), or not its thread's turn.
 
-        Returns the run and its conversation: rows of `role` and `content`, oldest first, the question last.
+        Returns the run and its conversation, as `chat.claiming` says.
         """
         try:
             return await self._claim(run_id)
@@ -132,7 +132,8 @@ class EventLog(LogReader):
             return None  # another run of the thread was claimed at the same moment
 
     async def _claim(self, run_id: str) -> tuple[HeldRun, list[DictRow]] | None:
-        async with self.pool.connection() as connection:
+        # Who is interrupted before the run is known here has not claimed it.
+        async with self.pool.connection() as connection, connection.transaction():
             return await claiming.claim(connection, run_id)
 
     async def append(self, run: HeldRun, events: Sequence[Event]) -> None:

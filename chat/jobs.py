@@ -23,7 +23,13 @@ RESET_TASK = "chat.tasks.send_reset_mail"
 TITLE_PRIORITY = -1
 
 
-# The same as a part of another statement: the one row is the job's id.
+def defer_run(run_id: Any) -> int:
+    """Inside a Django transaction: the job appears, and wakes a worker, when it commits. Returns the job's id."""
+    with connection.wrap_database_errors, _database_errors():
+        return app.configure_task(RUN_TASK, queue=RUN_QUEUE).defer(run_id=str(run_id))
+
+
+# `defer_run` as a part of another statement: the one row is the job's id.
 DEFER_RUN: LiteralString = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW('"
     + RUN_QUEUE
@@ -31,12 +37,6 @@ DEFER_RUN: LiteralString = (
     + RUN_TASK
     + """', 0, NULL, NULL, jsonb_build_object('run_id', %(run)s::text), NULL)::procrastinate_job_to_defer_v1])) AS id"""
 )
-
-
-def defer_run(run_id: Any) -> int:
-    """Inside a Django transaction: the job appears, and wakes a worker, when it commits. Returns the job's id."""
-    with connection.wrap_database_errors, _database_errors():
-        return app.configure_task(RUN_TASK, queue=RUN_QUEUE).defer(run_id=str(run_id))
 
 
 async def defer_run_on(async_connection: Any, run_id: Any) -> int:

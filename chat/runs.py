@@ -11,7 +11,7 @@
                └────────── awaiting_approval ───────────────────────────────┘
                   resolve                      expire
 
-`post` is in `chat.beginning`; `claim`, `hand_back`, `pause` and `finish` are the holder's: `chat.event_log`. Each
+`post` is `chat.beginning.begin`; `claim`, `hand_back`, `pause` and `finish` are the holder's: `chat.event_log`. Each
 function here runs in the caller's transaction, under the row lock of the thread (lock order everywhere: user counters,
 thread, run).
 """

@@ -182,7 +182,7 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
         """It is whole."""
         self._patience.stop()
         super().process()
-        if self.transport is None:
+        if self.transport is None and self.channel is not None:
             # A socket has taken the transport over. Request, channel and patience know each other, and nobody else.
             self.channel.requests.clear()
             del self.channel.patience

@@ -1,6 +1,6 @@
 """The worker engine under supervision: Procrastinate with what it needs to be relied upon.
 
-What the stock parts lack, each with the test that shows it (tests/test_worker.py):
+What the stock parts lack, each with the test that shows it (tests/netra/test_worker.py):
 
 * the row of a job has no fence: `FencedJobManager`;
 * a notification that arrives during an empty fetch is lost: `SupervisedWorker` fetches once more;

@@ -161,6 +161,9 @@ class PatientConnector(psycopg_connector.PsycopgConnector):
             except exceptions.ConnectorException as error:
                 if self._gave_up.is_set() or not isinstance(error.__cause__, psycopg.OperationalError):
                     raise
+                # The other connections are likely to be lost, too: each would fail once more.
+                if self._async_pool is not None:
+                    await self._async_pool.drain()
                 await wait_for(self._gave_up, delay)
         raise AssertionError("delays() never ends")
 

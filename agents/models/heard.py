@@ -11,7 +11,7 @@ import dataclasses
 from pydantic_ai._genai_prices import fill_response_cost
 from pydantic_ai._run_context import get_current_run_context
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent, PartStartEvent
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage
@@ -32,13 +32,15 @@ class HeardModel(WrapperModel):
         if run is None or not isinstance(run.deps, ToolContext):
             raise RuntimeError("nobody hears the model's answer")
         hear, before = run.deps.hear, _parts_before(messages)
-        async with self.wrapped.request_stream(messages, model_settings, model_request_parameters, run) as response:
-            try:
+        response: StreamedResponse | None = None
+        try:
+            async with self.wrapped.request_stream(messages, model_settings, model_request_parameters, run) as response:
                 async for event in response:
                     await hear(_numbered_on(event, before) if before else event)
-            except BaseException:
+        except BaseException:
+            if response is not None:
                 _count(response.get(), run.usage)
-                raise
+            raise
         return response.get()
 
 

@@ -30,8 +30,8 @@ class ToolContext:
 
     `request` is what the agent was asked. `durations` is filled per call, in milliseconds; `needs_approval` has the
     names of the tools that begin only when a person allows it, `reductions` what was cut from its model's context,
-    `files` what was read of attached files. `hear` is told what happens in the run: the model's events, and what was
-    cut. What a tool says goes by `RunContext.emit`.
+    `files` what was read of attached files. `hear` is told what happens in the run. Tools do not
+    call it: what they say goes by `RunContext.emit`.
     """
 
     user: RunUser

@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.plain import capped, plain_object, plain_text, plain_value
+from agents.plain import DEEPEST, capped, plain_object, plain_text, plain_value
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,16 @@ def test_an_object_stays_one_and_a_stranger_becomes_text() -> None:
             return "stranger"
 
     assert plain_object({"who": Stranger()}) == {"who": "stranger"}
+
+
+@pytest.mark.parametrize("levels", [DEEPEST - 1, DEEPEST, 150, 200, 250])
+def test_what_is_nested_deeper_than_readers_take_is_text(levels: int) -> None:
+    nested: Any = "core"
+    for _ in range(levels):
+        nested = [nested]
+    event = {"data": {"arguments": plain_object({"value": nested})}}
+    assert pydantic_core.from_json(pydantic_core.to_json(event)) == event
+    assert "core" in json.dumps(event)
 
 
 def test_only_what_is_too_long_is_cut() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -36,7 +38,7 @@ async def test_what_is_said_is_heard_in_order_and_then_there_is_a_result() -> No
 async def test_nothing_is_done_before_somebody_listens() -> None:
     async with working(counting) as said:
         await asyncio.sleep(0)
-    with pytest.raises(RuntimeError, match="not begun"):
+    with pytest.raises(RuntimeError, match="no result"):
         _ = said.result
 
 
@@ -104,5 +106,31 @@ async def test_work_that_swallows_its_cancellation_has_nobody_to_talk_to() -> No
 
     async with asyncio.timeout(5), working(work) as said:
         await anext(said)
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(RuntimeError, match="no result"):
         _ = said.result
+
+
+async def failing(say: Say) -> str:
+    await say(1)
+    raise ValueError
+
+
+@pytest.mark.parametrize("heard", [0, 1, 2])
+async def test_what_failed_or_was_left_keeps_nothing(heard: int) -> None:
+    gone = asyncio.Event()
+    gc.disable()
+    try:
+        await listened(failing, heard, gone)
+        async with asyncio.timeout(5):
+            await gone.wait()
+    finally:
+        gc.enable()
+
+
+async def listened(work: Callable[[Say], Coroutine[Any, Any, str]], heard: int, gone: asyncio.Event) -> None:
+    said = working(work)
+    weakref.finalize(said, gone.set)
+    with contextlib.suppress(ValueError):
+        async with said:
+            for _ in range(heard):
+                await anext(said)

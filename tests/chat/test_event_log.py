@@ -144,6 +144,23 @@ async def test_of_many_who_claim_at_once_one_holds(service: ThreadService, ann: 
     assert (await fresh(accepted.run_id)).claim == 1
 
 
+async def test_who_is_interrupted_before_a_claim_is_known_has_claimed_nothing(
+    service: ThreadService, ann: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = await posted(service, ann)
+
+    def interrupted(**_: Any) -> HeldRun:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claiming, "HeldRun", interrupted)
+        with pytest.raises(asyncio.CancelledError):
+            await service.event_log.claim(accepted.run_id)
+    run = await fresh(accepted.run_id)
+    assert (run.status, run.claim) == ("queued", 0)
+    assert await service.event_log.claim(accepted.run_id) is not None
+
+
 async def test_of_two_runs_of_a_thread_claimed_at_once_one_runs(service: ThreadService, ann: Any) -> None:
     for _ in range(5):
         first = await posted(service, ann)

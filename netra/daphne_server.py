@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -136,7 +137,7 @@ class _Patience:
     """How long a connection may take for what comes next. Twisted's own begins anew with each byte."""
 
     def __init__(self, channel: Any) -> None:
-        self._channel = channel
+        self._channel = weakref.ref(channel)  # a client may go long before its time is over
         self._call: Any = None
         self.wait(HEAD_SECONDS)
 
@@ -149,8 +150,9 @@ class _Patience:
             self._call.cancel()
 
     def _cut_off(self) -> None:
-        if self._channel.transport is not None:
-            self._channel.transport.abortConnection()
+        channel = self._channel()
+        if channel is not None and channel.transport is not None:
+            channel.transport.abortConnection()
 
 
 class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types

@@ -135,13 +135,14 @@ async def test_an_interrupting_message_takes_the_place_of_what_runs_and_waits(ne
 
 
 async def test_an_agent_that_fails_ends_its_run_with_a_code_and_the_next_run_begins(netra: Netra) -> None:
-    calls = 0
+    calls, queued = 0, asyncio.Event()
 
     async def fail_once(request: RunRequest) -> AsyncIterator[AgentEvent]:
         nonlocal calls
         calls += 1
         yield AgentResponseChunk(agent="moody", message_id=request.message_id, text=f"Call {calls}")
         if calls == 1:
+            await queued.wait()
             raise RuntimeError("secret detail")
         yield AgentCompleted(agent="moody", usage=Usage(model="none"), duration_ms=1)
 
@@ -149,6 +150,7 @@ async def test_an_agent_that_fails_ends_its_run_with_a_code_and_the_next_run_beg
     socket = await netra.connect(await netra.user("ann"))
     first = await begin(socket)
     await begin(socket, "Again", thread_id=first["thread_id"])
+    queued.set()
     error = await receive(socket, "agent_error")
     assert error["data"]["error_code"] == "INTERNAL_ERROR"
     assert "secret" not in str(error)

@@ -1,7 +1,7 @@
 // The page's shortcuts: one table of keys and words, and what of it works at the moment. The sheet shows just that.
 // A view that offers an action calls `useShortcut`; an action that is new gets a line in the table.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { keep, kept, PREFIX } from "../chat/storage";
 import { words } from "../words/words";
 import { caps, isPressed, isText } from "./keys";
@@ -70,11 +70,11 @@ export function offered(): ShortcutName[] {
   return (Object.keys(SHORTCUTS) as ShortcutName[]).filter((name) => offers.value.has(name) && (front.value?.has(name) ?? true));
 }
 
-/** Offer the action while the view is shown. */
+/** Offer the action while the view is shown: from the moment on at which it can be seen. */
 export function useShortcut(name: ShortcutName, act: Act, inside: Offer["inside"] = null): void {
   const latest = useRef(act);
   latest.current = act;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const offer: Offer = { act: (event) => latest.current(event), inside };
     offers.value = new Map([...offers.peek(), [name, offer]]);
     return () => {

@@ -32,7 +32,7 @@ RUN_SECONDS, QUICK_RUN_SECONDS = 60, 15
 ARRIVING_AT_ONCE = 50
 ASKING_SECONDS = 0.02
 CALM_SECONDS = 2.0
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.5, 30.0
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, GROWTH = 0.5, 30.0, 1.5
 PATIENCE_SECONDS = 120.0
 
 
@@ -81,7 +81,7 @@ class Page:
             with contextlib.suppress(Lost):
                 await client.receive()  # its frames are heard elsewhere: this ends with the connection
             while True:
-                ceiling = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2**failures)
+                ceiling = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * GROWTH**failures)
                 await asyncio.sleep(ceiling * random.uniform(0.5, 1))
                 with contextlib.suppress(Lost, OSError, TimeoutError, WSError):
                     self._client = client = await self._netra.open(self._user, self._hear)

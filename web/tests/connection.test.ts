@@ -71,17 +71,17 @@ test("a server that accepts and never greets is left after ten seconds", async (
 test("the waits between attempts grow, with jitter, up to half a minute", async () => {
   const { clock, server, connection } = await started();
   const waits: number[] = [];
-  for (let attempt = 0; attempt < 9; attempt += 1) {
+  for (let attempt = 0; attempt < 13; attempt += 1) {
     server.latest.drop(1006);
     const before = clock.now();
     const dials = server.sockets.length;
     while (server.sockets.length === dials) await clock.pass(100);
     waits.push(clock.now() - before);
   }
-  assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+  assert.deepEqual(waits, [500, 800, 1200, 1700, 2600, 3800, 5700, 8600, 12900, 19300, 28900, 30000, 30000]);
   server.greet();
   assert.equal(connection.state.failures, 0);
-  assert.deepEqual([backoff(3, () => 0), backoff(3, () => 1)], [2000, 4000]);
+  assert.deepEqual([backoff(2, () => 0), backoff(2, () => 1)], [562.5, 1125]);
 });
 
 test("each close code has the answer of the protocol's table", () => {

@@ -8,11 +8,14 @@ export type AfterClose =
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
+// A server that is started anew is back in some three seconds: by twos, who came just too early would wait longer than
+// that once more.
+const GROWTH = 1.5;
 const FLOOD_DELAY_MS = 5_000;
 
 /** Exponential, with jitter over its upper half, so that many pages do not come back at the same moment. */
 export function backoff(failures: number, random: () => number): number {
-  const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures, 10));
+  const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * GROWTH ** Math.min(failures, 20));
   return ceiling * (0.5 + random() / 2);
 }
 

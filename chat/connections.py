@@ -23,9 +23,9 @@ from chat.protocol import ServerDraining
 logger = structlog.get_logger(__name__)
 
 RECONNECT_AFTER_MS = 3000
-# A check that keeps the loop busy for long, of very many connections, is made less often: it takes about a hundredth
-# of the time at most. How long the database takes does not count.
-LEAST_PAUSE = 100
+# A check that keeps the loop busy for long, of very many connections, is made less often: it takes about a
+# hundredth of the time at most, of which half is seen here. How long the database takes does not count.
+LEAST_PAUSE = 200
 
 
 class Connections:

@@ -13,10 +13,10 @@ from chat.credential import Credential
 from chat.delivery import Frame, RunPosition
 from chat.pool import DatabasePool
 from chat.run_event import Event, event_frame
-from chat.together import MOST, Together
+from chat.together import Together
 
-# So many positions are read by one statement at most, unless one client alone asks for more.
-MOST_POSITIONS = 20_000
+# So many are answered by one statement: each may ask for hundreds of runs, and nobody waits long for those of others.
+MOST_ASKING = 50
 
 # No join: without statistics, as in a new database, the planner would look through all threads for each user.
 _POSITIONS: LiteralString = """
@@ -96,12 +96,6 @@ class _Asked(NamedTuple):
     limit: int
 
 
-def _fits(group: Sequence[_Asked], asked: _Asked) -> bool:
-    """Nobody waits long because others ask for much."""
-    wanted = sum(len(each.run_ids) + len(each.run_numbers) + each.limit for each in (*group, asked))
-    return len(group) < MOST and wanted <= MOST_POSITIONS
-
-
 class Known(NamedTuple):
     """What a connection knows, and asks about: the runs that it follows, and all above a number."""
 
@@ -128,7 +122,9 @@ class LogReader:
 
     def __init__(self, pool: DatabasePool) -> None:
         self.pool = pool
-        self._together = Together(self._read_positions, name="read positions", fits=_fits)
+        self._together = Together(
+            self._read_positions, name="read positions", fits=lambda group, _: len(group) < MOST_ASKING
+        )
 
     async def read_after(self, run_id: str, after_seq: int, *, limit: int, max_bytes: int = sys.maxsize) -> list[Frame]:
         """The next events of a run, in order: at most `limit`, and none after those that together reach `max_bytes`."""

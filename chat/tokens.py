@@ -31,6 +31,8 @@ class KeyRing(TokenBackend):
         super().__init__(ALGORITHM, keys[0])
         self._signing_name = name_of(keys[0])
         self._keys = {name_of(key): self._prepare_key(key) for key in keys}
+        # All tokens of a key have the same header, so few are read.
+        self._key_of_header = functools.lru_cache(maxsize=64)(self._read_header)
 
     def encode(self, payload: dict[str, Any]) -> str:
         header = {"kid": self._signing_name}
@@ -38,15 +40,22 @@ class KeyRing(TokenBackend):
 
     def get_verifying_key(self, token: Any) -> Any:
         """Raises TokenBackendError for a key that is not of the ring, and PyJWT's errors for what is no token."""
-        header = jwt.get_unverified_header(token)
-        if not header.keys() <= _HEADER:
-            raise TokenBackendError("The header is not of a token of ours")
-        if "kid" in header:
-            if (key := self._keys.get(header["kid"])) is None:
-                raise TokenBackendError("The key is not of this ring")
+        encoded: bytes = token.encode() if isinstance(token, str) else token
+        if (key := self._key_of_header(encoded.partition(b".")[0])) is not None:
             return key
         # Tokens of releases before key rings do not say.
         return next((key for key in self._keys.values() if self._has_signed(key, token)), self.prepared_signing_key)
+
+    def _read_header(self, segment: bytes) -> Any:
+        """The key that it names, None when it names none."""
+        header = jwt.get_unverified_header(segment + b"..")
+        if not header.keys() <= _HEADER:
+            raise TokenBackendError("The header is not of a token of ours")
+        if "kid" not in header:
+            return None
+        if (key := self._keys.get(header["kid"])) is None:
+            raise TokenBackendError("The key is not of this ring")
+        return key
 
     def _has_signed(self, key: Any, token: Any) -> bool:
         try:

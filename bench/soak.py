@@ -1,9 +1,10 @@
 """Whether anything grows: `python -m bench.soak --minutes 30`, a part of `make nightly`.
 
 People come, ask, and go, some of them in the middle of an answer, while a web process and a worker are looked at. What
-each holds is compared between the last third of the time and the third before it: the first one is to warm up. It has
-grown when the means differ by more than the means of short times do within the middle third; whatever rises steadily
-does, and what comes and goes with the load does not.
+each holds is compared between the last third of the time and the third before it: the first one is to warm up, and half
+as many people more come in it, since an allocator keeps what a peak took, and without one would go on to find its size
+for hours. It has grown when the means differ by more than the means of short times do within the middle third; whatever
+rises steadily does, and what comes and goes with the load does not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +38,7 @@ from tests.clients import request
 from tests.processes import HOST, free_port
 
 PEOPLE, QUICK_PEOPLE = 60, 20
+WARMING_PART = 0.5
 # So many at most: to take one takes time.
 SAMPLES, BLOCK = 360, 10
 TOKENS_PER_SECOND = 50
@@ -100,11 +103,16 @@ class Churn:
         self.left = 0
         self.failures: list[str] = []
 
-    async def go_on(self, people: int) -> None:
-        self._netra.add_users(people)
+    async def go_on(self, people: int, warming_seconds: float) -> None:
+        """Without end; for the first so many seconds more of them come."""
+        warming = round(people * WARMING_PART)
+        self._netra.add_users(people + warming)
         async with asyncio.TaskGroup() as group:
             for user in range(people):
                 group.create_task(self._person(user))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(warming_seconds):
+                    await asyncio.gather(*map(self._person, range(people, people + warming)))
 
     async def _person(self, user: int) -> None:
         await asyncio.sleep(random.random())
@@ -112,7 +120,7 @@ class Churn:
             try:
                 await self._visit(user)
             except (Lost, OSError, TimeoutError, WSError, AssertionError) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
+                self._failed(f"{type(error).__name__}: {error}, at {_place(error)}")
             await asyncio.sleep(random.random())
 
     async def _visit(self, user: int) -> None:
@@ -122,7 +130,7 @@ class Churn:
 
         def hear(kind: Kind, payload: bytes, _arrived: int) -> None:
             if kind is Kind.REFUSED:
-                self.failures.append(f"refused: {payload.decode()}")
+                self._failed(f"refused: {payload.decode()}")
             if kind in (Kind.ENDED, Kind.REFUSED):
                 ended.set()
 
@@ -142,14 +150,25 @@ class Churn:
         finally:
             client.close()
 
+    def _failed(self, what: str) -> None:
+        """Told at once, with the time, at which logs may have its cause."""
+        self.failures.append(what)
+        print(f"{time.strftime('%H:%M:%S')} failed: {what}", flush=True)
+
     def _look_at_list(self, user: int) -> None:
         with contextlib.closing(Asking(self._netra.url, self._netra.account(user).token())) as asking:
             asking.seconds("threads?limit=50&archived=false")
 
 
+def _place(error: BaseException) -> str:
+    """The line that raised it, which is all that an assertion without words says."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno} in {last.name}"
+
+
 async def soak(netra: Netra, meters: Meters, *, people: int, seconds: float) -> tuple[Churn, list[Sample]]:
     churn, samples = Churn(netra), []
-    task = asyncio.create_task(churn.go_on(people))
+    task = asyncio.create_task(churn.go_on(people, warming_seconds=seconds / 3))
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         period = seconds / SAMPLES
@@ -194,8 +213,6 @@ def run(server: ServerName, *, people: int, seconds: float) -> bool:
     done = {"connects": churn.connects, "answers": churn.answers, "left": churn.left, "failures": len(churn.failures)}
     print(json.dumps({"soak": netra.name, "seconds": seconds, "people": people, **done}))
     found = report(samples)
-    for failure in churn.failures[:10]:
-        print(f"failed: {failure}")
     return not found and not churn.failures
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import structlog
 from procrastinate import jobs, worker
 from procrastinate.contrib.django import app as django_app
 from procrastinate.contrib.django.utils import connector_params
-from procrastinate.job_context import AbortReason
+from procrastinate.job_context import AbortReason, JobContext
 
 from chat.backoff import delays
 from chat.pool import database_is_away
@@ -52,6 +53,21 @@ class SupervisedWorker(worker.Worker):
     job_manager: FencedJobManager
     _seen_unheld: frozenset[int] = frozenset()
     _notified = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Jobs that have been done, which is being written down.
+        self._ended: set[int] = set()
+
+    async def _process_job(self, context: JobContext) -> None:
+        try:
+            await super()._process_job(context)
+        finally:
+            self._ended.discard(context.job.id or 0)
+
+    async def _persist_job_status(self, job: jobs.Job, *arguments: Any, **rest: Any) -> None:
+        self._ended.add(job.id or 0)
+        await super()._persist_job_status(job, *arguments, **rest)
 
     async def _handle_notification(self, *, channel: str, notification: jobs.Notification) -> None:
         await super()._handle_notification(channel=channel, notification=notification)
@@ -85,14 +101,15 @@ class SupervisedWorker(worker.Worker):
     async def abandon_taken(self) -> None:
         """End the tasks of jobs that are somebody else's now. Called regularly.
 
-        Their writes are fenced off anyway; but a task that waits for its model writes nothing.
+        Their writes are fenced off anyway; but a task that waits for its model writes nothing. One that has ended
+        meanwhile is not held any more, either.
         """
         claimed = {context.job.id for context in self._running_jobs.values() if context.job.id is not None}
         if self.worker_id is None or not claimed:
             return
-        taken = claimed - await self.job_manager.held_jobs(self.worker_id, claimed)
+        taken = claimed - await self.job_manager.held_jobs(self.worker_id, claimed) - self._ended
         for task, context in list(self._running_jobs.items()):
-            if context.job.id in taken and context.job.id not in self._job_ids_to_abort:
+            if context.job.id in taken and not task.done() and context.job.id not in self._job_ids_to_abort:
                 logger.warning("job_abandoned", job_id=context.job.id)
                 self._abort_job(task, context, AbortReason.USER_REQUEST)
 

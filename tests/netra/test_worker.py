@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.core.management import CommandError, call_command
@@ -388,6 +389,35 @@ async def test_the_task_of_a_job_that_is_somebody_elses_now_is_ended() -> None:
             supervised.stop()  # type: ignore[no-untyped-call]
             await running
     assert await status_of(job_id) == "failed"
+
+
+async def test_a_job_that_has_just_been_done_is_nobody_elses() -> None:
+    """Its row is not held any more, and its task has a few turns of the loop left."""
+    written, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowManager(FencedJobManager):
+        async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+            await super().finish_job(job, status, delete_job)
+            written.set()
+            await go_on.wait()
+
+    job_id = await defer("tests.done")
+    async with worker_app() as app:
+        app.tasks["tests.done"] = app.task(name="tests.done", queue=QUEUE)(asyncio.Event().is_set)
+        app.job_manager = manager = SlowManager(app.connector)
+        supervised = SupervisedWorker(app=app, queues=[QUEUE], install_signal_handlers=False)
+        supervised.job_manager = manager
+        running = asyncio.create_task(supervised.run())  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(10):
+            await written.wait()
+            with structlog.testing.capture_logs() as lines:
+                await supervised.abandon_taken()
+            assert lines == []
+            assert not supervised._job_ids_to_abort
+            go_on.set()
+            supervised.stop()  # type: ignore[no-untyped-call]
+            await running
+    assert await status_of(job_id) == "succeeded"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Connections:
     def add(self, connection: Connection) -> None:
         self._open.add(connection)
         metrics.CONNECTIONS.labels(connection.kind).inc()
-        if self._checking is None or self._checking.done() or self._checking.cancelling():
+        if self._checking is None or self._checking.done():
             self._check_wanted = asyncio.Event()
             # The task outlives the request that starts it, so it must not inherit that request's context.
             self._checking = asyncio.get_running_loop().create_task(
@@ -59,8 +59,8 @@ class Connections:
         if connection in self._open:
             self._open.remove(connection)
             metrics.CONNECTIONS.labels(connection.kind).dec()
-        if not self._open and self._checking is not None:
-            self._checking.cancel()
+        if not self._open:
+            self._check_wanted.set()  # it ends by itself
 
     def open(self) -> None:
         """Take connections (again)."""
@@ -84,7 +84,12 @@ class Connections:
         self._check_wanted.set()
 
     async def _check_regularly(self) -> None:
-        while True:
+        """As long as there are connections: it is not cancelled, and whether it goes on is not asked of `cancelling()`.
+
+        That is true of a task whose `asyncio.timeout` has just fired, too, and a cancel may be lost where it comes
+        together with what the task waits for: either way there would be a second check beside this one, for ever.
+        """
+        while self._open:
             try:
                 # Spread over time, so that the processes of a cluster do not ask in step.
                 async with asyncio.timeout(self._pause * random.uniform(0.8, 1.2)):  # noqa: S311

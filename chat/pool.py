@@ -66,6 +66,11 @@ async def _read_json(connection: Connection) -> None:
     set_json_loads(pydantic_core.from_json, connection)
 
 
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
 class DatabasePool:
     """Opened lazily on the running loop, closed with `close()`. Connections are in autocommit mode.
 
@@ -103,9 +108,14 @@ class DatabasePool:
     async def connection(self) -> AsyncIterator[Connection]:
         """Raises psycopg.OperationalError when the database cannot be reached."""
         pool = self._pool or await self._open()
+        cancels = _cancels()
         try:
             with self.reachability.watching():
                 async with pool.connection() as connection:
+                    if _cancels() > cancels:
+                        # The pool waits by Python's `wait_for`, which until 3.12 loses a cancel that comes together
+                        # with what it waits for.
+                        raise asyncio.CancelledError
                     yield connection
         except UNREACHABLE:
             await self._drain(pool)

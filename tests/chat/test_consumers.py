@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import time
 import weakref
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from channels.db import database_sync_to_async
@@ -98,6 +100,73 @@ async def test_how_long_the_database_takes_makes_no_position_check_later(
     monkeypatch.setattr(connections, "_check_seconds", 0.001)
     await connections.check_positions()
     assert connections._pause < 1
+
+
+def position_checks() -> int:
+    return sum(task.get_name() == "position check" for task in asyncio.all_tasks())
+
+
+async def test_who_comes_as_the_next_position_check_is_due_starts_no_second_one(
+    netra: Netra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the turn of the loop in which its time-out fires it looks as if it were cancelled."""
+    connections = netra.chat.connections
+    waits = asyncio.Event()
+
+    class Wanted(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            waits.set()
+            return await super().wait()
+
+    monkeypatch.setattr(connections, "_check_seconds", 0.01)
+    monkeypatch.setattr("chat.connections.LEAST_PAUSE", 0)
+    await netra.connect(await netra.user("ann"))
+    [connection] = connections._open
+    wanted, connections._check_wanted = connections._check_wanted, Wanted()
+    wanted.set()
+    async with asyncio.timeout(10):
+        await waits.wait()
+    due = asyncio.Event()
+
+    def come() -> None:
+        connections.add(connection)
+        due.set()
+
+    asyncio.get_running_loop().call_later(0.02, come)
+    time.sleep(0.05)  # noqa: ASYNC251 - both are due in the next turn
+    await due.wait()
+    assert position_checks() == 1
+
+
+async def test_there_is_one_position_check_however_people_come_and_go(
+    netra: Netra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def news(_self: EventLog, _known: Any) -> Any:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):  # as what waits for the database may do
+            await answer.wait()
+        return {}
+
+    async def none_is_left() -> bool:
+        return position_checks() == 0
+
+    monkeypatch.setattr(EventLog, "news", news)
+    ann = await netra.user("ann")
+    socket = await netra.connect(ann)
+    netra.chat.connections.check_soon()
+    async with asyncio.timeout(10):
+        await asked.wait()
+    await socket.disconnect()
+    assert not len(netra.chat.connections)
+    second = await netra.connect(ann)
+    answer.set()
+    await send(second, type="ping")
+    await receive(second)
+    assert position_checks() == 1
+    await second.disconnect()
+    await eventually(none_is_left)
 
 
 async def test_who_is_refused_hears_nothing_more_though_the_client_stays(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 from channels.db import database_sync_to_async
 
+from chat import metrics
 from chat.connections import Connections
 from chat.consumers import ChatConsumer
 from chat.event_log import EventLog
@@ -130,6 +131,7 @@ async def test_who_comes_as_the_next_position_check_is_due_starts_no_second_one(
 
     def come() -> None:
         connections.add(connection)
+        metrics.CONNECTIONS.labels(connection.kind).dec()  # it was there already
         due.set()
 
     asyncio.get_running_loop().call_later(0.02, come)

@@ -104,14 +104,14 @@ class SupervisedWorker(worker.Worker):
         Their writes are fenced off anyway; but a task that waits for its model writes nothing. One that has ended
         meanwhile is not held any more, either.
         """
-        claimed = {context.job.id for context in self._running_jobs.values() if context.job.id is not None}
+        claimed = {task: context.job.id for task, context in self._running_jobs.items() if context.job.id is not None}
         if self.worker_id is None or not claimed:
             return
-        taken = claimed - await self.job_manager.held_jobs(self.worker_id, claimed) - self._ended
-        for task, context in list(self._running_jobs.items()):
-            if context.job.id in taken and not task.done() and context.job.id not in self._job_ids_to_abort:
-                logger.warning("job_abandoned", job_id=context.job.id)
-                self._abort_job(task, context, AbortReason.USER_REQUEST)
+        held = await self.job_manager.held_jobs(self.worker_id, set(claimed.values()))
+        for task, job_id in claimed.items():
+            if not (task.done() or job_id in held or job_id in self._ended or job_id in self._job_ids_to_abort):
+                logger.warning("job_abandoned", job_id=job_id)
+                self._abort_job(task, self._running_jobs[task], AbortReason.USER_REQUEST)
 
     def hand_back(self) -> None:
         """End the grace period of a stop."""

@@ -360,6 +360,19 @@ async def test_workers_that_were_silent_while_the_database_was_away_are_not_remo
         assert await JobManager(app.connector).prune_stalled_workers(row["age"] + 3600) == [worker_id]
 
 
+@contextlib.asynccontextmanager
+async def running(app: Any, manager: FencedJobManager) -> AsyncIterator[SupervisedWorker]:
+    """A worker that runs meanwhile, and ends in order."""
+    app.job_manager = manager
+    supervised = SupervisedWorker(app=app, queues=[QUEUE], install_signal_handlers=False)
+    supervised.job_manager = manager
+    run = asyncio.create_task(supervised.run())  # type: ignore[no-untyped-call]  # procrastinate has no types there
+    async with asyncio.timeout(10):
+        yield supervised
+        supervised.stop()  # type: ignore[no-untyped-call]
+        await run
+
+
 async def test_the_task_of_a_job_that_is_somebody_elses_now_is_ended() -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
@@ -373,11 +386,7 @@ async def test_the_task_of_a_job_that_is_somebody_elses_now_is_ended() -> None:
     job_id = await defer("tests.last")
     async with worker_app() as app:
         app.tasks["tests.last"] = app.task(name="tests.last", queue=QUEUE)(last)
-        app.job_manager = manager = FencedJobManager(app.connector)
-        supervised = SupervisedWorker(app=app, queues=[QUEUE], install_signal_handlers=False)
-        supervised.job_manager = manager
-        running = asyncio.create_task(supervised.run())  # type: ignore[no-untyped-call]
-        async with asyncio.timeout(10):
+        async with running(app, FencedJobManager(app.connector)) as supervised:
             await began.wait()
             await supervised.abandon_taken()
             assert not ended.is_set()
@@ -386,8 +395,6 @@ async def test_the_task_of_a_job_that_is_somebody_elses_now_is_ended() -> None:
             )
             await supervised.abandon_taken()
             await ended.wait()
-            supervised.stop()  # type: ignore[no-untyped-call]
-            await running
     assert await status_of(job_id) == "failed"
 
 
@@ -404,19 +411,13 @@ async def test_a_job_that_has_just_been_done_is_nobody_elses() -> None:
     job_id = await defer("tests.done")
     async with worker_app() as app:
         app.tasks["tests.done"] = app.task(name="tests.done", queue=QUEUE)(asyncio.Event().is_set)
-        app.job_manager = manager = SlowManager(app.connector)
-        supervised = SupervisedWorker(app=app, queues=[QUEUE], install_signal_handlers=False)
-        supervised.job_manager = manager
-        running = asyncio.create_task(supervised.run())  # type: ignore[no-untyped-call]
-        async with asyncio.timeout(10):
+        async with running(app, SlowManager(app.connector)) as supervised:
             await written.wait()
             with structlog.testing.capture_logs() as lines:
                 await supervised.abandon_taken()
             assert lines == []
             assert not supervised._job_ids_to_abort
             go_on.set()
-            supervised.stop()  # type: ignore[no-untyped-call]
-            await running
     assert await status_of(job_id) == "succeeded"
 
 

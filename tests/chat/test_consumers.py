@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import time
+import math
 import weakref
 from typing import Any, Literal
 
@@ -112,31 +112,35 @@ async def test_who_comes_as_the_next_position_check_is_due_starts_no_second_one(
 ) -> None:
     """In the turn of the loop in which its time-out fires it looks as if it were cancelled."""
     connections = netra.chat.connections
-    waits = asyncio.Event()
-
-    class Wanted(asyncio.Event):
-        async def wait(self) -> Literal[True]:
-            waits.set()
-            return await super().wait()
-
-    monkeypatch.setattr(connections, "_check_seconds", 0.01)
-    monkeypatch.setattr("chat.connections.LEAST_PAUSE", 0)
     await netra.connect(await netra.user("ann"))
     [connection] = connections._open
-    wanted, connections._check_wanted = connections._check_wanted, Wanted()
-    wanted.set()
-    async with asyncio.timeout(10):
-        await waits.wait()
-    due = asyncio.Event()
+    timeout, waits, came = asyncio.timeout, [], asyncio.Event()
+
+    def noted(seconds: float | None) -> asyncio.Timeout:
+        waits.append(timeout(seconds))
+        return waits[-1]
 
     def come() -> None:
         connections.add(connection)
         metrics.CONNECTIONS.labels(connection.kind).dec()  # it was there already
-        due.set()
+        came.set()
 
-    asyncio.get_running_loop().call_later(0.02, come)
-    time.sleep(0.05)  # noqa: ASYNC251 - both are due in the next turn
-    await due.wait()
+    class Wanted(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            due = waits[-1].when()
+            assert due is not None
+            if not came.is_set():
+                # A timer that is due no later than the loop's clock can tell is run in the same turn.
+                asyncio.get_running_loop().call_at(math.nextafter(due, math.inf), come)
+            return await super().wait()
+
+    monkeypatch.setattr(asyncio, "timeout", noted)
+    monkeypatch.setattr(connections, "_check_seconds", 0.01)
+    monkeypatch.setattr("chat.connections.LEAST_PAUSE", 0)
+    wanted, connections._check_wanted = connections._check_wanted, Wanted()
+    wanted.set()
+    async with timeout(10):
+        await came.wait()
     assert position_checks() == 1
 
 

@@ -65,7 +65,7 @@ class Arrival:
 class Arrivals:
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
-        self._together = Together(self._read, name="read arrivals")
+        self._together = Together(self._read, name="read arrivals", gathers=True)
 
     async def find(self, user_id: int, credential: Credential) -> Arrival | None:
         """None: there is no such user. `has_session` is of the credential's session, True when it has none.

@@ -116,7 +116,7 @@ class JWTAuthMiddleware:
     def __init__(self, application: Callable[..., Awaitable[None]], chat: ChatConfig) -> None:
         self.application = application
         self.chat = chat
-        self._counted = Together(self._count, name="count connects")
+        self._counted = Together(self._count, name="count connects", gathers=True)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         async def bearer_of_scope() -> Bearer:

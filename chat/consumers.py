@@ -57,8 +57,8 @@ class ChatConsumer(AnsweringConsumer):
         self.lease: Lease | None = None
         # What was told between the look at where the user stands and the greeting.
         self.told_early: list[dict[str, Any]] = []
-        self.limit = CommandLimit(settings.NETRA.commands_per_minute)
-        self.max_bytes = settings.NETRA.max_message_bytes
+        self.config = settings.NETRA
+        self.limit = CommandLimit(self.config.commands_per_minute)
         self.waiting: list[AnyCommand] = []
         self.working: asyncio.Task[None] | None = None
         self.listener = Listener(self.hear, log=self.log)
@@ -88,7 +88,7 @@ class ChatConsumer(AnsweringConsumer):
     async def websocket_connect(self) -> None:
         self.began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(settings.NETRA.ws_connect_timeout):
+            async with asyncio.timeout(self.config.ws_connect_timeout):
                 connection, established = await self.establish()
         except UNAVAILABLE as error:
             self.log.warning("database_unavailable", cause=first_line(error))
@@ -124,10 +124,10 @@ class ChatConsumer(AnsweringConsumer):
         connection = Connection(
             user_id=authentication.user_id,
             credential=authentication.credential,
-            delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=settings.NETRA.ws_window_bytes),
+            delivery=Delivery(baseline=snapshot.last_run_number, window_bytes=self.config.ws_window_bytes),
             event_log=self.services.event_log,
             threads_version=snapshot.threads_version,
-            window_timeout=settings.NETRA.ws_window_timeout,
+            window_timeout=self.config.ws_window_timeout,
             check_positions=self.services.connections.check_soon,
             answered=self.answered,
             send=self.send_text,
@@ -151,7 +151,7 @@ class ChatConsumer(AnsweringConsumer):
         text = message.get("text")
         if text is None:
             raise ChatError(ErrorCode.BINARY_NOT_SUPPORTED, "Frames must be text")
-        command = protocol.parse_command(text, max_bytes=self.max_bytes)
+        command = protocol.parse_command(text, max_bytes=self.config.max_message_bytes)
         if isinstance(command, Ping):
             self.connection.reply(
                 protocol.Pong(

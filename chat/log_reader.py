@@ -123,7 +123,10 @@ class LogReader:
     def __init__(self, pool: DatabasePool) -> None:
         self.pool = pool
         self._together = Together(
-            self._read_positions, name="read positions", fits=lambda group, _: len(group) < MOST_ASKING
+            self._read_positions,
+            name="read positions",
+            fits=lambda group, _: len(group) < MOST_ASKING,
+            gathers=True,
         )
 
     async def read_after(self, run_id: str, after_seq: int, *, limit: int, max_bytes: int = sys.maxsize) -> list[Frame]:

@@ -28,7 +28,7 @@ class Places:
         self.leases = leases
         self._renewing: asyncio.Task[None] | None = None
         self._giving_back: set[asyncio.Task[None]] = set()
-        self._wanted = Together(self._take, name="take places")
+        self._wanted = Together(self._take, name="take places", gathers=True)
 
     async def take(self, user_id: Any, allowed: int) -> Lease:
         """A place for one more connection of a user. Raises ConnectionRefused with TOO_MANY_CONNECTIONS.

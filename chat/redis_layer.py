@@ -130,7 +130,7 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         self._server = server
         self._connected = asyncio.Event()
         self._published = Together(self._publish, name="publish to Redis", fits=_fits)
-        self._subscribed = Together(self._subscribe, name="subscribe at Redis", fits=_fits)
+        self._subscribed = Together(self._subscribe, name="subscribe at Redis", fits=_fits, gathers=True)
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Messages of one process arrive in the order in which they were given; after a failure one may come twice."""

@@ -1,6 +1,7 @@
 """Questions that are asked together: what comes while one is under way waits for the next one, and no longer.
 
-So the more there is to ask, the less each of it costs, and nothing waits for the sake of a larger group.
+So the more there is to ask, the less each of it costs. Nothing waits for the sake of a larger group, but for those who
+`gather`: they come in crowds, and each turn of a busy event loop brings a few of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 MOST = 200
+# So many turns of the event loop are waited for a crowd at most. An idle loop takes two of them, in microseconds.
+MOST_TURNS = 16
 
 
 class Together(Generic[Asked, Answer]):
     """`ask` is given a group, never an empty one, and returns an answer for each; what it raises is raised to each.
 
-    `fits` tells whether something may be asked together with a group that has at least one. Who is cancelled before
-    the group is made is left out of it. Used on the event loop only.
+    `fits` tells whether something may be asked together with a group that has at least one. With `gathers` a group
+    is made when a turn of the loop has brought nobody more. Who is cancelled before the group is made is left out of
+    it. Used on the event loop only.
     """
 
     def __init__(
@@ -30,10 +34,12 @@ class Together(Generic[Asked, Answer]):
         *,
         name: str,
         fits: Callable[[Sequence[Asked], Asked], bool] = lambda group, _: len(group) < MOST,
+        gathers: bool = False,
     ) -> None:
         self._ask = ask
         self._name = name
         self._fits = fits
+        self._gathers = gathers
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._asking: asyncio.Task[None] | None = None
 
@@ -49,11 +55,26 @@ class Together(Generic[Asked, Answer]):
     async def _ask_all(self) -> None:
         try:
             while self._waiting:
+                if self._gathers:
+                    await self._gather()
                 group, answers = self._take()
                 if group:
                     await self._ask_group(group, answers)
+        except BaseException:
+            for _, answer in self._waiting:
+                answer.cancel()
+            self._waiting.clear()
+            raise
         finally:
             self._asking = None
+
+    async def _gather(self) -> None:
+        before = 0
+        for _ in range(MOST_TURNS):
+            if not before < len(self._waiting) < MOST:
+                break
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _take(self) -> tuple[list[Asked], list[asyncio.Future[Answer]]]:
         group: list[Asked] = []
@@ -76,9 +97,8 @@ class Together(Generic[Asked, Answer]):
                 if not answer.done():
                     answer.set_exception(error)
         except BaseException:
-            for answer in (*answers, *(answer for _, answer in self._waiting)):
+            for answer in answers:
                 answer.cancel()
-            self._waiting.clear()
             raise
         else:
             for answer, each in zip(answers, found, strict=True):

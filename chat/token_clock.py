@@ -25,9 +25,8 @@ class TokenClock:
         self._cancel()
         left = seconds_until(expires_at)
         loop = asyncio.get_running_loop()
-        warning = TokenExpiring(expires_in=round(min(left, WARN_SECONDS)))
         self._timers = [
-            loop.call_later(max(0.0, left - WARN_SECONDS), self._warn, warning),
+            loop.call_later(max(0.0, left - WARN_SECONDS), self._say, round(min(left, WARN_SECONDS))),
             loop.call_later(left, self._expire),
         ]
 
@@ -35,6 +34,9 @@ class TokenClock:
         """For ever: nobody is called any more."""
         self._cancel()
         self._warn = self._expire = _nobody
+
+    def _say(self, seconds: int) -> None:
+        self._warn(TokenExpiring(expires_in=seconds))
 
     def _cancel(self) -> None:
         for timer in self._timers:

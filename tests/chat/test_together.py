@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chat.together import Together
+from chat.together import MOST_TURNS, Together
 
 
 class Oracle:
@@ -104,3 +104,51 @@ async def test_nothing_is_left_behind(leaving: bool) -> None:
     await asyncio.sleep(0)
     assert together._asking is None
     assert not together._waiting
+
+
+async def test_a_crowd_that_comes_turn_by_turn_goes_together() -> None:
+    oracle = Oracle()
+    oracle.may_answer.set()
+    together = Together(oracle, name="ask", gathers=True)
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(together.ask(number)))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*tasks) == [0, 10, 20, 30, 40]
+    assert oracle.groups == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_crowd_that_does_not_end_is_not_waited_for() -> None:
+    oracle = Oracle()
+    oracle.may_answer.set()
+    together = Together(oracle, name="ask", gathers=True)
+    tasks: list[asyncio.Task[int]] = []
+    while not oracle.groups and len(tasks) < 10 * MOST_TURNS:
+        tasks.append(asyncio.create_task(together.ask(len(tasks))))
+        await asyncio.sleep(0)
+    assert MOST_TURNS <= len(oracle.groups[0]) <= MOST_TURNS + 2
+    await asyncio.gather(*tasks)
+
+
+async def test_who_comes_alone_waits_for_nobody() -> None:
+    oracle = Oracle()
+    oracle.may_answer.set()
+    together = Together(oracle, name="ask", gathers=True)
+    asked = asyncio.create_task(together.ask(1))
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert oracle.groups == [[1]]
+    assert await asked == 10
+
+
+async def test_all_are_let_go_when_the_gathering_is_cancelled() -> None:
+    oracle = Oracle()
+    together = Together(oracle, name="ask", gathers=True)
+    tasks = [asyncio.create_task(together.ask(number)) for number in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert together._asking is not None
+    together._asking.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert not oracle.groups
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2

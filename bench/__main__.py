@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import cores, load, report
+from bench import cores, load, memory, report
 from bench.scenario import Figures, Row, Scenario, median_of
 from bench.subjects import Subject
 
@@ -55,7 +55,8 @@ def measure(scenario: Scenario, *, rounds: int, quick: bool, only: str) -> list[
 def turns(scenario: Scenario, *, quick: bool, only: str) -> Iterator[Row]:
     for name, alone in scenario.before.items():
         if re.search(only, name):
-            yield Row(name, "", alone(quick))
+            memory_ns = memory.step_ns()
+            yield Row(name, "", alone(quick), memory_ns=memory_ns)
     for subject in scenario.subjects():
         if re.search(only, subject.name):
             yield under_load(scenario, subject, quick=quick)
@@ -67,12 +68,14 @@ def under_load(scenario: Scenario, subject: Subject, *, quick: bool) -> Row:
     async def measured() -> Figures:
         return await scenario.measure(subject, quick)
 
+    memory_ns = memory.step_ns()
     try:
         with subject:
-            return Row(subject.name, subject.frames, load.run(measured()))
+            return Row(subject.name, subject.frames, load.run(measured()), memory_ns=memory_ns)
     except Exception as error:  # noqa: BLE001 - whatever it is: it is told, and stands in the table
         traceback.print_exception(error)
-        return Row(subject.name, subject.frames, {}, (f"{type(error).__name__}: {error}"[:LONGEST_FAILURE],))
+        failure = f"{type(error).__name__}: {error}"[:LONGEST_FAILURE]
+        return Row(subject.name, subject.frames, {}, (failure,), memory_ns=memory_ns)
 
 
 def arguments(known: dict[str, Scenario]) -> argparse.Namespace:

@@ -22,7 +22,8 @@ def shown(scenario: Scenario, row: Row) -> str:
     """A row of the table."""
     figures = [figure.shown(row.figures.get(figure.name)) for figure in scenario.figures]
     failed = f" (failed {len(row.failures)} times)" if row.failures else ""
-    return f"| {row.subject}{failed} | {row.frames} | {' | '.join(figures)} | {row.rounds} |"
+    memory = "" if row.memory_ns is None else f"{row.memory_ns:.0f} ns"
+    return f"| {row.subject}{failed} | {row.frames} | {' | '.join(figures)} | {memory} | {row.rounds} |"
 
 
 def table(scenario: Scenario, rows: Sequence[Row]) -> str:
@@ -30,8 +31,8 @@ def table(scenario: Scenario, rows: Sequence[Row]) -> str:
     lines = [
         f"`{scenario.name}`: {scenario.text} Medians of so many rounds as the last column says.",
         "",
-        f"| subject | a frame is | {' | '.join(figure.heading for figure in scenario.figures)} | rounds |",
-        "|---|---|" + "---|" * len(scenario.figures) + "---|",
+        f"| subject | a frame is | {' | '.join(figure.heading for figure in scenario.figures)} | memory | rounds |",
+        "|---|---|" + "---|" * len(scenario.figures) + "---|---|",
         *(shown(scenario, row) for row in rows),
     ]
     if scenario.targets:
@@ -81,7 +82,14 @@ class Results:
 def _stored(row: Row) -> dict[str, Any]:
     """Four digits of a figure count: more nobody has measured."""
     figures = {name: None if value is None else float(f"{value:.4g}") for name, value in row.figures.items()}
-    return {"frames": row.frames, "figures": figures, "failures": list(row.failures), "rounds": row.rounds}
+    memory = None if row.memory_ns is None else round(row.memory_ns)
+    return {
+        "frames": row.frames,
+        "figures": figures,
+        "failures": list(row.failures),
+        "rounds": row.rounds,
+        "memory_ns": memory,
+    }
 
 
 def _processor() -> str:

@@ -19,7 +19,7 @@ Figures = Mapping[str, float | None]
 @dataclass(frozen=True, slots=True)
 class Row:
     """What was measured of a subject: the medians of `rounds`. A failure is a round without figures. `frames` is what a
-    frame of its text is.
+    frame of its text is, `memory_ns` what `bench.memory` found just before.
     """
 
     subject: str
@@ -27,6 +27,7 @@ class Row:
     figures: Figures
     failures: Sequence[str] = ()
     rounds: int = 1
+    memory_ns: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ def median_of(rows: Sequence[Row]) -> Row:
         known = [value for each in measured if (value := each.get(name)) is not None]
         figures[name] = statistics.median(known) if known else None
     failures = [failure for row in rows for failure in row.failures]
-    return Row(rows[0].subject, rows[0].frames, figures, failures, len(rows))
+    memory = [row.memory_ns for row in rows if row.memory_ns is not None]
+    memory_ns = statistics.median(memory) if memory else None
+    return Row(rows[0].subject, rows[0].frames, figures, failures, len(rows), memory_ns)
 
 
 def quantile(values: Sequence[float], part: float) -> float:

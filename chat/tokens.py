@@ -13,6 +13,8 @@ from typing import Any
 
 import jwt
 from django.conf import settings
+from jwt.algorithms import HMACAlgorithm
+from jwt.utils import base64url_encode
 from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError
@@ -24,13 +26,29 @@ ALGORITHM = "HS256"
 _HEADER = {"alg", "typ", "kid"}
 
 
+class _KnownKey(HMACAlgorithm):
+    """PyJWT looks anew at each token whether the key may be a certificate or JSON: a third of what a token costs."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else super().prepare_key(key)
+
+
+class VerifyingKey(jwt.PyJWK):
+    """Of the ring. Raises jwt.InvalidKeyError for what is no secret."""
+
+    def __init__(self, secret: str) -> None:
+        algorithm = _KnownKey(HMACAlgorithm.SHA256)
+        super().__init__({"kty": "oct", "k": base64url_encode(algorithm.prepare_key(secret)).decode()}, ALGORITHM)
+        self.Algorithm = algorithm
+
+
 class KeyRing(TokenBackend):
     """The first key signs."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         super().__init__(ALGORITHM, keys[0])
         self._signing_name = name_of(keys[0])
-        self._keys = {name_of(key): self._prepare_key(key) for key in keys}
+        self._keys = {name_of(key): VerifyingKey(key) for key in keys}
         # All tokens of a key have the same header, so few are read.
         self._key_of_header = functools.lru_cache(maxsize=64)(self._read_header)
 
@@ -38,15 +56,16 @@ class KeyRing(TokenBackend):
         header = {"kid": self._signing_name}
         return jwt.encode(payload, self.prepared_signing_key, algorithm=self.algorithm, headers=header)
 
-    def get_verifying_key(self, token: Any) -> Any:
+    def get_verifying_key(self, token: Any) -> VerifyingKey:
         """Raises TokenBackendError for a key that is not of the ring, and PyJWT's errors for what is no token."""
         encoded: bytes = token.encode() if isinstance(token, str) else token
         if (key := self._key_of_header(encoded.partition(b".")[0])) is not None:
             return key
         # Tokens of releases before key rings do not say.
-        return next((key for key in self._keys.values() if self._has_signed(key, token)), self.prepared_signing_key)
+        signing = self._keys[self._signing_name]
+        return next((key for key in self._keys.values() if self._has_signed(key, token)), signing)
 
-    def _read_header(self, segment: bytes) -> Any:
+    def _read_header(self, segment: bytes) -> VerifyingKey | None:
         """The key that it names, None when it names none."""
         header = jwt.get_unverified_header(segment + b"..")
         if not header.keys() <= _HEADER:
@@ -57,7 +76,7 @@ class KeyRing(TokenBackend):
             raise TokenBackendError("The key is not of this ring")
         return key
 
-    def _has_signed(self, key: Any, token: Any) -> bool:
+    def _has_signed(self, key: VerifyingKey, token: Any) -> bool:
         try:
             jwt.PyJWS().decode(token, key, algorithms=[self.algorithm])
         except jwt.InvalidTokenError:

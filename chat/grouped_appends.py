@@ -9,7 +9,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import pydantic_core
 
@@ -24,8 +24,7 @@ MOST_EVENTS = 1000
 # Rows are locked in the order of their ids.
 _APPEND: LiteralString = """
     WITH given AS (
-        SELECT * FROM unnest(%(runs)s::uuid[], %(claims)s::int[], %(expected)s::int[], %(counts)s::int[])
-            AS g(run, claim, expected, events)
+        SELECT * FROM json_to_recordset(%(appends)s::json) AS g(run uuid, claim int, expected int, events int)
     ), held AS (
         SELECT r.id, g.expected + g.events AS last_seq FROM given g
         JOIN chat_run r ON r.id = g.run AND r.claim = g.claim AND r.last_seq = g.expected AND r.status = 'running'
@@ -34,10 +33,9 @@ _APPEND: LiteralString = """
         UPDATE chat_run r SET last_seq = h.last_seq FROM held h WHERE r.id = h.id RETURNING r.id
     ), written AS (
         INSERT INTO chat_runevent (run_id, seq, type, agent, data, created_at, whole_result)
-        SELECT f.id, e.seq, e.type, e.agent, e.data, e.created_at, e.whole_result
-        FROM unnest(%(run_of)s::uuid[], %(seqs)s::int[], %(types)s::text[], %(agents)s::text[],
-                    %(datas)s::text[]::jsonb[], %(times)s::timestamptz[], %(whole_results)s::text[]::jsonb[])
-             AS e(run, seq, type, agent, data, created_at, whole_result)
+        SELECT f.id, e.seq, e.type, e.agent, e.data, e.created_at, e.whole_result::jsonb
+        FROM json_to_recordset(%(events)s::json)
+             AS e(run uuid, seq int, type text, agent text, data jsonb, created_at timestamptz, whole_result text)
         JOIN fence f ON f.id = e.run
     )
     SELECT id FROM fence
@@ -86,12 +84,26 @@ class _Append:
     events: Sequence[Event]
 
 
+class _Room:
+    """For the measure of a group (`chat.together`): it is asked for each append, and adds nothing up again."""
+
+    def __init__(self) -> None:
+        self._runs: set[uuid.UUID] = set()
+        self._events = 0
+
+    def __call__(self, append: _Append) -> bool:
+        has_room = len(self._runs) < MOST_RUNS and append.run.id not in self._runs
+        self._runs.add(append.run.id)
+        self._events += len(append.events)
+        return has_room and self._events <= MOST_EVENTS
+
+
 class GroupedAppends:
     """Appends to running runs. A run has one append under way at a time."""
 
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
-        self._together = Together(self._written, name="append events", fits=_fits)
+        self._together = Together(self._written, name="append events", room=_Room)
 
     async def append(self, run: HeldRun, events: Sequence[Event]) -> bool:
         """True: they are committed, from `run.last_seq + 1` on. False: not with the others; alone it may be possible.
@@ -124,27 +136,28 @@ async def append_alone(connection: Connection, run: HeldRun, events: Sequence[Ev
     return await cursor.fetchone() is not None
 
 
-def _fits(group: Sequence[_Append], append: _Append) -> bool:
-    events = sum(len(each.events) for each in group) + len(append.events)
-    return len(group) < MOST_RUNS and events <= MOST_EVENTS and all(each.run.id != append.run.id for each in group)
-
-
-def _parameters(group: Sequence[_Append]) -> dict[str, list[Any]]:
-    numbered = [
-        (append.run.id, seq, event)
+def _parameters(group: Sequence[_Append]) -> dict[str, str]:
+    """As JSON: psycopg writes the elements of an array one by one, in Python."""
+    appends = [
+        {
+            "run": append.run.id,
+            "claim": append.run.claim,
+            "expected": append.run.last_seq,
+            "events": len(append.events),
+        }
+        for append in group
+    ]
+    events = [
+        {
+            "run": append.run.id,
+            "seq": seq,
+            "type": event.type,
+            "agent": event.agent,
+            "data": event.data,
+            "created_at": event.created_at,
+            "whole_result": event.whole_result,
+        }
         for append in group
         for seq, event in enumerate(append.events, append.run.last_seq + 1)
     ]
-    return {
-        "runs": [append.run.id for append in group],
-        "claims": [append.run.claim for append in group],
-        "expected": [append.run.last_seq for append in group],
-        "counts": [len(append.events) for append in group],
-        "run_of": [run_id for run_id, _, _ in numbered],
-        "seqs": [seq for _, seq, _ in numbered],
-        "types": [event.type for _, _, event in numbered],
-        "agents": [event.agent for _, _, event in numbered],
-        "datas": [pydantic_core.to_json(event.data).decode() for _, _, event in numbered],
-        "times": [event.created_at for _, _, event in numbered],
-        "whole_results": [event.whole_result for _, _, event in numbered],
-    }
+    return {"appends": pydantic_core.to_json(appends).decode(), "events": pydantic_core.to_json(events).decode()}

@@ -13,7 +13,7 @@ from chat.credential import Credential
 from chat.delivery import Frame, RunPosition
 from chat.pool import DatabasePool
 from chat.run_event import Event, event_frame
-from chat.together import Together
+from chat.together import Together, at_most
 
 # So many are answered by one statement: each may ask for hundreds of runs, and nobody waits long for those of others.
 MOST_ASKING = 50
@@ -125,7 +125,7 @@ class LogReader:
         self._together = Together(
             self._read_positions,
             name="read positions",
-            fits=lambda group, _: len(group) < MOST_ASKING,
+            room=at_most(MOST_ASKING),
             gathers=True,
         )
 

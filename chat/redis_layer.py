@@ -26,7 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from chat.backoff import delays
 from chat.process_layer import Hear
 from chat.reachability import Reachability
-from chat.together import Together
+from chat.together import Together, at_most
 
 logger = structlog.get_logger(__name__)
 
@@ -129,8 +129,10 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         super().__init__(host, layer)
         self._server = server
         self._connected = asyncio.Event()
-        self._published = Together(self._publish, name="publish to Redis", fits=_fits)
-        self._subscribed = Together(self._subscribe, name="subscribe at Redis", fits=_fits, gathers=True)
+        self._published = Together(self._publish, name="publish to Redis", room=at_most(MOST_AT_ONCE))
+        self._subscribed = Together(
+            self._subscribe, name="subscribe at Redis", room=at_most(MOST_AT_ONCE), gathers=True
+        )
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Messages of one process arrive in the order in which they were given; after a failure one may come twice."""
@@ -240,10 +242,6 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
             if unanswered > MAX_UNANSWERED_PINGS:
                 raise TimeoutError("the server does not answer")
         raise ConnectionError("the connection was closed")
-
-
-def _fits(group: Sequence[Any], _: Any) -> bool:
-    return len(group) < MOST_AT_ONCE
 
 
 def _name(host: dict[str, Any]) -> str:

@@ -8,24 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+# Asked in their order of those who want to be in a group, whether there is room for this one, too.
+Room = Callable[[Asked], bool]
 
 MOST = 200
 # So many turns of the event loop are waited for a crowd at most. An idle loop takes two of them, in microseconds.
 MOST_TURNS = 16
 
 
+def at_most(number: int) -> Callable[[], Room[object]]:
+    """Groups of so many."""
+
+    def room() -> Room[object]:
+        places = itertools.repeat(True, number)
+        return lambda _: next(places, False)
+
+    return room
+
+
 class Together(Generic[Asked, Answer]):
     """`ask` is given a group, never an empty one, and returns an answer for each; what it raises is raised to each.
 
-    `fits` tells whether something may be asked together with a group that has at least one. With `gathers` a group
-    is made when a turn of the loop has brought nobody more. Who is cancelled before the group is made is left out of
-    it. Used on the event loop only.
+    `room` makes the measure of one group; whoever is the first in it has room. With `gathers` a group is made when a
+    turn of the loop has brought nobody more. Who is cancelled before the group is made is left out of it. Used on the
+    event loop only.
     """
 
     def __init__(
@@ -33,12 +46,12 @@ class Together(Generic[Asked, Answer]):
         ask: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]],
         *,
         name: str,
-        fits: Callable[[Sequence[Asked], Asked], bool] = lambda group, _: len(group) < MOST,
+        room: Callable[[], Room[Asked]] = at_most(MOST),  # noqa: B008 - it makes measures, and is none
         gathers: bool = False,
     ) -> None:
         self._ask = ask
         self._name = name
-        self._fits = fits
+        self._room = room
         self._gathers = gathers
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._asking: asyncio.Task[None] | None = None
@@ -77,12 +90,13 @@ class Together(Generic[Asked, Answer]):
             await asyncio.sleep(0)
 
     def _take(self) -> tuple[list[Asked], list[asyncio.Future[Answer]]]:
+        has_room = self._room()
         group: list[Asked] = []
         answers: list[asyncio.Future[Answer]] = []
         while self._waiting:
             asked, answer = self._waiting[0]
             if not answer.done():
-                if group and not self._fits(group, asked):
+                if not has_room(asked) and group:
                     break
                 group.append(asked)
                 answers.append(answer)

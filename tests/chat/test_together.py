@@ -29,6 +29,17 @@ class Oracle:
         return [number * 10 for number in group]
 
 
+class Ten:
+    """Room for numbers that are ten together."""
+
+    def __init__(self) -> None:
+        self.left = 10
+
+    def __call__(self, number: int) -> bool:
+        self.left -= number
+        return self.left >= 0
+
+
 async def begun(together: Together[int, int], oracle: Oracle, *numbers: int) -> list[asyncio.Task[int]]:
     """The first is under way, the others wait."""
     tasks = [asyncio.create_task(together.ask(numbers[0]))]
@@ -50,7 +61,7 @@ async def test_each_is_given_its_own_answer_and_what_waits_goes_together() -> No
 
 async def test_what_does_not_fit_waits_for_the_next_group() -> None:
     oracle = Oracle()
-    together = Together(oracle, name="ask", fits=lambda group, number: sum(group) + number <= 10)
+    together = Together(oracle, name="ask", room=Ten)
     tasks = await begun(together, oracle, 1, 99, 4, 5, 6)
     oracle.may_answer.set()
     await asyncio.gather(*tasks)

@@ -33,6 +33,9 @@ def at_most(number: int) -> Callable[[], Room[object]]:
     return room
 
 
+_for_most = at_most(MOST)
+
+
 class Together(Generic[Asked, Answer]):
     """`ask` is given a group, never an empty one, and returns an answer for each; what it raises is raised to each.
 
@@ -46,7 +49,7 @@ class Together(Generic[Asked, Answer]):
         ask: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]],
         *,
         name: str,
-        room: Callable[[], Room[Asked]] = at_most(MOST),  # noqa: B008 - it makes measures, and is none
+        room: Callable[[], Room[Asked]] = _for_most,
         gathers: bool = False,
     ) -> None:
         self._ask = ask

@@ -127,7 +127,7 @@ _STANDING: LiteralString = """
            ARRAY(SELECT r.thread_id FROM chat_run r WHERE r.user_id = u.id
                  AND r.status IN ('queued', 'running', 'awaiting_approval')) AS open_in,
            s.tokens, s.cost_usd
-    FROM unnest(%(users)s::bigint[]) AS u(id)
+    FROM {people} AS u(id)
     LEFT JOIN chat_allowance a ON a.user_id = u.id
     LEFT JOIN chat_usercounters c ON c.user_id = u.id
     LEFT JOIN LATERAL (
@@ -137,6 +137,9 @@ _STANDING: LiteralString = """
                          OR COALESCE(a.cost_usd_per_day, %(cost_usd)s::numeric) > 0)
     ) s ON true
 """
+_STANDING_OF_MANY: LiteralString = _STANDING.replace("{people}", "unnest(%(users)s::bigint[])")
+# Asked before each run. A plan is kept only if it does not depend on the number of people in a value.
+_STANDING_OF_ONE: LiteralString = _STANDING.replace("{people}", "(VALUES (%(user)s::bigint))")
 
 
 def standing(user_ids: Iterable[Any]) -> dict[Any, Standing]:
@@ -167,7 +170,7 @@ async def spent(pool: DatabasePool, user_id: Any) -> Use | None:
     """What of tokens and costs is used up, if anything. One query. Raises psycopg.OperationalError."""
     at, limits = now(), server_limits()
     async with pool.connection() as pooled:
-        cursor = await pooled.execute(_STANDING, _asked([user_id], at, limits, whole=False))
+        cursor = await pooled.execute(_STANDING_OF_ONE, _asked([user_id], at, limits, whole=False))
         [row] = await cursor.fetchall()
     _, *of_models = _standing(row, at, limits).per_day()
     return next((use for use in of_models if use.is_up), None)
@@ -225,9 +228,10 @@ def day_of(at: datetime.datetime) -> datetime.datetime:
 
 
 def _read(user_ids: Iterable[Any], limits: PersonalLimits, *, whole: bool) -> dict[Any, Standing]:
-    at = now()
+    at, people = now(), list(user_ids)
     with connection.cursor() as cursor:
-        cursor.execute(_STANDING, _asked(list(user_ids), at, limits, whole=whole))
+        statement = _STANDING_OF_ONE if len(people) == 1 else _STANDING_OF_MANY
+        cursor.execute(statement, _asked(people, at, limits, whole=whole))
         columns = [column.name for column in cursor.description]
         rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
     return {row["user_id"]: _standing(row, at, limits) for row in rows}
@@ -237,6 +241,7 @@ def _asked(user_ids: list[Any], at: datetime.datetime, limits: PersonalLimits, *
     since = day_of(at)
     return {
         "users": user_ids,
+        "user": user_ids[0] if user_ids else None,
         "day": since.date(),
         "since": since,
         "whole": whole,

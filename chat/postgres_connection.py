@@ -3,6 +3,9 @@
 A peer that is gone is noticed by the kernel (keepalive and user timeout of TCP: netra/settings.py). One that keeps the
 connection and is silent, such as a proxy that hangs, is noticed here only: PostgreSQL's own time limits are kept by
 the server, which does not answer then.
+
+Nor does one keep statements that were prepared before a migration changed what they return (a longer varchar, say):
+PostgreSQL refuses them for as long as the connection lasts, so it ends.
 """
 
 from __future__ import annotations
@@ -43,10 +46,18 @@ def _not_answered(seconds: float) -> psycopg.OperationalError:
     return psycopg.OperationalError(f"the database did not answer within {seconds:g} seconds")
 
 
-class BoundedConnection(psycopg.Connection[Row]):
-    """Gives up, and closes itself, when a statement gets no answer in `database_timeout` seconds.
+def _prepared_for_another_schema(error: psycopg.errors.FeatureNotSupported) -> bool:
+    """Whether it is "cached plan must not change result type", in whatever language."""
+    return error.diag.source_function == "RevalidateCachedQuery"
 
-    The statement may or may not have been executed. Raises psycopg.OperationalError.
+
+_SCHEMA_CHANGED = "the schema was changed under a prepared statement"
+
+
+class BoundedConnection(psycopg.Connection[Row]):
+    """Gives up, and closes itself, when a statement gets no answer in `database_timeout` seconds: it may or may not
+    have been executed. Closes itself, too, when a statement was prepared for another schema, and was not executed.
+    Raises psycopg.OperationalError.
     """
 
     def __init__(self, pgconn: PGconn) -> None:
@@ -60,16 +71,21 @@ class BoundedConnection(psycopg.Connection[Row]):
         try:
             return super().wait(gen, interval, limit)
         except _WaitTimeout:
-            self._give_up()
+            with contextlib.suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_SECONDS)  # lest a server that is only slow goes on for nobody
+            self._end()
             raise _not_answered(limit) from None
+        except psycopg.errors.FeatureNotSupported as error:
+            if not _prepared_for_another_schema(error):
+                raise
+            self._end()
+            raise psycopg.OperationalError(_SCHEMA_CHANGED) from error
 
-    def _give_up(self) -> None:
-        with contextlib.suppress(psycopg.Error):
-            self.cancel_safe(timeout=CANCEL_SECONDS)  # lest a server that is only slow goes on for nobody
+    def _end(self) -> None:
         self.pgconn.finish()
         pool = getattr(self, "_pool", None)
         if isinstance(pool, ConnectionPool):
-            # The other connections are likely to end in the same silence.
+            # The other connections are likely to end in the same way.
             pool.drain()
 
 
@@ -92,12 +108,17 @@ class BoundedAsyncConnection(psycopg.AsyncConnection[Row]):
         try:
             return await super().wait(gen, interval, limit)
         except _WaitTimeout:
-            await self._give_up()
+            with contextlib.suppress(psycopg.Error):
+                await self.cancel_safe(timeout=CANCEL_SECONDS)
+            await self._end()
             raise _not_answered(limit) from None
+        except psycopg.errors.FeatureNotSupported as error:
+            if not _prepared_for_another_schema(error):
+                raise
+            await self._end()
+            raise psycopg.OperationalError(_SCHEMA_CHANGED) from error
 
-    async def _give_up(self) -> None:
-        with contextlib.suppress(psycopg.Error):
-            await self.cancel_safe(timeout=CANCEL_SECONDS)
+    async def _end(self) -> None:
         self.pgconn.finish()
         pool = getattr(self, "_pool", None)
         if isinstance(pool, AsyncConnectionPool):

@@ -101,6 +101,10 @@ def _database() -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
+            # What is asked again and again is planned once, of a connection by psycopg's own rule. Django's default is
+            # for poolers that give each transaction another session; LISTEN does not work through these, either.
+            "server_side_binding": True,
+            "prepare_threshold": 5,
             # A peer that is gone without a word is noticed in seconds. Of no effect on the socket of a machine.
             "keepalives_idle": 5,
             "keepalives_interval": 2,

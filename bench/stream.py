@@ -30,6 +30,7 @@ PER_SECOND = 50.0
 BEGUN_PER_SECOND = 50.0
 START_SECONDS = 1.0
 MOST_LAG_MS = 250.0
+PAUSE_SECONDS = 0.1
 CALM_SECONDS, CALM_CORES = 0.5, 0.1
 # Of an answer's tokens: with all of them it would take ten minutes.
 TUTORIALS_PART = 20
@@ -283,16 +284,19 @@ async def try_runs(subject: Subject, asking: Sequence[Asker], seconds: float) ->
 
 
 async def measure_first_event(subject: Subject, quick: bool) -> Figures:
-    """By one user who asks and asks: alone, and while others have their answers at a model's pace."""
+    """By one user who asks and asks: alone, and while others have their answers at a model's pace.
+
+    There is a moment between an answer and the next question, as with people: what comes of an answer (its thread's
+    title) is done then.
+    """
     users, number = (5, 10) if quick else (100, 200)
     async with askers(subject, users + 1) as asking, asyncio.timeout(PATIENCE_SECONDS):
         probe = asking.pop()
         await calm(subject)
-        idle = await waits(probe, number, every=0.0)
-        every = 0.1
-        load = asyncio.create_task(stream_at_pace(subject, asking, number * every + 1))
+        idle = await waits(probe, number)
+        load = asyncio.create_task(stream_at_pace(subject, asking, number * PAUSE_SECONDS + 1))
         await asyncio.sleep(users / BEGUN_PER_SECOND + START_SECONDS)
-        loaded = await waits(probe, number, every=every)
+        loaded = await waits(probe, number)
         await load
         asking.append(probe)
     return {
@@ -313,14 +317,14 @@ async def calm(subject: Subject) -> None:
             busy = cpu_seconds(subject) - before > CALM_CORES * CALM_SECONDS
 
 
-async def waits(asker: Asker, number: int, *, every: float) -> list[float]:
+async def waits(asker: Asker, number: int) -> list[float]:
     """Milliseconds to the first event, of each question."""
     found = []
     for _ in range(number):
         answer = asker.ask(tokens.question(1))
         await answer.end()
         found.append(answer.waited_ms)
-        await asyncio.sleep(every)
+        await asyncio.sleep(PAUSE_SECONDS)
     return found
 
 

@@ -21,8 +21,9 @@ logger = structlog.get_logger(__name__)
 
 # Below it a frame too large is answered with a code, above it the server closes with 1009.
 MAX_FRAME_BYTES = 16 * 1024 * 1024
-# A socket that has been silent this long is pinged, and dropped when it does not answer.
-PING_SECONDS, PING_TIMEOUT = 20.0, 30.0
+# A socket that has been silent this long is pinged, and dropped when it does not answer. Longer than what clients are
+# told (NETRA_WS_HEARTBEAT_SECONDS), so that those that live are not asked.
+PING_SECONDS, PING_TIMEOUT = 30.0, 30.0
 # How long a client has to send the head of a request (RFC 9112, section 2.1), from its first byte or from when it
 # connected; what the head may have; and how slowly a body may come. Whoever is slower is cut off: many of them, each
 # with a request that is never whole, would take all connections that there are.

@@ -77,7 +77,23 @@ class BoundedRequests(HttpToolsProtocol):
 
 
 class PingedSocket(WebSocketsSansIOProtocol):
-    """A client that answers no ping reads nothing: it is dropped. uvicorn's own closes with 1011."""
+    """Who has been silent is pinged. A client that answers no ping reads nothing: it is dropped.
+
+    uvicorn's own pings who has just spoken, too, and closes with 1011.
+    """
+
+    _heard_at = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    def send_keepalive_ping(self) -> None:
+        left = self._heard_at + PING_SECONDS - self.loop.time()
+        if left > 0:
+            self.ping_timer = self.loop.call_later(left, self.send_keepalive_ping)
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         self.pong_timer = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import signal
 import socket
@@ -21,6 +22,8 @@ from typing import Any
 import psycopg
 import pytest
 from websockets.asyncio.client import connect as open_socket
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
 
 from netra.config import ServerName
 from tests.clients import Account, Client, request
@@ -271,10 +274,12 @@ async def test_its_runs_are_handed_back(data_dir: Path, asgi_server: ServerName)
 
 
 class ImpatientServer(LiveServer):
-    """`manage.py serve` that pings its clients all the time."""
+    """`manage.py serve` that pings clients after `silence` seconds."""
+
+    silence = 0.1
 
     def _command(self) -> list[str]:
-        patched = "from netra import serving; serving.PING_SECONDS, serving.PING_TIMEOUT = 0.1, 2.0"
+        patched = f"from netra import serving; serving.PING_SECONDS, serving.PING_TIMEOUT = {self.silence}, 2.0"
         begun = f"import runpy, sys; sys.argv = {super()._command()[1:]!r}"
         return [sys.executable, "-c", f"{patched}\n{begun}\nrunpy.run_path('manage.py', run_name='__main__')"]
 
@@ -292,3 +297,30 @@ async def test_a_client_that_answers_no_ping_is_dropped_and_not_closed_with_1011
             assert await client.closed() == 1006
         assert server.stop() == 0
         assert not server.traceback(), server.traceback()
+
+
+async def test_a_client_is_pinged_when_it_has_been_silent_and_not_before(
+    data_dir: Path, asgi_server: ServerName
+) -> None:
+    impatient = ImpatientServer(data_dir, asgi_server=asgi_server)
+    impatient.silence = 2.0
+    loop, pinged = asyncio.get_running_loop(), asyncio.Event()
+    heard_at: list[float] = []
+    with impatient as server:
+        async with server.connect(server.add_user()) as client:
+            process = client.socket.process_event
+
+            def process_event(event: Event) -> None:
+                if isinstance(event, Frame) and event.opcode is Opcode.PING:
+                    pinged.set()
+                process(event)
+
+            client.socket.process_event = process_event  # type: ignore[method-assign]
+            while not heard_at or heard_at[-1] - heard_at[0] < 2.5 * impatient.silence:
+                await client.ping()
+                heard_at.append(loop.time())
+                await asyncio.sleep(0.1)  # how often it speaks
+            longest = max(later - earlier for earlier, later in itertools.pairwise(heard_at))
+            assert not pinged.is_set() or longest >= impatient.silence
+            async with asyncio.timeout(30):
+                await pinged.wait()

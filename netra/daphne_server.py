@@ -45,6 +45,8 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
             server_name="netra",
             websocket_max_message_size=MAX_FRAME_BYTES,
             websocket_max_frame_size=MAX_FRAME_BYTES,
+            # The application itself says how long it may take to greet, and answers who has waited too long.
+            websocket_handshake_timeout=0,
             ping_interval=PING_SECONDS,
             ping_timeout=PING_TIMEOUT,
             verbosity=0,

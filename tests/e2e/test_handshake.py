@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from netra.config import ServerName
 from tests.clients import Account, Client, dial, refusal, sign_in, signing_key
 from tests.e2e.conftest import ALLOWED_ORIGIN, FORMS, Start, starting
 from tests.live import Form, LiveServer
@@ -603,3 +604,23 @@ async def test_a_client_that_goes_away_at_once_leaves_no_place_taken(strict: Liv
     async with connected_again(strict, ann) as first, connected_again(strict, ann) as second:
         await first.ping()
         await second.ping()
+
+
+async def test_a_socket_is_greeted_as_late_as_the_setting_allows(start_server: Start, asgi_server: ServerName) -> None:
+    """daphne's own limit is five seconds; who has waited longer was dropped without a word."""
+    # Nobody but the handshake waits for the table.
+    server = start_server(asgi_server=asgi_server, ws_connect_timeout=10, sweep_seconds=3600.0)
+    account = server.add_user()
+    with server.database() as connection:
+        connection.autocommit = False
+        connection.execute("LOCK TABLE chat_run IN ACCESS EXCLUSIVE MODE")
+
+        async def greeted() -> str:
+            async with server.connect(account) as client:
+                return str(client.frames[0]["type"])
+
+        greeting = asyncio.create_task(greeted())
+        await asyncio.sleep(6)  # the time that it takes is what is tested
+        assert not greeting.done()
+        connection.rollback()
+        assert await greeting == "connection_established"

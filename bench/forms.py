@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bench import cores
-from bench.load import Client, connect
+from bench.load import Client, Lost, connect
 from bench.subjects import Hear, Kind
 from netra.client.socket import ACK_FRAMES, ACK_SECONDS
 from netra.config import ServerName
@@ -135,7 +135,9 @@ class Netra:
     async def open(self, user: int, hear: Hear) -> Client:
         client = await connect(f"{self.url}/ws", {"Authorization": f"Bearer {self.account(user).token()}"})
         greeting = await client.receive()
-        assert greeting.startswith(b'{"type":"connection_established"'), greeting
+        if not greeting.startswith(b'{"type":"connection_established"'):
+            client.close()
+            raise Lost(f"not greeted: {greeting.decode()}")
         client.listen(_Listener(client, hear).heard)
         return client
 

@@ -119,7 +119,7 @@ async def connect(url: str, headers: Mapping[str, str] | None = None) -> Client:
     """A connection whose handshake was accepted. `url` begins with `ws://` or `http://`.
 
     On Linux all of 127.0.0.0/8 is this machine: connections to it come from several addresses, since one has not the
-    ports for 10,000 that come and go. Raises OSError and picows.WSError.
+    ports for 10,000 that come and go. Raises OSError, picows.WSError and Lost.
     """
     address = "ws://" + url.partition("://")[2]
     options: dict[str, Any] = {}
@@ -135,6 +135,8 @@ async def connect(url: str, headers: Mapping[str, str] | None = None) -> Client:
         use_aiofastnet=False,  # it reads one socket for as long as there is anything, and others wait
         **options,
     )
+    if client is None:
+        raise Lost("closed in the moment in which it was accepted")
     assert isinstance(client, Client)
     return client
 

@@ -25,6 +25,9 @@ from netra.serving import (
     poll,
 )
 
+# Of uvicorn's clock, which has ten in a second.
+TICKS_OF_A_LOOK = 50
+
 
 class BoundedRequests(HttpToolsProtocol):
     """Requests come within a time, and their heads within a size: uvicorn waits for ever, and keeps whatever comes."""
@@ -79,7 +82,7 @@ class BoundedRequests(HttpToolsProtocol):
 class PingedSocket(WebSocketsSansIOProtocol):
     """Who has been silent is pinged. A client that answers no ping reads nothing: it is dropped.
 
-    uvicorn's own pings who has just spoken, too, and closes with 1011.
+    uvicorn's own has a timer for each socket, pings who has just spoken, too, and closes with 1011.
     """
 
     _heard_at = 0.0
@@ -88,12 +91,12 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self._heard_at = self.loop.time()
         super().data_received(data)
 
-    def send_keepalive_ping(self) -> None:
-        left = self._heard_at + PING_SECONDS - self.loop.time()
-        if left > 0:
-            self.ping_timer = self.loop.call_later(left, self.send_keepalive_ping)
-        else:
-            super().send_keepalive_ping()
+    def schedule_ping(self) -> None:
+        """The server looks at all sockets."""
+
+    def ping_if_silent(self, now: float) -> None:
+        if now - self._heard_at > PING_SECONDS and self.pong_timer is None and self.handshake_complete:
+            self.send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         self.pong_timer = None
@@ -151,6 +154,14 @@ class UvicornServer(uvicorn.Server):
             self.should_exit = True
             return
         self.opened = self._ending.open(self._on_open)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_OF_A_LOOK == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, PingedSocket):
+                    connection.ping_if_silent(now)
+        return await super().on_tick(counter)
 
     def _stop_listening(self) -> None:
         for server in self.servers:

@@ -115,3 +115,8 @@ def test_an_event_has_the_envelope_of_the_protocol() -> None:
     )
     assert list(event) == ["type", "thread_id", "run_id", "run_number", "seq", "timestamp", "agent", "data"]
     assert timestamp(at) == "2026-11-23T19:00:00.001Z"
+
+
+@given(st.datetimes(timezones=st.just(datetime.UTC)))
+def test_a_time_has_milliseconds_whatever_it_is(at: datetime.datetime) -> None:
+    assert timestamp(at) == at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -300,7 +300,7 @@ async def test_a_client_that_answers_no_ping_is_dropped_and_not_closed_with_1011
 
 
 async def test_a_client_is_pinged_when_it_has_been_silent_and_not_before(
-    data_dir: Path, asgi_server: ServerName
+    data_dir: Path, asgi_server: ServerName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = ImpatientServer(data_dir, asgi_server=asgi_server)
     impatient.silence = 2.0
@@ -315,7 +315,7 @@ async def test_a_client_is_pinged_when_it_has_been_silent_and_not_before(
                     pinged.set()
                 process(event)
 
-            client.socket.process_event = process_event  # type: ignore[method-assign]
+            monkeypatch.setattr(client.socket, "process_event", process_event)
             while not heard_at or heard_at[-1] - heard_at[0] < 2.5 * impatient.silence:
                 await client.ping()
                 heard_at.append(loop.time())

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -41,6 +41,12 @@ class _Close:
     reason: str | None
 
 
+class SendText(Protocol):
+    """Writes one frame. `more`: another one follows at once, or the connection is closed."""
+
+    async def __call__(self, text: str, *, more: bool) -> None: ...
+
+
 class Connection:
     """What one open socket has yet to be sent. `send` and `close` write to the socket.
 
@@ -58,7 +64,7 @@ class Connection:
         window_timeout: float,
         check_positions: Callable[[], None],
         answered: Callable[[], Awaitable[None]],
-        send: Callable[[str], Awaitable[None]],
+        send: SendText,
         close: Callable[[CloseCode, str | None], Awaitable[None]],
         kind: metrics.Kind = "socket",
     ) -> None:
@@ -244,7 +250,7 @@ class Connection:
                 await self._close(item.code, item.reason)
             else:
                 text, sending = item
-                await self._send(text)
+                await self._send(text, more=bool(self._outbox))
                 sending.sent(text, self._live_since)
 
     async def _read_log(self) -> None:
@@ -270,7 +276,7 @@ class Connection:
         raise AssertionError("delays() never ends")
 
 
-async def _nowhere(*_: object) -> None:
+async def _nowhere(*_: object, **__: object) -> None:
     """Whoever was written to has gone."""
 
 

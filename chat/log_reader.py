@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
+from psycopg.rows import tuple_row
 from pydantic_core import to_json
 
 from chat.credential import Credential
 from chat.delivery import Frame, RunPosition
 from chat.pool import DatabasePool
-from chat.run_event import Event, event_frame
+from chat.run_event import stored_event_frame
 from chat.together import Together, at_most
 
 # So many are answered by one statement: each may ask for hundreds of runs, and nobody waits long for those of others.
@@ -27,15 +28,15 @@ _POSITIONS: LiteralString = """
 # One event after the other, so that what lies beyond the bound is not even read: a page of 500 may be 500 MB.
 _PAGE: LiteralString = """
     WITH RECURSIVE page AS (
-        (SELECT e.seq, e.type, e.agent, e.data, e.created_at,
+        (SELECT e.seq, e.type, e.agent, e.data::text AS data, e.created_at,
                 octet_length(e.data::text)::bigint AS bytes, 1 AS events
          FROM chat_runevent e WHERE e.run_id = %(run)s AND e.seq > %(after)s ORDER BY e.seq LIMIT 1)
         UNION ALL
-        SELECT e.seq, e.type, e.agent, e.data, e.created_at, p.bytes + octet_length(e.data::text), p.events + 1
+        SELECT e.seq, e.type, e.agent, e.data::text, e.created_at, p.bytes + octet_length(e.data::text), p.events + 1
         FROM page p JOIN chat_runevent e ON e.run_id = %(run)s AND e.seq = p.seq + 1
         WHERE p.bytes < %(bytes)s AND p.events < %(limit)s
     )
-    SELECT p.seq, p.type, p.agent, p.data, p.created_at, r.run_number, r.thread_id::text AS thread_id
+    SELECT r.run_number, r.thread_id::text, p.seq, p.type, p.agent, p.data, p.created_at
     FROM page p JOIN chat_run r ON r.id = %(run)s ORDER BY p.seq
 """
 
@@ -132,20 +133,12 @@ class LogReader:
     async def read_after(self, run_id: str, after_seq: int, *, limit: int, max_bytes: int = sys.maxsize) -> list[Frame]:
         """The next events of a run, in order: at most `limit`, and none after those that together reach `max_bytes`."""
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                _PAGE, {"run": run_id, "after": after_seq, "limit": limit, "bytes": max_bytes}
-            )
-            rows = await cursor.fetchall()
-        return [
-            event_frame(
-                run_id,
-                row["run_number"],
-                row["thread_id"],
-                row["seq"],
-                Event(row["type"], row["agent"], row["data"], row["created_at"]),
-            )
-            for row in rows
-        ]
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(_PAGE, {"run": run_id, "after": after_seq, "limit": limit, "bytes": max_bytes})
+            return [
+                stored_event_frame(run_id, number, thread_id, seq, kind=kind, agent=agent, data=data, created_at=at)
+                for number, thread_id, seq, kind, agent, data, at in await cursor.fetchall()
+            ]
 
     async def positions(
         self,
@@ -161,7 +154,7 @@ class LogReader:
         """
         return await self._together.ask(_Asked(user_id, run_ids, run_numbers, above, limit))
 
-    async def news(self, known: Sequence[Known]) -> dict[int, News]:
+    async def news(self, known: Iterable[Known]) -> dict[int, News]:
         """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
         async with self.pool.connection() as connection:
             cursor = await connection.execute(_NEWS, (to_json(known).decode(),))

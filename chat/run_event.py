@@ -19,7 +19,7 @@ import pydantic_core
 from agents.events import PendingApproval
 from agents.plain import plain_text, plain_value
 from chat.delivery import Frame
-from chat.protocol import event_json
+from chat.protocol import event_json, event_text
 
 TERMINAL_TYPES = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
 
@@ -61,10 +61,6 @@ def now() -> datetime.datetime:
 
 def numbered_event(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> dict[str, Any]:
     """An event of a run as it is on the wire."""
-    data = event.data
-    if event.type in _HREFS and "truncated" in data:
-        href = f"/api/runs/{run_id}/{_HREFS[event.type].format(seq=seq)}"
-        data = {**data, "truncated": {**data["truncated"], "href": href}}
     return event_json(
         type=event.type,
         thread_id=str(thread_id),
@@ -73,14 +69,58 @@ def numbered_event(run_id: Any, run_number: int, thread_id: Any, seq: int, event
         seq=seq,
         created_at=event.created_at,
         agent=event.agent,
-        data=data,
+        data=_with_href(run_id, seq, event.type, event.data),
     )
 
 
 def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: Event) -> Frame:
     """The numbered, encoded form of an event."""
-    text = pydantic_core.to_json(numbered_event(run_id, run_number, thread_id, seq, event)).decode()
-    return Frame(seq=seq, text=text, terminal=event.type in TERMINAL_TYPES)
+    return stored_event_frame(
+        run_id,
+        run_number,
+        thread_id,
+        seq,
+        kind=event.type,
+        agent=event.agent,
+        data=_json(event.data),
+        created_at=event.created_at,
+    )
+
+
+def stored_event_frame(
+    run_id: Any,
+    run_number: int,
+    thread_id: Any,
+    seq: int,
+    *,
+    kind: str,
+    agent: str,
+    data: str,
+    created_at: datetime.datetime,
+) -> Frame:
+    """The same of one whose `data` is JSON already, as in the log: most of it need not be read to be replayed."""
+    # PostgreSQL writes 1e-300 in 302 digits: what is much of that is written anew.
+    if len(data) > MAX_TEXT_BYTES or (kind in _HREFS and '"truncated"' in data):
+        data = _json(_with_href(run_id, seq, kind, pydantic_core.from_json(data)))
+    text = event_text(
+        type=kind,
+        thread_id=thread_id,
+        run_id=run_id,
+        run_number=run_number,
+        seq=seq,
+        created_at=created_at,
+        agent=agent,
+        data=data,
+    )
+    return Frame(seq=seq, text=text, terminal=kind in TERMINAL_TYPES)
+
+
+def _with_href(run_id: Any, seq: int, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What the event tells, and where the whole is, if it has only the beginning."""
+    if kind not in _HREFS or "truncated" not in data:
+        return data
+    href = f"/api/runs/{run_id}/{_HREFS[kind].format(seq=seq)}"
+    return {**data, "truncated": {**data["truncated"], "href": href}}
 
 
 def bounded_event(type_: str, agent: str, data: Mapping[str, Any]) -> Event:

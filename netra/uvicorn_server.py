@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from netra.serving import (
     FLUSH_SECONDS,
@@ -27,6 +28,8 @@ from netra.serving import (
 
 # Of uvicorn's clock, which has ten in a second.
 TICKS_OF_A_LOOK = 50
+# So much is held for the next frame at most, so that a client has something to do while a long replay is written.
+HELD_BYTES = 65_536
 
 
 class BoundedRequests(HttpToolsProtocol):
@@ -86,6 +89,7 @@ class PingedSocket(WebSocketsSansIOProtocol):
     """
 
     _heard_at = 0.0
+    _held_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
@@ -102,6 +106,21 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self.pong_timer = None
         self.pending_ping_payload = None
         self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        """A frame that another one follows at once stays with the protocol until its next output: a call of the system
+        for each took two fifths of a replay.
+        """
+        if message.get("more_messages") and self._held_bytes < HELD_BYTES and self._takes_frames():
+            frame = message["text"].encode()
+            self._held_bytes += len(frame)
+            self.conn.send_text(frame)
+            return
+        self._held_bytes = 0
+        await super().send(message)
+
+    def _takes_frames(self) -> bool:
+        return self.writable.is_set() and not self.disconnected and self.conn.state is State.OPEN
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

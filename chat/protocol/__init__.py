@@ -20,7 +20,7 @@ from chat.protocol.commands import (
     command_of,
     parse_command,
 )
-from chat.protocol.events import RUN_EVENTS, RunEvent, event_json
+from chat.protocol.events import RUN_EVENTS, RunEvent, event_json, event_text
 from chat.protocol.frames import (
     PROTOCOL,
     SUBPROTOCOLS,
@@ -89,6 +89,7 @@ __all__ = [
     "command_of",
     "error_frame",
     "event_json",
+    "event_text",
     "parse_command",
     "timestamp",
 ]

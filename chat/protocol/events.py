@@ -1,13 +1,15 @@
 """Run events: their envelope, and the `data` of each. docs/protocol.md, section 3.
 
-The types document and check. `chat.run_event` writes events by `event_json`, and does not build them.
+The types document and check. `chat.run_event` makes events by `event_json` and `event_text`, and does not build them.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import Annotated, Any, Literal
 
+import pydantic_core
 from pydantic import ConfigDict, Field
 
 from chat.protocol.parts import AgentName, Attachment, Count, Id, Name, Number, Part, Resolver, Time, timestamp
@@ -342,3 +344,26 @@ def event_json(
         "agent": agent,
         "data": data,
     }
+
+
+def event_text(
+    *,
+    type: str,  # noqa: A002 - the wire's name
+    thread_id: object,
+    run_id: object,
+    run_number: int,
+    seq: int,
+    created_at: datetime.datetime,
+    agent: str,
+    data: str,
+) -> str:
+    """The same, written. `data` is JSON already, as the log has it; identifiers are UUIDs or their text."""
+    return (
+        f'{{"type":"{type}","thread_id":"{thread_id}","run_id":"{run_id}","run_number":{run_number},"seq":{seq},'
+        f'"timestamp":"{timestamp(created_at)}","agent":{_written(agent)},"data":{data}}}'
+    )
+
+
+@functools.lru_cache(maxsize=1000)
+def _written(name: str) -> str:
+    return pydantic_core.to_json(name).decode()

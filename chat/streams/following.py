@@ -83,7 +83,7 @@ class Follower:
             window_timeout=settings.NETRA.ws_window_timeout,
             check_positions=self.chat.connections.check_soon,
             answered=_nothing_waits,
-            send=self._frames.put,
+            send=self._send,
             close=self._close,
             kind="stream",
         )
@@ -118,6 +118,9 @@ class Follower:
     def _hear(self, message: dict[str, Any]) -> None:
         if self._following:
             self.connection.hear(message)
+
+    async def _send(self, text: str, *, more: bool) -> None:  # noqa: ARG002 - a socket's way to send
+        await self._frames.put(text)
 
     async def _close(self, code: CloseCode, reason: str | None) -> None:  # noqa: ARG002 - a socket's way to close
         await self._frames.put(None)

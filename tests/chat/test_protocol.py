@@ -22,6 +22,7 @@ from chat.protocol import (
     UserMessage,
     error_frame,
     event_json,
+    event_text,
     parse_command,
     timestamp,
 )
@@ -115,6 +116,20 @@ def test_an_event_has_the_envelope_of_the_protocol() -> None:
     )
     assert list(event) == ["type", "thread_id", "run_id", "run_number", "seq", "timestamp", "agent", "data"]
     assert timestamp(at) == "2026-11-23T19:00:00.001Z"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.datetimes(timezones=st.just(datetime.UTC)), st.text(), st.dictionaries(st.text(), _JSON))
+def test_an_event_that_is_written_is_the_same(at: datetime.datetime, agent: str, data: dict[str, object]) -> None:
+    named = {"type": "agent_started", "thread_id": str(uuid.uuid4()), "run_id": str(uuid.uuid4()), "agent": agent}
+    event = event_json(**named, run_number=4, seq=2, created_at=at, data=data)
+    text = event_text(**named, run_number=4, seq=2, created_at=at, data=json.dumps(data))
+    assert list(json.loads(text).items()) == list(event.items())
 
 
 @given(st.datetimes(timezones=st.just(datetime.UTC)))

@@ -228,13 +228,14 @@ def _undead_threads() -> None:
 def _wrong_thread() -> None:
     wrong = uuid.uuid4()
 
-    def misled(numbered_event: Any) -> Any:
-        def wrapped(run_id: Any, run_number: int, _thread_id: Any, seq: int, event: Any) -> Any:
-            return numbered_event(run_id, run_number, wrong, seq, event)
+    def misled(event_text: Any) -> Any:
+        def wrapped(**named: Any) -> str:
+            text: str = event_text(**{**named, "thread_id": wrong})
+            return text
 
         return wrapped
 
-    replace(chat.run_event, "numbered_event", misled)
+    replace(chat.run_event, "event_text", misled)
 
 
 @mutation("015_thread_history", "a page begins with the last message of the page before", "limit=limit) == whole")

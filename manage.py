@@ -7,14 +7,19 @@ import contextlib
 import os
 import sys
 
+from netra import garbage
+
+SERVING = {"serve", "worker"}
 WITHOUT_DATABASE = {"help", "--help", "-h", "--version", "version", "collectstatic", "spectacular"}
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "netra.settings")
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    if command in SERVING:
+        garbage.search_hardly()
     from django.core.management import execute_from_command_line
 
-    command = sys.argv[1] if len(sys.argv) > 1 else "help"
     with contextlib.ExitStack() as stack:
         if command == "probe":
             # It looks at another machine's Netra: nothing of this one is read, made or started.

@@ -10,6 +10,13 @@ import gc
 # requests over HTTP do, in Django: what of them is old is found when all there is is looked through, after a million
 # more objects, if these are a quarter more.
 THRESHOLDS = (10_000, 5, 20)
+# Of a process that starts nearly all stays, a million objects: what little is garbage among the youngest is found.
+STARTING_THRESHOLDS = (100_000, 1000, 1000)
+
+
+def search_hardly() -> None:
+    """For the time until `search_seldom`: a start is a tenth shorter."""
+    gc.set_threshold(*STARTING_THRESHOLDS)
 
 
 def search_seldom() -> None:

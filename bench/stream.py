@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench import bare_loop, tokens
 from bench.forms import Netra
@@ -24,6 +25,8 @@ from bench.subjects import Kind, Subject, cpu_seconds
 
 AT_ONCE = 50
 PATIENCE_SECONDS = 300.0
+# An answer of which nothing comes for so long does not come: the tutorial's layer leaves out what has waited a minute.
+SILENCE_SECONDS = 30.0
 # A model's pace.
 PER_SECOND = 50.0
 # Runs that begin in a second, since what is measured is not how they begin.
@@ -76,7 +79,12 @@ class Answer:
     async def _until(self, event: asyncio.Event) -> None:
         waited = [asyncio.create_task(each.wait()) for each in (event, self.ended, self.client.lost)]
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            done: set[asyncio.Task[Any]] = set()
+            while not done:
+                before = len(self.frames)
+                done, _ = await asyncio.wait(waited, timeout=SILENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not done and len(self.frames) == before:
+                    raise Lost(f"nothing came for {SILENCE_SECONDS:.0f} seconds")
         finally:
             for task in waited:
                 task.cancel()
@@ -132,8 +140,13 @@ async def askers(subject: Subject, number: int) -> AsyncIterator[list[Asker]]:
         await join(subject, there, number)
         yield there
     finally:
-        for asker in there:
-            asker.client.close()
+        leave(there)
+
+
+def leave(there: list[Asker]) -> None:
+    for asker in there:
+        asker.client.close()
+    there.clear()
 
 
 async def join(subject: Subject, there: list[Asker], number: int) -> None:
@@ -251,7 +264,11 @@ async def measure_most(subject: Subject, quick: bool) -> Figures:
     async with askers(subject, 0) as asking:
         while failed - held > max(1, failed // 20):
             await join(subject, asking, tried)
-            figures = await try_runs(subject, asking[:tried], seconds)
+            try:
+                figures = await try_runs(subject, asking[:tried], seconds)
+            except Lost:
+                figures = None
+                leave(asking)
             if figures is not None:
                 held, best = tried, figures
             else:

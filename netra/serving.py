@@ -9,13 +9,14 @@ import asyncio
 import atexit
 import contextvars
 import os
-import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
+
+from netra import signals
 
 logger = structlog.get_logger(__name__)
 
@@ -41,7 +42,6 @@ CLOSE_SECONDS = 10.0
 FLUSH_SECONDS = 1.0
 # How long the server and the threads of the process have to end once the application has stopped.
 END_SECONDS = 4.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def body_seconds(length: int | None) -> float:
@@ -96,9 +96,7 @@ class Ending:
 
     def open(self, on_open: Callable[[], None]) -> bool:
         """Heed signals, start the application and say so. False when that failed: then the end begins."""
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._signalled)
+        signals.heed(self._signalled)
         try:
             self._application.start()
             on_open()
@@ -110,10 +108,7 @@ class Ending:
 
     def _signalled(self) -> None:
         """A second signal ends the process at once, whatever it does, as one without handlers."""
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+        signals.end_by_them()
         self.begin()
 
     def begin(self) -> None:

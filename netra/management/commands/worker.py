@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from chat.apps import ChatConfig
 from chat.jobs import RUN_QUEUE
 from chat.models import ProcessKind
 from chat.sweep import sweep
-from netra import config, database, exposition, garbage
+from netra import config, database, exposition, garbage, signals
 from netra.worker import Engine
 
 SETTINGS = {"concurrency": "worker_concurrency", "shutdown_seconds": "worker_shutdown_seconds"}
@@ -57,9 +56,7 @@ class Command(BaseCommand):
     async def _run(self, configuration: config.Config, queues: list[str] | None) -> None:
         chat = cast("ChatConfig", apps.get_app_config("chat"))
         engine = Engine(configuration, sweep=sweep, queues=queues, database=chat.event_log.pool.reachability)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, engine.stop)
+        signals.heed(engine.stop)
         chat.monitor.start(ProcessKind.WORKER)
         try:
             await engine.run()

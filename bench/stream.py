@@ -362,6 +362,11 @@ def with_pydantic_ai() -> Sequence[Subject]:
     return [*subjects(), Netra("embedded", "uvicorn", agent="modelled", what="pydantic-ai")]
 
 
+def for_the_most() -> Sequence[Subject]:
+    """A search takes minutes, of the limit twenty: what the forms cost beside each other `stream_paced` shows."""
+    return [Netra("embedded", "uvicorn"), Tutorial("uvicorn"), Chainlit()]
+
+
 def with_a_slowdown() -> Sequence[Subject]:
     return [Netra("embedded", "uvicorn"), Netra("embedded", "uvicorn", what="slowed", agents="bench.slowed:agents")]
 
@@ -403,7 +408,7 @@ SCENARIOS = [
         name="stream_most",
         text="The most runs of 50 tokens/s of which 99 % of the tokens arrive within 250 ms.",
         figures=[Figure("runs", "runs"), *_RATES, *_LAGS, _CPU],
-        subjects=subjects,
+        subjects=for_the_most,
         measure=measure_most,
         targets=[Target("runs", "netra, embedded, uvicorn", 3, than="chainlit")],
     ),

@@ -73,7 +73,7 @@ async def test_who_waits_for_the_database_outlives_a_change_of_the_schema(named:
         for _ in range(OFTEN):
             await names(first)
             await names(second)
-    assert pool.stats()["pool_size"] == 2
+    assert pool.stats()["pool_size"] >= 2
     await database_sync_to_async(lengthen)()
     tries = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
@@ -135,10 +135,11 @@ class LogReader:
         async with self.pool.connection() as connection:
             cursor = connection.cursor(row_factory=tuple_row)
             await cursor.execute(_PAGE, {"run": run_id, "after": after_seq, "limit": limit, "bytes": max_bytes})
-            return [
-                stored_event_frame(run_id, number, thread_id, seq, kind=kind, agent=agent, data=data, created_at=at)
-                for number, thread_id, seq, kind, agent, data, at in await cursor.fetchall()
-            ]
+            rows = await cursor.fetchall()
+        return [
+            stored_event_frame(run_id, number, thread_id, seq, kind=kind, agent=agent, data=data, created_at=at)
+            for number, thread_id, seq, kind, agent, data, at in rows
+        ]
 
     async def positions(
         self,
@@ -154,7 +155,7 @@ class LogReader:
         """
         return await self._together.ask(_Asked(user_id, run_ids, run_numbers, above, limit))
 
-    async def news(self, known: Iterable[Known]) -> dict[int, News]:
+    async def news(self, known: Sequence[Known]) -> dict[int, News]:
         """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
         async with self.pool.connection() as connection:
             cursor = await connection.execute(_NEWS, (to_json(known).decode(),))

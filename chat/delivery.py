@@ -66,7 +66,7 @@ class LogPage:
 class PositionCheck(NamedTuple):
     """What a position check asks for: `run_ids`, and all the user's runs numbered above `above`."""
 
-    run_ids: list[str]
+    run_ids: Sequence[str]
     above: int
     heard: int
 
@@ -235,7 +235,9 @@ class Delivery:
 
     def check(self) -> PositionCheck:
         """What the next position check must ask for."""
-        following = [run_id for run_id, run in self._runs.items() if run.ended_at is None]
+        following: Sequence[str] = ()
+        if self._runs:
+            following = [run_id for run_id, run in self._runs.items() if run.ended_at is None]
         return PositionCheck(following, above=self._begun, heard=self._heard)
 
     def positions(self, check: PositionCheck, found: Iterable[RunPosition]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, NamedTuple
 
@@ -155,7 +155,7 @@ class LogReader:
         """
         return await self._together.ask(_Asked(user_id, run_ids, run_numbers, above, limit))
 
-    async def news(self, known: Sequence[Known]) -> dict[int, News]:
+    async def news(self, known: Iterable[Known]) -> dict[int, News]:
         """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
         async with self.pool.connection() as connection:
             cursor = await connection.execute(_NEWS, (to_json(known).decode(),))

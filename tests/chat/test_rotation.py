@@ -405,8 +405,8 @@ async def test_all_sockets_are_checked_by_one_query(netra: Netra, monkeypatch: p
     news = netra.chat.event_log.news
 
     async def counted(known: Any) -> Any:
-        asked.append(known)
-        return await news(known)
+        asked.append(list(known))
+        return await news(asked[-1])
 
     monkeypatch.setattr(netra.chat.event_log, "news", counted)
     await netra.chat.connections.check_positions()

@@ -97,6 +97,7 @@ class Terminal:
 def assert_shown(printed: str, shown: Block | None) -> None:
     """What an example printed is what the page shows beside it: JSON as JSON, anything else line by line.
 
+    Within a line JSON may have blanks between its members: an event has them or not, as it came from the log or live.
     `…` within a line stands for something, on a line of its own for any number of lines, and in JSON for any value, any
     further members, or any further elements. Where nothing is shown nothing is printed.
     """
@@ -106,8 +107,12 @@ def assert_shown(printed: str, shown: Block | None) -> None:
         problems = list(_differences(_placeholders(shown.text), json.loads(printed)))
         assert not problems, f"{problems}\nline {shown.line}: {shown.text}\nprinted: {printed}"
     else:
-        lines = [r"(?:.*\n)*" if line == ANYTHING else f"{_pattern(line)}\n" for line in shown.text.splitlines()]
+        lines = [r"(?:.*\n)*" if line == ANYTHING else f"{_line(line)}\n" for line in shown.text.splitlines()]
         assert re.fullmatch("".join(lines), f"{printed.rstrip()}\n"), f"line {shown.line}: {shown.text}\n{printed}"
+
+
+def _line(text: str) -> str:
+    return re.sub(r'(?<="):|,(?=")', r"\g<0> ?", _pattern(text))
 
 
 def _pattern(text: str) -> str:

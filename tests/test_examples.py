@@ -19,6 +19,7 @@ from tests.examples import Block, Terminal, assert_shown, blocks_of, example_lin
         ("json", "[…]", "[]"),
         ("text", "one\n…\ntwo … three\n", "one\nx\ny\ntwo and three\n"),
         ("text", "one\n…\n", "one\n"),
+        ("text", 'data: {"a":1,"b":{"c":"…"}}\n', 'data: {"a":1,"b":{"c": "x"}}\n'),
     ],
 )
 def test_placeholders_stand_for_what_differs(language: str, shown: str, printed: str) -> None:
@@ -38,6 +39,7 @@ def test_placeholders_stand_for_what_differs(language: str, shown: str, printed:
         ("text", "one\n", "one\ntwo\n"),
         ("text", "one … two\n", "one\ntwo\n"),
         ("text", "a.c\n", "abc\n"),
+        ("text", 'data: {"a":1,"b":"…"}\n', 'data: {"a":1, "c":"x"}\n'),
     ],
 )
 def test_anything_else_that_differs_is_noticed(language: str, shown: str, printed: str) -> None:

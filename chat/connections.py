@@ -16,7 +16,7 @@ import structlog
 from chat import metrics
 from chat.connection import Connection
 from chat.event_log import EventLog
-from chat.log_reader import Known
+from chat.log_reader import Known, known_text
 from chat.pool import UNREACHABLE
 from chat.protocol import ServerDraining
 
@@ -112,7 +112,7 @@ class Connections:
         if not checks:
             return
         # One after the other: ten thousand at a time would be searched for cycles.
-        known = (
+        known = known_text(
             Known(connection.user_id, check.above, check.run_ids, connection.threads_version, credential)
             for connection, check, credential in checks
         )

@@ -107,6 +107,11 @@ class Known(NamedTuple):
     credential: Credential
 
 
+def known_text(known: Iterable[Known]) -> str:
+    """What `LogReader.news` is asked."""
+    return to_json(known).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """Of one connection: whether tokens issued on its credential count, the version of the thread list, and where the
@@ -155,10 +160,10 @@ class LogReader:
         """
         return await self._together.ask(_Asked(user_id, run_ids, run_numbers, above, limit))
 
-    async def news(self, known: Iterable[Known]) -> dict[int, News]:
-        """For the position check, in one snapshot: by their places in `known`, those of whom there is any."""
+    async def news(self, known: str) -> dict[int, News]:
+        """For the position check, in one snapshot: by their places in what `known_text` had, who has any."""
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(_NEWS, (to_json(known).decode(),))
+            cursor = await connection.execute(_NEWS, (known,))
             rows = await cursor.fetchall()
         found: dict[int, News] = {}
         for row in rows:

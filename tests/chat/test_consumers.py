@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import gc
 import math
+import time
 import weakref
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import pytest
 from channels.db import database_sync_to_async
 
 from chat import metrics
-from chat.connections import Connections
+from chat.connections import LEAST_PAUSE, Connections
 from chat.consumers import ChatConsumer
 from chat.event_log import EventLog
 from chat.listening import Listener
+from chat.log_reader import Known, known_text
 from netra.testing import Netra, eventually, receive, send
 from tests.chat.holding import post
 
@@ -101,6 +104,22 @@ async def test_how_long_the_database_takes_makes_no_position_check_later(
     monkeypatch.setattr(connections, "_check_seconds", 0.001)
     await connections.check_positions()
     assert connections._pause < 1
+
+
+async def test_how_long_the_loop_writes_what_it_asks_makes_position_checks_rarer(
+    netra: Netra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await netra.connect(await netra.user("ann"))
+    connections = netra.chat.connections
+
+    def slowly(known: Iterable[Known]) -> str:
+        time.sleep(0.02)
+        return known_text(known)
+
+    monkeypatch.setattr("chat.connections.known_text", slowly)
+    monkeypatch.setattr(connections, "_check_seconds", 0.001)
+    await connections.check_positions()
+    assert connections._pause > 0.02 * LEAST_PAUSE / 2
 
 
 def position_checks() -> int:

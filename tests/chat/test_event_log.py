@@ -19,7 +19,7 @@ from chat import claiming, runs
 from chat.claiming import HeldRun
 from chat.credential import Credential
 from chat.event_log import EventLog, RunFenced
-from chat.log_reader import Known
+from chat.log_reader import Known, known_text
 from chat.models import Message, Run, RunEvent
 from chat.run_event import Event, event_frame, now
 from chat.threads import ThreadService
@@ -410,7 +410,7 @@ async def test_all_connections_of_a_process_have_their_news_in_one_query(
     first, second = await posted(service, ann), await posted(service, ann)
     third = await posted(service, bob)
     asked = [known(ann, first.run_id, third.run_id, str(uuid.uuid4()), above=1), known(bob, third.run_id, above=1)]
-    news = await service.event_log.news(asked)
+    news = await service.event_log.news(known_text(asked))
     assert {place: (of.counts, of.threads_version) for place, of in news.items()} == {0: (True, 2), 1: (True, 1)}
     assert {place.run_id for place in news[0].runs} == {first.run_id, second.run_id}
     assert {place.run_id for place in news[1].runs} == {third.run_id}
@@ -419,8 +419,8 @@ async def test_all_connections_of_a_process_have_their_news_in_one_query(
 async def test_who_knows_all_has_no_news(service: ThreadService, ann: Any) -> None:
     await posted(service, ann)
     at_rest = known(ann, above=1, threads_version=1)
-    assert await service.event_log.news([at_rest]) == {}
-    assert (await service.event_log.news([at_rest._replace(threads_version=0)]))[0].threads_version == 1
+    assert await service.event_log.news(known_text([at_rest])) == {}
+    assert (await service.event_log.news(known_text([at_rest._replace(threads_version=0)])))[0].threads_version == 1
 
 
 @pytest.mark.parametrize(
@@ -429,19 +429,19 @@ async def test_who_knows_all_has_no_news(service: ThreadService, ann: Any) -> No
 async def test_that_a_credential_does_not_count_is_news(
     service: ThreadService, ann: Any, of_credential: dict[str, Any]
 ) -> None:
-    [news] = (await service.event_log.news([known(ann, **of_credential)])).values()
+    [news] = (await service.event_log.news(known_text([known(ann, **of_credential)]))).values()
     assert (news.counts, news.runs) == (False, [])
 
 
 async def test_a_run_is_named_once_that_is_asked_for_twice(service: ThreadService, ann: Any) -> None:
     accepted = await posted(service, ann)
-    [news] = (await service.event_log.news([known(ann, accepted.run_id)])).values()
+    [news] = (await service.event_log.news(known_text([known(ann, accepted.run_id)]))).values()
     assert len(news.runs) == 1
 
 
 async def test_nobody_is_told_where_other_peoples_runs_stand(service: ThreadService, ann: Any, bob: Any) -> None:
     theirs = await posted(service, bob)
-    assert await service.event_log.news([known(ann, theirs.run_id)]) == {}
+    assert await service.event_log.news(known_text([known(ann, theirs.run_id)])) == {}
 
 
 # Plans

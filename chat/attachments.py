@@ -157,7 +157,10 @@ def same_files(message: Message, named: Sequence[uuid.UUID]) -> bool:
 
 
 def in_order(message: Message) -> list[Attachment]:
-    return sorted(message.attachments.all(), key=lambda each: each.position)
+    """Its files, which `chat.branches.with_attachments` has read with it, or are read now."""
+    known: Sequence[Attachment] | None = vars(message).get("files")
+    files = message.attachments.all() if known is None else known
+    return sorted(files, key=lambda each: each.position)
 
 
 def give_to(message: Message, named: Sequence[uuid.UUID], *, edited: Message | None, limits: AttachmentLimits) -> None:

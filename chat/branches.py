@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any, LiteralString
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.db.models.expressions import RawSQL
 
 from chat.models import Message, Role, Run, Thread
@@ -95,18 +96,20 @@ def end_from(message: Message) -> Message:
 
 
 def way_to(leaf: Message, *, limit: int) -> list[Message]:
-    """The last `limit` messages on the way from the thread's first one to `leaf`, in reading order."""
+    """The last `limit` messages on the way from the thread's first one to `leaf`, in reading order, with parents."""
     with connection.cursor() as cursor:
-        cursor.execute(_WAY, {"leaf": leaf.pk, "thread": leaf.thread_id, "limit": limit})
+        cursor.execute(_WAY, {"leaf": leaf.pk, "thread": leaf.thread_id, "limit": limit + 1})
         ids = [row[0] for row in cursor.fetchall()]
-    read = Message.objects.select_related("parent", "feedback").defer("parent__content")
-    found = with_attachments(read).in_bulk(ids)
-    return [found[pk] for pk in ids]
+    found = with_attachments(Message.objects.select_related("feedback")).in_bulk(ids)
+    way = [found[pk] for pk in ids]
+    for parent, message in pairwise(way):
+        message.parent = parent
+    return way[-limit:]
 
 
 def with_attachments(messages: QuerySet[Message]) -> QuerySet[Message]:
     """With the files of each, all read at once."""
-    return messages.prefetch_related("attachments")
+    return messages.prefetch_related(Prefetch("attachments", to_attr="files"))
 
 
 def siblings_of(messages: Collection[Message]) -> dict[Any, list[UUID]]:
@@ -131,7 +134,20 @@ def runs_of(messages: Collection[Message]) -> list[Run]:
     questions = [message.pk for message in messages if message.role == Role.USER]
     answers = [message.pk for message in messages if message.role == Role.ASSISTANT]
     these = RawSQL(_RUNS, [questions, NEWEST_RUNS, answers])  # noqa: S611 - a constant with bound parameters
-    return list(without_content(Run.objects.filter(id__in=these)).order_by("run_number"))
+    runs = list(Run.objects.filter(id__in=these).defer("paused_state").order_by("run_number"))
+    return _with_messages(runs, [*messages, *(message.parent for message in messages if message.parent)])
+
+
+def _with_messages(runs: Collection[Run], known: Collection[Message]) -> list[Run]:
+    """Runs with their question and answer. Most are known: they are not read again with each run."""
+    found: dict[int | None, Message] = {message.pk: message for message in known}
+    named = {pk for run in runs for pk in (run.input_message_id, run.output_message_id) if pk is not None}
+    found |= Message.objects.defer("content").in_bulk(named - found.keys())
+    # A question that has been deleted since took its run with it.
+    there = [run for run in runs if run.input_message_id in found]
+    for run in there:
+        run.input_message, run.output_message = found[run.input_message_id], found.get(run.output_message_id)
+    return there
 
 
 def without_content(runs: QuerySet[Run]) -> QuerySet[Run]:

@@ -160,16 +160,12 @@ def _messages(thread: Thread) -> Iterator[dict[str, Any]]:
                 "run_number", "id"
             )
         )
-        found = (
-            rows.filter(id__in=[pk for _, pk, _ in page])
-            .select_related("parent", "feedback")
-            .prefetch_related("attachments")
-        )
-        for message in found.defer("parent__content"):
+        found = branches.with_attachments(rows.filter(id__in=[pk for _, pk, _ in page]))
+        for message in found.select_related("parent", "feedback").defer("parent__content"):
             shown = message_json(message, siblings=[], run_id=runs.get(message.run_number))
             del shown["siblings"]  # its `parent_id` says where it stands
-            # What is prefetched refers back to the message, which would keep its text until the next collection.
-            vars(message)["_prefetched_objects_cache"].clear()
+            # They refer back to the message, which would keep its text until the next collection.
+            vars(message)["files"].clear()
             yield shown
         place = page[-1][:2]
 

@@ -32,9 +32,10 @@ QUERIES = {
     "threads, search: none": 4,
     "messages": 8,
     "messages, deep": 8,
-    "messages, of a deep leaf": 8,
-    "messages, first page": 8,
-    "messages, many siblings": 8,
+    # One more where a run of the page has its question or answer elsewhere.
+    "messages, of a deep leaf": 9,
+    "messages, first page": 9,
+    "messages, many siblings": 9,
     "runs": 2,
     "runs, deep": 2,
     "runs, of a thread": 2,

@@ -30,6 +30,7 @@ from netra.serving import (
 )
 
 BODY_PIECE_BYTES = 65_536
+LOOK_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
             websocket_max_frame_size=MAX_FRAME_BYTES,
             # The application itself says how long it may take to greet, and answers who has waited too long.
             websocket_handshake_timeout=0,
+            # daphne's own closes each socket after a day.
+            websocket_timeout=-1,
             ping_interval=PING_SECONDS,
             ping_timeout=PING_TIMEOUT,
             verbosity=0,
@@ -54,8 +57,11 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         self.opened = False
         self.max_body_bytes = application.max_body_bytes
         self.application: Any
+        self.connections: dict[Any, dict[str, Any]]
         self._ending = Ending(application, stop_listening=self._stop_listening, end=self._end)
         self._ports: list[Any] = []
+        # Those whose client has gone, or whose call of the application has ended, since the last look.
+        self._changed: set[Any] = set()
         self._on_open: Callable[[], None] = lambda: None
 
     def run_to_end(self, *, on_open: Callable[[], None]) -> None:
@@ -67,7 +73,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         # A frame that breaks the protocol is answered with its close code: autobahn's default only drops the socket.
         self.ws_factory.failByDrop = False
         self.ws_factory.closeHandshakeTimeout = CLOSE_SECONDS
-        self.ws_factory.protocol = _Socket
+        self.ws_factory.protocol = _socket_class(self.ws_factory)
         build = self.http_factory.buildProtocol
 
         def build_protocol(address: Any) -> Any:
@@ -92,7 +98,39 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         for port in self._ports:
             port.stopListening()
 
+    def protocol_disconnected(self, protocol: Any) -> None:
+        super().protocol_disconnected(protocol)
+        self._changed.add(protocol)
+
+    def application_checker(self) -> None:
+        """daphne's own, of those that have changed: every second it looks through all that it is given."""
+        every, changed = self.connections, self._changed & self.connections.keys()
+        self.connections, self._changed = {protocol: every[protocol] for protocol in changed}, set()
+        try:
+            super().application_checker()
+        except Exception:
+            logger.exception("look_at_connections_failed")
+            reactor.callLater(1, self.application_checker)  # its own call for the next look is its last line
+        finally:
+            left, self.connections = self.connections, every
+        for protocol in changed - left.keys():
+            del every[protocol]
+        self._changed |= {protocol for protocol, details in left.items() if "disconnected" in details}
+
+    def timeout_checker(self) -> None:
+        """daphne's own, seldom: it looks at all connections."""
+        for protocol in list(self.connections):
+            protocol.check_timeouts()
+        reactor.callLater(LOOK_SECONDS, self.timeout_checker)
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        queue = self._application(protocol, scope)
+        call = self.connections.get(protocol, {}).get("application_instance")
+        if call is not None:
+            call.add_done_callback(lambda _call: self._changed.add(protocol))
+        return queue
+
+    def _application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         """A body is read from its file as the application asks for it: daphne would put all of it into a queue."""
         if scope["type"] != "http":
             return super().create_application(protocol, scope)
@@ -201,11 +239,43 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
 
 
 class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
-    """One that is freed at once when it is closed: autobahn tells itself that it is."""
+    """One that is freed at once when it is closed, which autobahn tells itself, and that does less for each frame."""
+
+    _is_followed = False
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """autobahn's own, without a coloured line for a log that nobody keeps."""
+        self._dataReceived(data)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        self._is_followed = message.get("more_messages", False)
+        super().handle_reply(message)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
+        """To the system at once, unless something waits there or follows. Twisted's transport asks to be told when the
+        system takes data, and then not to be told any more: two calls of it more for each frame.
+        """
+        transport = self.transport
+        if sync or chopsize or self.send_queue:
+            super().sendData(data, sync, chopsize)
+        elif self._is_followed or transport.dataBuffer or transport._tempDataLen or not transport.connected:
+            transport.write(data)
+        else:
+            taken = transport.writeSomeData(data)
+            if taken != len(data):
+                # The rest, or all of it: what is lost is told to the transport when it tries again.
+                transport.write(data[taken:] if isinstance(taken, int) else data)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802 - Twisted's name
         super().connectionLost(reason)
         self.is_closed: Any = None
+
+
+def _socket_class(factory: Any) -> type[_Socket]:
+    """What all sockets have alike, of the class: autobahn copies it into each, and writes it down for its log."""
+    alike = {name: getattr(factory, name) for name in _Socket.CONFIG_ATTRS}
+    plain = {name: staticmethod(value) if callable(value) else value for name, value in alike.items()}
+    return type("Socket", (_Socket,), {**plain, "CONFIG_ATTRS": []})
 
 
 class _Body:

@@ -1,0 +1,229 @@
+"""What netra.daphne_server adds to daphne's own server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.error import ConnectionLost
+
+from netra.daphne_server import DaphneServer, _Socket
+
+
+class Application:
+    """Its calls end when they are told to."""
+
+    max_body_bytes = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
+        if (await receive())["type"] == "fail":
+            raise RuntimeError("as the test wants")
+
+    def start(self) -> None:
+        """Nothing is to be started."""
+
+    async def stop(self) -> None:
+        """Nothing is to be stopped."""
+
+
+class Client:
+    """A protocol of daphne's, with nobody at its other end."""
+
+    def __init__(self) -> None:
+        self.failed_by: list[BaseException] = []
+
+    def handle_exception(self, error: BaseException) -> None:
+        self.failed_by.append(error)
+
+
+class LookedAt(dict[str, Any]):
+    """What daphne knows of a connection; whether it has looked."""
+
+    looks = 0
+
+    def get(self, *args: Any) -> Any:
+        self.looks += 1
+        return super().get(*args)
+
+
+class Server(DaphneServer):
+    """One that does not listen, and looks when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(Application(), host="127.0.0.1", port=0)
+        self.connections = {}
+        self.looked_at: dict[Client, LookedAt] = {}
+        self.queues: dict[Client, asyncio.Queue[Any]] = {}
+
+    def connected(self) -> Client:
+        client = Client()
+        self.protocol_connected(client)
+        self.connections[client] = self.looked_at[client] = LookedAt(self.connections[client])
+        self.queues[client] = self.create_application(client, {"type": "websocket"})
+        return client
+
+    async def ended(self, client: Client, why: str) -> None:
+        """What the application was told has ended its call."""
+        call = self.connections[client]["application_instance"]
+        self.queues[client].put_nowait({"type": why})
+        await asyncio.wait([call])
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is to be called later."""
+    calls: list[Any] = []
+    monkeypatch.setattr(reactor, "callLater", lambda _seconds, call: calls.append(call))
+    return calls
+
+
+@pytest.fixture
+def server(later: list[Any]) -> Server:
+    return Server()
+
+
+async def test_who_is_quiet_is_not_looked_at(server: Server) -> None:
+    quiet, leaving = server.connected(), server.connected()
+    looks = server.looked_at[quiet].looks
+    server.protocol_disconnected(leaving)
+    await server.ended(leaving, "websocket.disconnect")
+    server.application_checker()
+    server.application_checker()
+    assert list(server.connections) == [quiet]
+    assert server.looked_at[quiet].looks == looks
+    await server.ended(quiet, "websocket.disconnect")
+
+
+async def test_a_call_that_goes_on_is_looked_at_until_it_ends(server: Server) -> None:
+    client = server.connected()
+    server.protocol_disconnected(client)
+    server.application_checker()
+    server.application_checker()
+    assert list(server.connections) == [client]
+    await server.ended(client, "websocket.disconnect")
+    server.application_checker()
+    assert not server.connections
+
+
+async def test_a_call_that_takes_too_long_after_its_client_has_gone_is_cancelled(server: Server) -> None:
+    client = server.connected()
+    call = server.connections[client]["application_instance"]
+    server.protocol_disconnected(client)
+    server.connections[client]["disconnected"] -= server.application_close_timeout + 1
+    server.application_checker()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    server.application_checker()
+    assert not server.connections
+
+
+async def test_a_call_that_fails_is_told_to_its_client_once(server: Server) -> None:
+    client = server.connected()
+    await server.ended(client, "fail")
+    server.application_checker()
+    server.application_checker()
+    assert [str(error) for error in client.failed_by] == ["as the test wants"]
+    server.protocol_disconnected(client)
+    server.application_checker()
+    assert not server.connections
+
+
+async def test_a_look_that_fails_is_not_the_last_one(
+    server: Server, later: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet, client = server.connected(), server.connected()
+    await server.ended(client, "fail")
+
+    def broken(_error: BaseException) -> None:
+        raise OSError
+
+    monkeypatch.setattr(client, "handle_exception", broken)
+    server.application_checker()
+    assert later == [server.application_checker]
+    assert set(server.connections) == {quiet, client}
+    for each in (quiet, client):
+        server.protocol_disconnected(each)
+    await server.ended(quiet, "websocket.disconnect")
+    server.application_checker()
+    assert not server.connections
+
+
+async def test_a_socket_may_stay_for_days(server: Server) -> None:
+    socket = _Socket()
+    socket.server, socket.state, socket.transport = server, _Socket.STATE_OPEN, Transport()
+    socket.socket_opened, socket.last_ping = 0.0, time.time()
+    socket.check_timeouts()
+    assert (socket.state, socket.transport.sent) == (_Socket.STATE_OPEN, [])
+
+
+class Transport:
+    """Twisted's, of a system that takes `room` bytes at a time, or `fails`."""
+
+    def __init__(self, room: int = 1000, *, fails: bool = False) -> None:
+        self.dataBuffer = b""
+        self.connected = True
+        self._room = room
+        self._fails = fails
+        self.sent: list[bytes] = []
+        self.waiting: list[bytes] = []
+
+    @property
+    def _tempDataLen(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self._fails:
+            return ConnectionLost()
+        self.sent.append(data[: self._room])
+        return len(self.sent[-1])
+
+    def write(self, data: bytes) -> None:
+        self.waiting.append(data)
+
+
+def socket_on(transport: Transport) -> _Socket:
+    socket = _Socket()
+    socket.transport = transport
+    socket.send_queue = deque()
+    return socket
+
+
+def test_a_frame_goes_to_the_system_at_once() -> None:
+    transport = Transport()
+    socket_on(transport).sendData(b"frame")
+    assert (transport.sent, transport.waiting) == ([b"frame"], [])
+
+
+def test_what_the_system_does_not_take_waits_and_what_comes_later_waits_behind_it() -> None:
+    transport = Transport(room=3)
+    socket = socket_on(transport)
+    socket.sendData(b"frame")
+    socket.sendData(b"next")
+    assert (transport.sent, transport.waiting) == ([b"fra"], [b"me", b"next"])
+
+
+def test_frames_that_follow_each_other_wait_for_the_last_one() -> None:
+    transport = Transport()
+    socket = socket_on(transport)
+    socket._is_followed = True
+    socket.sendData(b"one")
+    socket._is_followed = False
+    socket.sendData(b"two")
+    assert (transport.sent, transport.waiting) == ([], [b"one", b"two"])
+
+
+def test_that_the_client_has_gone_is_found_by_the_transport() -> None:
+    transport = Transport(fails=True)
+    socket_on(transport).sendData(b"frame")
+    assert transport.waiting == [b"frame"]
+
+
+def test_nothing_is_sent_where_the_connection_has_ended() -> None:
+    transport = Transport()
+    transport.connected = False
+    socket_on(transport).sendData(b"frame")
+    assert transport.sent == []

@@ -108,8 +108,9 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         self.connections, self._changed = {protocol: every[protocol] for protocol in changed}, set()
         try:
             super().application_checker()
-        except Exception:
+        except Exception:  # of a client that could not be told of its failed call
             logger.exception("look_at_connections_failed")
+            self._changed |= changed  # who was behind it has not been looked at
             reactor.callLater(1, self.application_checker)  # its own call for the next look is its last line
         finally:
             left, self.connections = self.connections, every

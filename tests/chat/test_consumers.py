@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import gc
 import math
-import time
 import weakref
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -111,15 +111,18 @@ async def test_how_long_the_loop_writes_what_it_asks_makes_position_checks_rarer
 ) -> None:
     await netra.connect(await netra.user("ann"))
     connections = netra.chat.connections
+    seconds = 0.0
 
     def slowly(known: Iterable[Known]) -> str:
-        time.sleep(0.02)
+        nonlocal seconds
+        seconds += 0.02
         return known_text(known)
 
     monkeypatch.setattr("chat.connections.known_text", slowly)
+    monkeypatch.setattr("chat.connections.time", SimpleNamespace(perf_counter=lambda: seconds))
     monkeypatch.setattr(connections, "_check_seconds", 0.001)
     await connections.check_positions()
-    assert connections._pause > 0.02 * LEAST_PAUSE / 2
+    assert connections._pause == pytest.approx(0.02 * LEAST_PAUSE)
 
 
 def position_checks() -> int:

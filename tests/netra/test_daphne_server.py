@@ -145,6 +145,7 @@ async def test_a_look_that_fails_is_not_the_last_one(
     server.application_checker()
     assert later == [server.application_checker]
     assert set(server.connections) == {quiet, client}
+    assert client in server._changed
     for each in (quiet, client):
         server.protocol_disconnected(each)
     await server.ended(quiet, "websocket.disconnect")

@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError
 
 from chat import handshake, metrics, protocol, refusals
 from chat.addresses import address_of_scope
-from chat.connection import Connection
+from chat.connection import Connection, Write, nothing_at_once
 from chat.errors import ChatError, CloseCode, ConnectionRefused, ErrorCode, service_unavailable
 from chat.pool import UNREACHABLE
 from chat.reachability import first_line
@@ -148,9 +148,14 @@ class AnsweringConsumer(AsyncConsumer):
         except (OSError, Disconnected) as error:
             self.log.debug("client_gone", cause=repr(error))
 
-    async def send_text(self, text: str, *, more: bool = False) -> None:
-        """With `more` another one follows at once: a server that heeds the key writes them together."""
-        await self.send({"type": "websocket.send", "text": text, "more_messages": more})
+    async def send_text(self, text: str) -> None:
+        await self.send({"type": "websocket.send", "text": text})
+
+    @property
+    def write(self) -> Write:
+        """Of a server that offers it (`netra.serving.WRITE`): it takes a frame at once, and no task has to send it."""
+        found: Write = self.scope.get("extensions", {}).get("netra.write", nothing_at_once)
+        return found
 
     async def close(self, code: CloseCode, reason: str | None = None) -> None:
         metrics.CLOSES.labels(int(code)).inc()

@@ -12,8 +12,9 @@ from psycopg.types.json import Jsonb
 
 from chat import jobs, metrics
 from chat.models import Message, Role, UserCounters
-from chat.publisher import Publisher, wake_up
+from chat.publisher import Publisher
 from chat.run_event import Event, event_frame
+from chat.wake_ups import wake_up
 
 # One statement for all of it: each has its way to the database and back, while a person waits. A question with a key
 # is there already; so is a thread that is not new, which comes to the front, and back if it was put away.

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -41,14 +41,17 @@ class _Close:
     reason: str | None
 
 
-class SendText(Protocol):
-    """Writes one frame. `more`: another one follows at once, or the connection is closed."""
+# Takes one frame, unless it would have to wait: then it returns False, and nothing is taken.
+Write = Callable[[str], bool]
 
-    async def __call__(self, text: str, *, more: bool) -> None: ...
+
+def nothing_at_once(_: str) -> bool:
+    """Of a server that knows only how to be awaited."""
+    return False
 
 
 class Connection:
-    """What one open socket has yet to be sent. `send` and `close` write to the socket.
+    """What one open socket has yet to be sent. `send` and `close` write to the socket, `write` where it need not wait.
 
     `answered` returns when the commands that were taken from the socket have their replies.
     """
@@ -64,8 +67,9 @@ class Connection:
         window_timeout: float,
         check_positions: Callable[[], None],
         answered: Callable[[], Awaitable[None]],
-        send: SendText,
+        send: Callable[[str], Awaitable[None]],
         close: Callable[[CloseCode, str | None], Awaitable[None]],
+        write: Write = nothing_at_once,
         kind: metrics.Kind = "socket",
     ) -> None:
         self.kind = kind
@@ -79,6 +83,7 @@ class Connection:
         self._answered = answered
         self._send = send
         self._close = close
+        self._write = write
         self._outbox: deque[tuple[str, metrics.Sending] | _Close] = deque()
         # What was made before is not late: the client has asked for it anew.
         self._live_since = time.time()
@@ -92,20 +97,14 @@ class Connection:
     # What happens
 
     def hear(self, message: Mapping[str, Any]) -> None:
-        """What `chat.publisher` told the user's group."""
+        """What `chat.publisher` told the user's group, as `chat.wake_ups` has it heard."""
         if message["type"] == SESSIONS_ENDED:
             self._check_positions()
             return
         if message["type"] == "thread.notice":
             self.notice(message["frame"], threads_version=message["threads_version"])
             return
-        first, texts = message["first_seq"], message["frames"]
-        last = first + len(texts) - 1
-        frames = [
-            Frame(seq=seq, text=text, terminal=message["terminal"] and seq == last)
-            for seq, text in enumerate(texts, first)
-        ]
-        self.wake(message["run_id"], message["run_number"], frames, last_seq=message["last_seq"])
+        self.wake(message["run_id"], message["run_number"], message["frames"], last_seq=message["last_seq"])
 
     def wake(self, run_id: str, run_number: int, frames: Sequence[Frame], *, last_seq: int) -> None:
         """A wake-up came over the channel layer."""
@@ -185,6 +184,7 @@ class Connection:
         """The socket is gone, and nothing of this keeps its owner."""
         self._closing = True
         self._send = self._close = self._answered = _nowhere
+        self._write = nothing_at_once
         self._outbox.clear()
         for task in (self._sender, self._reader, self._drainer):
             if task is not None:
@@ -194,8 +194,14 @@ class Connection:
     # What follows from it
 
     def _push(self, texts: Sequence[str], sending: metrics.Sending = metrics.ANSWERS) -> None:
-        if texts and not self._closing:
-            self._outbox.extend([(text, sending) for text in texts])
+        if self._closing:
+            return
+        for text in texts:
+            if not self._outbox and self._sender is None and self._write(text):
+                sending.sent(text, self._live_since)
+            else:
+                self._outbox.append((text, sending))
+        if self._outbox:
             self._start_sender()
 
     def _start_sender(self) -> None:
@@ -250,7 +256,7 @@ class Connection:
                 await self._close(item.code, item.reason)
             else:
                 text, sending = item
-                await self._send(text, more=bool(self._outbox))
+                await self._send(text)
                 sending.sent(text, self._live_since)
 
     async def _read_log(self) -> None:

@@ -38,13 +38,14 @@ from chat.reachability import first_line
 from chat.run_event import now
 from chat.sessions import SESSIONS_ENDED
 from chat.token_clock import TokenClock, seconds_until
+from chat.wake_ups import WAKE_UP
 
 if TYPE_CHECKING:
     from chat.apps import ChatConfig
 
 COMMAND_TIMEOUT = 10.0
 MAX_WAITING_COMMANDS = 64
-HEARD = frozenset({"run.events", "thread.notice", SESSIONS_ENDED})
+HEARD = frozenset({WAKE_UP, "thread.notice", SESSIONS_ENDED})
 
 
 class ChatConsumer(AnsweringConsumer):
@@ -132,6 +133,7 @@ class ChatConsumer(AnsweringConsumer):
             answered=self.answered,
             send=self.send_text,
             close=self.close,
+            write=self.write,
         )
         return connection, handshake.connection_established(
             connection_id=self.connection_id,

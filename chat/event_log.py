@@ -30,7 +30,7 @@ from chat.jobs import defer_run_on, defer_title_on
 from chat.log_reader import LogReader
 from chat.models import RunStatus, TitleOrigin
 from chat.pool import Connection, DatabasePool
-from chat.publisher import Publisher, wake_up
+from chat.publisher import Publisher
 from chat.run_event import (
     MAX_AGENT_NAME,
     Event,
@@ -39,6 +39,7 @@ from chat.run_event import (
     bounded_name,
     now,
 )
+from chat.wake_ups import wake_up
 
 
 class RunFenced(RunTaken):

@@ -220,16 +220,11 @@ class SendingEvents(Sending):
         self._sent, self._lag = EVENTS_SENT.labels(way), EVENT_LAG.labels(way)
         self._lags = [0] * (len(EVENT_LAG_BUCKETS) + 1)
         self._sum = 0.0
-        # The last second that an event was made in, as it is written, and as a number.
-        self._second, self._second_at = "", 0.0
 
     def sent(self, text: str, live_since: float) -> None:
         self._frames += 1
         self._bytes += len(text) if text.isascii() else len(text.encode())
-        start = text.index(_TIMESTAMP) + len(_TIMESTAMP)
-        if (second := text[start : start + 19]) != self._second:
-            self._second, self._second_at = second, datetime.datetime.fromisoformat(second + "Z").timestamp()
-        made_at = self._second_at + int(text[start + 20 : start + 23]) / 1000
+        made_at = _made_at(text)
         if made_at >= live_since:
             lag = max(0.0, time.time() - made_at)
             self._lags[bisect.bisect_left(EVENT_LAG_BUCKETS, lag)] += 1
@@ -244,6 +239,19 @@ class SendingEvents(Sending):
 
 # Nothing that somebody wrote stands before it in an event.
 _TIMESTAMP = '"timestamp":"'
+
+
+@functools.lru_cache(maxsize=1)
+def _made_at(text: str) -> float:
+    """When an event was made, in seconds since 1970. The same one goes to all connections of its person in turn."""
+    start = text.index(_TIMESTAMP) + len(_TIMESTAMP)
+    return _second_at(text[start : start + 19]) + int(text[start + 20 : start + 23]) / 1000
+
+
+@functools.lru_cache(maxsize=1)
+def _second_at(second: str) -> float:
+    return datetime.datetime.fromisoformat(second + "Z").timestamp()
+
 
 ANSWERS = Sending()
 WITH_WAKE_UPS, FROM_LOG = SendingEvents("wake_up"), SendingEvents("log")

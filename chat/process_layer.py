@@ -11,6 +11,8 @@ from typing import Any
 
 from channels.layers import BaseChannelLayer
 
+from chat.wake_ups import heard
+
 Hear = Callable[[dict[str, Any]], None]
 
 
@@ -33,8 +35,10 @@ class ProcessLayer(BaseChannelLayer):
                 del self.groups[group]
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        for hear in list(self.groups.get(group, ())):
-            hear(message)
+        if listeners := self.groups.get(group):
+            told = heard(message)
+            for hear in list(listeners):
+                hear(told)
 
     async def flush(self) -> None:
         self.groups.clear()

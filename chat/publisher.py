@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from asgiref.sync import SyncToAsync, async_to_sync
@@ -18,34 +18,17 @@ from channels.layers import get_channel_layer
 from django.db import transaction
 
 from chat.backoff import delays
-from chat.delivery import Frame
 from chat.reachability import Reachability
 from chat.redis_layer import RedisLayer
 
 SEND_TIMEOUT = 1.0
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 4.0
-# Larger wake-ups carry numbers only; the connections read such events from the log.
-MAX_WAKE_UP_CHARACTERS = 256 * 1024
 
 
 def user_group(user_id: int | str) -> str:
     """The channel-layer group of all connections of a user."""
     return f"user.{user_id}"
-
-
-def wake_up(run_id: str, run_number: int, frames: Sequence[Frame]) -> dict[str, Any]:
-    """The layer's message for events `frames[0].seq` to `frames[-1].seq` of a run."""
-    small = sum(len(frame.text) for frame in frames) <= MAX_WAKE_UP_CHARACTERS
-    return {
-        "type": "run.events",
-        "run_id": run_id,
-        "run_number": run_number,
-        "first_seq": frames[0].seq,
-        "last_seq": frames[-1].seq,
-        "terminal": frames[-1].terminal,
-        "frames": [frame.text for frame in frames] if small else [],
-    }
 
 
 class Attempts:

@@ -27,6 +27,7 @@ from chat.backoff import delays
 from chat.process_layer import Hear
 from chat.reachability import Reachability
 from chat.together import Together, at_most
+from chat.wake_ups import heard
 
 logger = structlog.get_logger(__name__)
 
@@ -208,7 +209,7 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
             return
         layer = self.channel_layer
         if listeners := layer.groups.get(message["channel"].decode()):
-            told = layer.channel_layer.deserialize(message["data"])
+            told = heard(layer.channel_layer.deserialize(message["data"]))
             for hear in list(listeners):
                 hear(told)
 

@@ -40,8 +40,9 @@ from chat.models import (
     RunStatus,
     Thread,
 )
-from chat.publisher import Publisher, wake_up
+from chat.publisher import Publisher
 from chat.run_event import Event, answer_json, event_frame, now
+from chat.wake_ups import wake_up
 
 
 class IllegalTransition(Exception):

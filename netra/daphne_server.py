@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+from autobahn.websocket.protocol import PreparedMessage
 from daphne.http_protocol import WebRequest
 from daphne.server import Server, reactor
 from daphne.ws_protocol import WebSocketProtocol
@@ -19,12 +20,15 @@ from netra.serving import (
     CLOSE_SECONDS,
     FLUSH_SECONDS,
     HEAD_SECONDS,
+    HELD_BYTES,
     KEEP_ALIVE_SECONDS,
     MAX_FRAME_BYTES,
     PING_SECONDS,
     PING_TIMEOUT,
+    WRITE,
     Application,
     Ending,
+    Outgoing,
     body_seconds,
     poll,
 )
@@ -125,6 +129,8 @@ class DaphneServer(Server):  # type: ignore[misc]  # daphne has no types
         reactor.callLater(LOOK_SECONDS, self.timeout_checker)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] == "websocket":
+            scope["extensions"] = {**scope.get("extensions", {}), WRITE: protocol.write}
         queue = self._application(protocol, scope)
         call = self.connections.get(protocol, {}).get("application_instance")
         if call is not None:
@@ -242,24 +248,53 @@ class _Request(WebRequest):  # type: ignore[misc]  # daphne has no types
 class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
     """One that is freed at once when it is closed, which autobahn tells itself, and that does less for each frame."""
 
-    _is_followed = False
+    outgoing: Outgoing
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """autobahn's own, without a coloured line for a log that nobody keeps."""
         self._dataReceived(data)
 
-    def handle_reply(self, message: dict[str, Any]) -> None:
-        self._is_followed = message.get("more_messages", False)
-        super().handle_reply(message)
+    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: N802 - daphne's name
+        if binary or not self.write(content):
+            super().serverSend(content, binary)
+
+    def write(self, text: str) -> bool:
+        """netra.serving.WRITE"""
+        if self.state != self.STATE_OPEN:
+            return False
+        if not self._held:
+            self.outgoing.add(self._flush)
+        frame = _text_frame(text)
+        self._held.append(frame)
+        self._held_bytes += len(frame)
+        if self._held_bytes >= HELD_BYTES:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held, self._held_bytes = b"".join(self._held), [], 0
+            self._put_out(held)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
-        """To the system at once, unless something waits there or follows. Twisted's transport asks to be told when the
-        system takes data, and then not to be told any more: two calls of it more for each frame.
-        """
-        transport = self.transport
+        """What is not a frame that `write` takes: a pong, a ping, the close. It goes behind what is held."""
+        self._flush()
         if sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
-        elif self._is_followed or transport.dataBuffer or transport._tempDataLen or not transport.connected:
+        else:
+            self._put_out(data)
+
+    def _put_out(self, data: bytes) -> None:
+        """To the system at once, unless something waits there. Twisted's transport asks to be told when the system
+        takes data, and then not to be told any more: two calls of it more.
+        """
+        transport = self.transport
+        if transport.dataBuffer or transport._tempDataLen or not transport.connected:
             transport.write(data)
         else:
             taken = transport.writeSomeData(data)
@@ -276,7 +311,15 @@ def _socket_class(factory: Any) -> type[_Socket]:
     """What all sockets have alike, of the class: autobahn copies it into each, and writes it down for its log."""
     alike = {name: getattr(factory, name) for name in _Socket.CONFIG_ATTRS}
     plain = {name: staticmethod(value) if callable(value) else value for name, value in alike.items()}
-    return type("Socket", (_Socket,), {**plain, "CONFIG_ATTRS": []})
+    return type("Socket", (_Socket,), {**plain, "CONFIG_ATTRS": [], "outgoing": Outgoing()})
+
+
+@functools.lru_cache(maxsize=1)
+def _text_frame(text: str) -> bytes:
+    """The bytes on the wire, which are the same for all sockets that are sent a text in turn."""
+    prepared = PreparedMessage(text.encode(), isBinary=False, applyMask=False, doNotCompress=True)
+    frame: bytes = prepared.payloadHybi
+    return frame
 
 
 class _Body:

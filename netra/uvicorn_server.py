@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,25 +12,28 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 from websockets.protocol import State
 
 from netra.serving import (
     FLUSH_SECONDS,
     HEAD_SECONDS,
+    HELD_BYTES,
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
     PING_SECONDS,
     PING_TIMEOUT,
+    WRITE,
     Application,
     Ending,
+    Outgoing,
     body_seconds,
     poll,
 )
 
 # Of uvicorn's clock, which has ten in a second.
 TICKS_OF_A_LOOK = 50
-# So much is held for the next frame at most, so that a client has something to do while a long replay is written.
-HELD_BYTES = 65_536
 
 
 class BoundedRequests(HttpToolsProtocol):
@@ -91,6 +95,10 @@ class PingedSocket(WebSocketsSansIOProtocol):
     _heard_at = 0.0
     _held_bytes = 0
 
+    def __init__(self, *args: Any, outgoing: Outgoing, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._outgoing = outgoing
+
     def data_received(self, data: bytes) -> None:
         self._heard_at = self.loop.time()
         super().data_received(data)
@@ -108,23 +116,40 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     async def send(self, message: Any) -> None:
-        """A frame that another one follows at once stays with the protocol until its next output: a call of the system
-        for each took two fifths of a replay.
-        """
-        if message.get("more_messages") and self._held_bytes < HELD_BYTES and self._takes_frames():
-            frame = message["text"].encode()
-            self._held_bytes += len(frame)
-            self.conn.send_text(frame)
-            return
-        self._held_bytes = 0
-        await super().send(message)
+        text = message.get("text") if message["type"] == "websocket.send" else None
+        if text is None or not self.write(text):
+            await super().send(message)
 
-    def _takes_frames(self) -> bool:
-        return self.writable.is_set() and not self.disconnected and self.conn.state is State.OPEN
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["extensions"][WRITE] = self.write  # type: ignore[assignment]  # an extension is anything
+
+    def write(self, text: str) -> bool:
+        """netra.serving.WRITE"""
+        if not self.writable.is_set() or self.disconnected or self.conn.state is not State.OPEN:
+            return False
+        # Whatever the protocol puts out next, be it a pong or the close, goes behind what it holds.
+        held, frame = self.conn.writes, _text_frame(text)
+        if not held:
+            self._held_bytes = 0
+            self._outgoing.add(self._flush)
+        held.append(frame)
+        self._held_bytes += len(frame)
+        if self._held_bytes >= HELD_BYTES:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        held = self.conn.data_to_send()
+        if held and not self.disconnected:
+            self.transport.write(b"".join(held))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.conn.parser.close()  # a generator, which keeps its protocol
+        if self.handshake_initiated and WRITE in (extensions := self.scope["extensions"]):
+            del extensions[WRITE]  # which keeps it, too
 
 
 class UvicornServer(uvicorn.Server):
@@ -137,7 +162,7 @@ class UvicornServer(uvicorn.Server):
                 host=host,
                 port=port,
                 http=BoundedRequests,
-                ws=PingedSocket,
+                ws=functools.partial(PingedSocket, outgoing=Outgoing()),  # type: ignore[arg-type]  # a class, to it
                 ws_max_size=MAX_FRAME_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_TIMEOUT,
@@ -193,6 +218,14 @@ class UvicornServer(uvicorn.Server):
         for connection in filter(_is_busy, list(self.server_state.connections)):
             connection.transport.abort()
         self.should_exit = True
+
+
+@functools.lru_cache(maxsize=1)
+def _text_frame(text: str) -> bytes:
+    """The bytes on the wire, which are the same for all sockets that are sent a text in turn: a server masks nothing
+    (RFC 6455, section 5.1), and these compress nothing.
+    """
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def _is_busy(connection: Any) -> bool:

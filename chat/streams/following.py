@@ -119,7 +119,7 @@ class Follower:
         if self._following:
             self.connection.hear(message)
 
-    async def _send(self, text: str, *, more: bool) -> None:  # noqa: ARG002 - a socket's way to send
+    async def _send(self, text: str) -> None:
         await self._frames.put(text)
 
     async def _close(self, code: CloseCode, reason: str | None) -> None:  # noqa: ARG002 - a socket's way to close

@@ -209,7 +209,11 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
             return
         layer = self.channel_layer
         if listeners := layer.groups.get(message["channel"].decode()):
-            told = heard(layer.channel_layer.deserialize(message["data"]))
+            try:
+                told = heard(layer.channel_layer.deserialize(message["data"]))
+            except Exception:
+                logger.exception("message_not_read")
+                return
             for hear in list(listeners):
                 hear(told)
 

@@ -115,6 +115,15 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self.pending_ping_payload = None
         self.transport.abort()
 
+    def send_receive_event_to_app(self) -> None:
+        """uvicorn's own stops to read at each message, until the application has taken it: here at the second one."""
+        if self.read_paused or not self.queue.empty():
+            super().send_receive_event_to_app()
+            return
+        self.read_paused = True
+        super().send_receive_event_to_app()
+        self.read_paused = False
+
     async def send(self, message: Any) -> None:
         text = message.get("text") if message["type"] == "websocket.send" else None
         if text is None or not self.write(text):

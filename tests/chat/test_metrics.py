@@ -651,9 +651,8 @@ def test_the_age_of_an_event_is_that_of_its_timestamp() -> None:
     moved = Movement()
     sending = SendingEvents("wake_up")
     at = time.time() - 3
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(at)) + f"{int(at % 1 * 1000):03d}Z"
     text = json.dumps(
-        {"type": "agent_thinking", "seq": 1, "timestamp": whole, "data": {"text": "é"}}, separators=(",", ":")
+        {"type": "agent_thinking", "seq": 1, "timestamp": timestamp(at), "data": {"text": "é"}}, separators=(",", ":")
     )
     sending.sent(text, live_since=at - 60)
     sending.sent(text, live_since=at + 1)
@@ -666,6 +665,21 @@ def test_the_age_of_an_event_is_that_of_its_timestamp() -> None:
     assert moved("netra_event_lag_seconds_sum") == pytest.approx(3, abs=0.5)
     assert moved("netra_event_lag_seconds_bucket", le="2.5") == 0
     assert moved("netra_event_lag_seconds_bucket", le="5.0") == 1
+
+
+def test_each_event_has_an_age_of_its_own() -> None:
+    moved = Movement()
+    sending = SendingEvents("wake_up")
+    now = time.time()
+    texts = [json.dumps({"timestamp": timestamp(at)}, separators=(",", ":")) for at in (now - 8, now - 7.5, now - 1)]
+    for text in (texts[0], texts[1], texts[0], texts[2], texts[2]):
+        sending.sent(text, live_since=0)
+    sending.flush()
+    assert moved("netra_event_lag_seconds_sum") == pytest.approx(8 + 7.5 + 8 + 1 + 1, abs=0.5)
+
+
+def timestamp(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(at)) + f"{int(at % 1 * 1000):03d}Z"
 
 
 def test_an_event_of_a_clock_that_is_ahead_is_not_late() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from chat.delivery import Frame
 from chat.process_layer import ProcessLayer
+from chat.wake_ups import wake_up
 
 MESSAGE = {"type": "x", "frames": ["a"]}
 
@@ -23,6 +25,15 @@ async def test_all_of_a_group_are_told_the_same_message_in_order() -> None:
     assert one == two == [MESSAGE, {"type": "y"}]
     assert one[0] is two[0] is MESSAGE
     assert other == []
+
+
+async def test_frames_are_made_once_for_all_of_a_group() -> None:
+    layer = ProcessLayer()
+    one, two = await joined(layer, "a"), await joined(layer, "a")
+    frame = Frame(1, "text", terminal=False)
+    await layer.group_send("a", wake_up("run", 1, [frame]))
+    assert one[0]["frames"] == [frame]
+    assert one[0]["frames"][0] is two[0]["frames"][0]
 
 
 async def test_who_leaves_hears_nothing_more_and_leaves_nothing_behind() -> None:

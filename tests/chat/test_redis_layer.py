@@ -14,13 +14,15 @@ import pytest
 import structlog
 
 from chat import redis_layer
+from chat.delivery import Frame
 from chat.publisher import Publisher, user_group
 from chat.redis_layer import RedisLayer
+from chat.wake_ups import WAKE_UP, wake_up
 from netra.redis_url import channels_host
 from tests.cluster import Link
 from tests.processes import HOST, LiveRedis, eventually
 
-MESSAGE = {"type": "run.events"}
+MESSAGE = {"type": "thread.notice"}
 SECONDS = 10.0
 Make = Callable[..., RedisLayer]
 
@@ -128,6 +130,28 @@ async def test_the_first_message_after_a_restart_arrives(make: Make, redis: Live
         await receive(channel)
     await sending.group_send("user.1", {"type": "first"})
     assert await receive(channel) == {"type": "first"}
+
+
+async def test_frames_are_made_once_for_all_of_a_group(make: Make, redis: LiveRedis) -> None:
+    layer = make(redis.url)
+    channels = [await joined(layer, "user.1"), await joined(layer, "user.1")]
+    frame = Frame(1, "text", terminal=True)
+    await layer.group_send("user.1", wake_up("run", 1, [frame]))
+    one, two = [await receive(channel) for channel in channels]
+    assert one["frames"] == [frame]
+    assert one["frames"][0] is two["frames"][0]
+
+
+async def test_a_message_that_cannot_be_read_is_the_only_one_that_is_lost(make: Make, redis: LiveRedis) -> None:
+    layer = make(redis.url)
+    channel = await joined(layer, "user.1")
+    [shard] = layer._get_layer()._shards
+    with structlog.testing.capture_logs() as lines:
+        for unreadable in (b"\xc1", layer.serialize({"type": WAKE_UP}), layer.serialize({})):
+            await shard.publish(layer._get_layer()._get_group_channel_name("user.1"), unreadable)
+        await layer.group_send("user.1", MESSAGE)
+        assert await receive(channel) == MESSAGE
+    assert [line["event"] for line in lines] == ["message_not_read"] * 3
 
 
 async def test_what_comes_meanwhile_goes_together_and_in_order(make: Make, redis: LiveRedis) -> None:

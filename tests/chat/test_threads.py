@@ -99,7 +99,7 @@ def test_a_message_its_run_event_and_job_are_committed_together(service: ThreadS
 
     wake_up, notice = told.all()
     assert (wake_up["type"], wake_up["run_id"]) == ("run.events", str(run.pk))
-    assert json.loads(wake_up["frames"][0])["data"] == first.data
+    assert json.loads(wake_up["frames"][0].text)["data"] == first.data
     assert json.loads(notice["frame"])["thread"]["open_runs"] == 1
     assert (json.loads(notice["frame"])["type"], notice["threads_version"]) == ("thread_created", 1)
 

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
 
 from netra.daphne_server import DaphneServer, _Socket
+from netra.serving import HELD_BYTES, Outgoing
 
 
 class Application:
@@ -35,6 +36,9 @@ class Client:
 
     def __init__(self) -> None:
         self.failed_by: list[BaseException] = []
+
+    def write(self, text: str) -> bool:
+        raise AssertionError(f"nothing is to be written: {text}")
 
     def handle_exception(self, error: BaseException) -> None:
         self.failed_by.append(error)
@@ -188,9 +192,15 @@ class Transport:
 
 def socket_on(transport: Transport) -> _Socket:
     socket = _Socket()
-    socket.transport = transport
+    socket.transport, socket.outgoing, socket.state = transport, Outgoing(), _Socket.STATE_OPEN
     socket.send_queue = deque()
     return socket
+
+
+async def turn() -> None:
+    """The event loop's turn is over."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def test_a_frame_goes_to_the_system_at_once() -> None:
@@ -207,14 +217,46 @@ def test_what_the_system_does_not_take_waits_and_what_comes_later_waits_behind_i
     assert (transport.sent, transport.waiting) == ([b"fra"], [b"me", b"next"])
 
 
-def test_frames_that_follow_each_other_wait_for_the_last_one() -> None:
+async def test_frames_of_a_turn_go_together() -> None:
     transport = Transport()
     socket = socket_on(transport)
-    socket._is_followed = True
-    socket.sendData(b"one")
-    socket._is_followed = False
-    socket.sendData(b"two")
-    assert (transport.sent, transport.waiting) == ([], [b"one", b"two"])
+    socket.server, socket.client_addr = None, None
+    assert socket.write("one")
+    socket.handle_reply({"type": "websocket.send", "text": "é"})
+    assert transport.sent == []
+    await turn()
+    assert socket.write("x" * 126)
+    await turn()
+    assert (transport.sent, transport.waiting) == (
+        [b"\x81\x03one\x81\x02\xc3\xa9", b"\x81\x7e\x00\x7e" + b"x" * 126],
+        [],
+    )
+
+
+async def test_what_is_held_goes_out_before_a_pong() -> None:
+    transport = Transport()
+    socket = socket_on(transport)
+    assert socket.write("one")
+    socket.sendData(b"pong")
+    await turn()
+    assert transport.sent == [b"\x81\x03one", b"pong"]
+
+
+async def test_no_more_is_held_than_a_client_can_wait_for() -> None:
+    transport = Transport(room=2 * HELD_BYTES)
+    socket = socket_on(transport)
+    text = "x" * 1000
+    for _ in range(HELD_BYTES // len(text) + 2):
+        assert socket.write(text)
+    assert len(transport.sent) == 1
+    await turn()
+    assert len(transport.sent) == 2
+
+
+def test_to_a_socket_that_is_closing_nothing_is_written() -> None:
+    socket = socket_on(Transport())
+    socket.state = _Socket.STATE_CLOSING
+    assert not socket.write("one")
 
 
 def test_that_the_client_has_gone_is_found_by_the_transport() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ async def test_a_close_goes_behind_all_that_was_written(connection: Connection, 
     await connection.sent_all()
     assert server.got[:2] == events(2)
     assert server.got[-1] == "close 4401"
-    assert '"error"' in server.got[2]
+    assert json.loads(server.got[2])["error_code"] == "INVALID_TOKEN"
     assert len(server.got) == 4
 
 

@@ -163,9 +163,9 @@ class Connection:
     def close(self, code: CloseCode, last_frame: ErrorMessage | ServerDraining | None = None) -> None:
         """Send what is in the outbox, and the reason if there is one, then close the socket."""
         if not self._closing:
-            if last_frame is not None:
-                self._push([last_frame.encode()])
             self._closing = True
+            if last_frame is not None:
+                self._outbox.append((last_frame.encode(), metrics.ANSWERS))
             reason = last_frame.error_code if isinstance(last_frame, ErrorMessage) else None
             self._outbox.append(_Close(code, reason))
             self._start_sender()
@@ -194,15 +194,22 @@ class Connection:
     # What follows from it
 
     def _push(self, texts: Sequence[str], sending: metrics.Sending = metrics.ANSWERS) -> None:
-        if self._closing:
+        if self._closing or not texts:
             return
-        for text in texts:
-            if not self._outbox and self._sender is None and self._write(text):
-                sending.sent(text, self._live_since)
-            else:
-                self._outbox.append((text, sending))
-        if self._outbox:
-            self._start_sender()
+        self._outbox.extend([(text, sending) for text in texts])
+        if self._sender is None:
+            try:
+                self._write_outbox()
+            finally:  # what fails here fails again in the sender's task, and closes the connection
+                if self._outbox:
+                    self._start_sender()
+
+    def _write_outbox(self) -> None:
+        """As much of it as the server takes at once."""
+        while self._outbox and not isinstance(item := self._outbox[0], _Close) and self._write(item[0]):
+            self._outbox.popleft()
+            text, sending = item
+            sending.sent(text, self._live_since)
 
     def _start_sender(self) -> None:
         if self._sender is None:
@@ -243,6 +250,8 @@ class Connection:
             self._reader = None
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("connection_task_failed", task=task.get_name(), exc_info=error)
+            if not self._closing:
+                self._outbox.clear()  # what failed is missing, so nothing may follow it
             self._close_for(service_unavailable("connection"))
         elif not task.cancelled():
             if self._outbox:
@@ -251,6 +260,9 @@ class Connection:
 
     async def _send_outbox(self) -> None:
         while self._outbox:
+            self._write_outbox()
+            if not self._outbox:
+                return
             item = self._outbox.popleft()
             if isinstance(item, _Close):
                 await self._close(item.code, item.reason)

@@ -241,9 +241,9 @@ class SendingEvents(Sending):
 _TIMESTAMP = '"timestamp":"'
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=8)
 def _made_at(text: str) -> float:
-    """When an event was made, in seconds since 1970. The same one goes to all connections of its person in turn."""
+    """When an event was made, in seconds since 1970. The same few go to all connections of their person in turn."""
     start = text.index(_TIMESTAMP) + len(_TIMESTAMP)
     return _second_at(text[start : start + 19]) + int(text[start + 20 : start + 23]) / 1000
 

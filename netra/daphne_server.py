@@ -22,6 +22,7 @@ from netra.serving import (
     HEAD_SECONDS,
     HELD_BYTES,
     KEEP_ALIVE_SECONDS,
+    LAST_TEXTS,
     MAX_FRAME_BYTES,
     PING_SECONDS,
     PING_TIMEOUT,
@@ -259,31 +260,30 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
         """autobahn's own, without a coloured line for a log that nobody keeps."""
         self._dataReceived(data)
 
-    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: N802 - daphne's name
-        if binary or not self.write(content):
-            super().serverSend(content, binary)
-
     def write(self, text: str) -> bool:
         """netra.serving.WRITE"""
         if self.state != self.STATE_OPEN:
             return False
         if not self._held:
-            self.outgoing.add(self._flush)
+            self.outgoing.add(self)
         frame = _text_frame(text)
         self._held.append(frame)
         self._held_bytes += len(frame)
         if self._held_bytes >= HELD_BYTES:
-            self._flush()
+            self.flush()
         return True
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if self._held:
             held, self._held, self._held_bytes = b"".join(self._held), [], 0
             self._put_out(held)
 
+    def drop(self) -> None:
+        self.transport.abortConnection()
+
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
-        """What is not a frame that `write` takes: a pong, a ping, the close. It goes behind what is held."""
-        self._flush()
+        """Whatever does not come by `write`, such as a pong or the close. It goes behind what is held."""
+        self.flush()
         if sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
         else:
@@ -291,7 +291,7 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
 
     def _put_out(self, data: bytes) -> None:
         """To the system at once, unless something waits there. Twisted's transport asks to be told when the system
-        takes data, and then not to be told any more: two calls of it more.
+        takes data, and then not to be told any more: two calls of it more each time.
         """
         transport = self.transport
         if transport.dataBuffer or transport._tempDataLen or not transport.connected:
@@ -314,7 +314,7 @@ def _socket_class(factory: Any) -> type[_Socket]:
     return type("Socket", (_Socket,), {**plain, "CONFIG_ATTRS": [], "outgoing": Outgoing()})
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=LAST_TEXTS)
 def _text_frame(text: str) -> bytes:
     """The bytes on the wire, which are the same for all sockets that are sent a text in turn."""
     prepared = PreparedMessage(text.encode(), isBinary=False, applyMask=False, doNotCompress=True)

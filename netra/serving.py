@@ -38,11 +38,13 @@ LONGEST_BODY_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 60.0
 # How long a client has to answer a close frame. What is still on its way to a slow one is dropped then.
 CLOSE_SECONDS = 10.0
-# In the extensions of a socket's scope: `write(text) -> bool` takes a text frame in the call. False where it would have
-# to wait, or the socket is not open: then nothing is taken, and ASGI's `send` is the way.
+# In the extensions of a socket's scope: `write(text) -> bool` takes a text frame in the call. False where the network
+# takes no more (uvicorn), or the socket is not open: then nothing is taken, and ASGI's `send` is the way.
 WRITE = "netra.write"
 # What a socket holds of a turn at most, so that a client has something to do while a long replay is written.
 HELD_BYTES = 65_536
+# Of so many texts the bytes on the wire are remembered: those of a message, which all sockets of a person get in turn.
+LAST_TEXTS = 8
 # What the application has sent, the system takes within this time, or never.
 FLUSH_SECONDS = 1.0
 # How long the server and the threads of the process have to end once the application has stopped.
@@ -56,29 +58,40 @@ def body_seconds(length: int | None) -> float:
     return min(BODY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, LONGEST_BODY_SECONDS)
 
 
+class Holding(Protocol):
+    """A socket that has been given frames."""
+
+    def flush(self) -> None:
+        """Hand them to the system, if that has not been done."""
+
+    def drop(self) -> None:
+        """Cut the connection off, without a close."""
+
+
 class Outgoing:
-    """What sockets are given to write in a turn of the event loop goes to the system when the turn is over.
+    """What sockets are given to write in a turn of the event loop goes to the system behind all else of the turn.
 
     So the frames of a socket go together, and where a frame goes to a thousand of them, the interpreter and the system
     do not displace each other a thousand times from the processor's caches.
     """
 
     def __init__(self) -> None:
-        self._flushes: list[Callable[[], None]] = []
+        self._sockets: list[Holding] = []
 
-    def add(self, flush: Callable[[], None]) -> None:
-        """It is called once, on this event loop."""
-        if not self._flushes:
+    def add(self, socket: Holding) -> None:
+        """It is flushed soon, on this event loop."""
+        if not self._sockets:
             asyncio.get_running_loop().call_soon(self._flush, context=contextvars.Context())
-        self._flushes.append(flush)
+        self._sockets.append(socket)
 
     def _flush(self) -> None:
-        flushes, self._flushes = self._flushes, []
-        for flush in flushes:
+        sockets, self._sockets = self._sockets, []
+        for socket in sockets:
             try:
-                flush()
-            except Exception:  # whatever fails concerns no other socket
+                socket.flush()
+            except Exception:  # of whatever kind, it concerns no other socket; the frames of this one are gone
                 logger.exception("flush_failed")
+                socket.drop()
 
 
 class Application(Protocol):

@@ -20,6 +20,7 @@ from netra.serving import (
     FLUSH_SECONDS,
     HEAD_SECONDS,
     HELD_BYTES,
+    LAST_TEXTS,
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
     PING_SECONDS,
@@ -32,6 +33,8 @@ from netra.serving import (
     poll,
 )
 
+# Of a message that is not waited for.
+SMALL_BYTES = 65_536
 # Of uvicorn's clock, which has ten in a second.
 TICKS_OF_A_LOOK = 50
 
@@ -116,18 +119,15 @@ class PingedSocket(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
-        """uvicorn's own stops to read at each message, until the application has taken it: here at the second one."""
-        if self.read_paused or not self.queue.empty():
+        """uvicorn's own stops reading at each message until the application has taken it: here at the second one, or a
+        large one.
+        """
+        if self.read_paused or not self.queue.empty() or sum(map(len, self.frames)) > SMALL_BYTES:
             super().send_receive_event_to_app()
             return
         self.read_paused = True
         super().send_receive_event_to_app()
         self.read_paused = False
-
-    async def send(self, message: Any) -> None:
-        text = message.get("text") if message["type"] == "websocket.send" else None
-        if text is None or not self.write(text):
-            await super().send(message)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -136,29 +136,32 @@ class PingedSocket(WebSocketsSansIOProtocol):
 
     def write(self, text: str) -> bool:
         """netra.serving.WRITE"""
-        if not self.writable.is_set() or self.disconnected or self.conn.state is not State.OPEN:
+        if self.conn.state is not State.OPEN or self.transport.is_closing() or not self.writable.is_set():
             return False
         # Whatever the protocol puts out next, be it a pong or the close, goes behind what it holds.
         held, frame = self.conn.writes, _text_frame(text)
         if not held:
             self._held_bytes = 0
-            self._outgoing.add(self._flush)
+            self._outgoing.add(self)
         held.append(frame)
         self._held_bytes += len(frame)
         if self._held_bytes >= HELD_BYTES:
-            self._flush()
+            self.flush()
         return True
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         held = self.conn.data_to_send()
-        if held and not self.disconnected:
+        if held and not self.transport.is_closing():
             self.transport.write(b"".join(held))
+
+    def drop(self) -> None:
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.conn.parser.close()  # a generator, which keeps its protocol
-        if self.handshake_initiated and WRITE in (extensions := self.scope["extensions"]):
-            del extensions[WRITE]  # which keeps it, too
+        if (scope := getattr(self, "scope", None)) is not None:  # else the handshake was refused
+            scope["extensions"].pop(WRITE, None)  # which keeps it, too
 
 
 class UvicornServer(uvicorn.Server):
@@ -229,7 +232,7 @@ class UvicornServer(uvicorn.Server):
         self.should_exit = True
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=LAST_TEXTS)
 def _text_frame(text: str) -> bytes:
     """The bytes on the wire, which are the same for all sockets that are sent a text in turn: a server masks nothing
     (RFC 6455, section 5.1), and these compress nothing.

@@ -20,6 +20,7 @@ class Server:
         self.room = 1000
         self.got: list[str] = []
         self.ready = asyncio.Event()
+        self.closed = asyncio.Event()
 
     def write(self, text: str) -> bool:
         if not self.room:
@@ -34,6 +35,7 @@ class Server:
 
     async def close(self, code: int, reason: str | None) -> None:  # noqa: ARG002 - as a socket's
         self.got.append(f"close {int(code)}")
+        self.closed.set()
 
 
 @pytest.fixture
@@ -128,3 +130,21 @@ async def test_to_who_has_gone_nothing_is_written(connection: Connection, server
     connection.abandon()
     hear(connection, 1)
     assert server.got == []
+
+
+async def test_a_server_that_fails_is_left_with_a_code(connection: Connection, server: Server) -> None:
+    written = server.write
+
+    def broken(text: str) -> bool:
+        if text == event(2):
+            raise RuntimeError("as the test wants")
+        return written(text)
+
+    connection._write = broken
+    with pytest.raises(RuntimeError):
+        hear(connection, 1, 2, 3)
+    await server.closed.wait()
+    first, error, close = server.got
+    assert first == event(1)
+    assert json.loads(error)["error_code"] == "SERVICE_UNAVAILABLE"
+    assert close == "close 4503"

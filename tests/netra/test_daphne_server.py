@@ -171,6 +171,7 @@ class Transport:
     def __init__(self, room: int = 1000, *, fails: bool = False) -> None:
         self.dataBuffer = b""
         self.connected = True
+        self.aborted = False
         self._room = room
         self._fails = fails
         self.sent: list[bytes] = []
@@ -179,6 +180,9 @@ class Transport:
     @property
     def _tempDataLen(self) -> int:
         return sum(map(len, self.waiting))
+
+    def abortConnection(self) -> None:
+        self.aborted = True
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         if self._fails:
@@ -220,9 +224,8 @@ def test_what_the_system_does_not_take_waits_and_what_comes_later_waits_behind_i
 async def test_frames_of_a_turn_go_together() -> None:
     transport = Transport()
     socket = socket_on(transport)
-    socket.server, socket.client_addr = None, None
-    assert socket.write("one")
-    socket.handle_reply({"type": "websocket.send", "text": "é"})
+    for text in ("one", "é"):
+        assert socket.write(text)
     assert transport.sent == []
     await turn()
     assert socket.write("x" * 126)
@@ -251,6 +254,18 @@ async def test_no_more_is_held_than_a_client_can_wait_for() -> None:
     assert len(transport.sent) == 1
     await turn()
     assert len(transport.sent) == 2
+
+
+async def test_who_cannot_be_written_to_is_dropped_and_keeps_nobody_from_being_written_to() -> None:
+    broken, other = Transport(), Transport()
+    outgoing = Outgoing()
+    broken.writeSomeData = broken.write = None  # type: ignore[assignment, method-assign]
+    for transport in (broken, other):
+        socket = socket_on(transport)
+        socket.outgoing = outgoing
+        assert socket.write("one")
+    await turn()
+    assert (broken.aborted, other.aborted, other.sent) == (True, False, [b"\x81\x03one"])
 
 
 def test_to_a_socket_that_is_closing_nothing_is_written() -> None:

@@ -16,14 +16,21 @@ from uvicorn.server import ServerState
 from websockets.frames import Opcode
 
 from netra.serving import HELD_BYTES, Outgoing
-from netra.uvicorn_server import PingedSocket
+from netra.uvicorn_server import SMALL_BYTES, PingedSocket
 
 HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
 ).encode()
 PING = bytes([0x80 | Opcode.PING, 0x80, 0, 0, 0, 0])
-HELLO = bytes([0x80 | Opcode.TEXT, 0x85, 0, 0, 0, 0]) + b"hello"
+
+
+def masked(text: bytes) -> bytes:
+    """A client's frame, under the mask 0."""
+    return bytes([0x80 | Opcode.TEXT, 0xFF]) + len(text).to_bytes(8, "big") + bytes(4) + text
+
+
+HELLO = masked(b"hello")
 
 
 class Written(asyncio.Transport):
@@ -47,6 +54,8 @@ class Written(asyncio.Transport):
     def close(self) -> None:
         self.ended = True
 
+    abort = close
+
     def is_closing(self) -> bool:
         return self.ended
 
@@ -69,6 +78,13 @@ def frames_of(data: bytes) -> Iterator[bytes]:
         place += length
 
 
+def new_socket(outgoing: Outgoing, transport: Written, application: Any = None) -> PingedSocket:
+    config = uvicorn.Config(application, ws_ping_interval=None, log_config=None)
+    socket = PingedSocket(config, ServerState(), {}, asyncio.get_running_loop(), outgoing=outgoing)
+    socket.connection_made(transport)
+    return socket
+
+
 @pytest.fixture
 async def opened() -> tuple[PingedSocket, Written]:
     return await open_socket(Outgoing())
@@ -85,11 +101,8 @@ async def open_socket(outgoing: Outgoing) -> tuple[PingedSocket, Written]:
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    config = uvicorn.Config(application, ws_ping_interval=None, log_config=None)
     transport = Written()
-    state = ServerState()
-    socket = PingedSocket(config, state, {}, asyncio.get_running_loop(), outgoing=outgoing)
-    socket.connection_made(transport)
+    socket = new_socket(outgoing, transport, application)
     socket.data_received(HANDSHAKE)
     await accepted.wait()
     return socket, transport
@@ -107,13 +120,22 @@ async def turn() -> None:
 
 async def test_frames_of_a_turn_are_written_together(opened: Any) -> None:
     socket, transport = opened
-    await say(socket, "a")
-    assert socket.write("é")
+    for text in ("a", "é"):
+        assert socket.write(text)
     assert transport.frames() == []
     await turn()
-    await say(socket, "c")
+    assert socket.write("c")
     await turn()
     assert transport.frames() == [[b"a", "é".encode()], [b"c"]]
+
+
+async def test_what_is_sent_as_asgi_has_it_goes_at_once_behind_what_is_held(opened: Any) -> None:
+    socket, transport = opened
+    assert socket.write("a")
+    await say(socket, "b")
+    assert transport.frames() == [[b"a", b"b"]]
+    await turn()
+    assert transport.frames() == [[b"a", b"b"]]
 
 
 async def test_sockets_that_are_sent_the_same_write_the_same(opened: Any) -> None:
@@ -128,9 +150,9 @@ async def test_sockets_that_are_sent_the_same_write_the_same(opened: Any) -> Non
 
 async def test_what_is_held_goes_out_before_a_pong_and_before_the_close(opened: Any) -> None:
     socket, transport = opened
-    await say(socket, "a")
+    assert socket.write("a")
     socket.data_received(PING)
-    await say(socket, "b")
+    assert socket.write("b")
     await socket.send({"type": "websocket.close", "code": 1000})
     await turn()
     assert transport.frames() == [[b"a", b"PONG"], [b"b", b"CLOSE"]]
@@ -140,7 +162,7 @@ async def test_no_more_is_held_than_a_client_can_wait_for(opened: Any) -> None:
     socket, transport = opened
     text = "x" * 1000
     for _ in range(HELD_BYTES // len(text) + 2):
-        await say(socket, text)
+        assert socket.write(text)
     assert len(transport.frames()) == 1
 
 
@@ -160,7 +182,8 @@ async def test_a_slow_client_is_waited_for_instead_of_held_for(opened: Any) -> N
 
 async def test_to_a_client_that_has_gone_nothing_is_written(opened: Any) -> None:
     socket, transport = opened
-    await say(socket, "a")
+    assert socket.write("a")
+    transport.close()
     socket.connection_lost(None)
     await turn()
     assert transport.frames() == []
@@ -179,6 +202,7 @@ async def test_a_socket_that_cannot_be_written_to_keeps_none_from_being_written_
         await turn()
     assert at_other.frames() == [[b"a"]]
     assert [line["event"] for line in lines] == ["flush_failed"]
+    assert (transport.ended, at_other.ended) == (True, False)
 
 
 async def test_reading_stops_at_the_second_message_that_waits(opened: Any) -> None:
@@ -190,3 +214,14 @@ async def test_reading_stops_at_the_second_message_that_waits(opened: Any) -> No
     await turn()
     await turn()
     assert transport.reads
+    socket.data_received(masked(b"x" * (SMALL_BYTES + 1)))
+    assert not transport.reads
+
+
+async def test_a_handshake_that_is_refused_ends_like_any_other(opened: Any) -> None:
+    transport = Written()
+    socket = new_socket(opened[0]._outgoing, transport)
+    socket.data_received(HANDSHAKE.replace(b"Version: 13", b"Version: 12"))
+    assert transport.ended
+    assert not socket.write("a")
+    socket.connection_lost(None)

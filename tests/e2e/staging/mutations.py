@@ -37,6 +37,7 @@ from chat.protocol import MessageAccepted, RunStopped
 from chat.run_writer import RunWriter
 from chat.threads import ThreadService
 from chat.token_clock import TokenClock
+from chat.wake_ups import WAKE_UP
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,13 +113,20 @@ def _events_for_all() -> None:
             await handle(self, message)
             if message["type"] == "websocket.connect":
                 opened.append(self)
-            for other in opened if message["type"] == "run.events" else ():
+
+        return wrapped
+
+    def overheard(hear: Any) -> Any:
+        def wrapped(self: Any, message: dict[str, Any]) -> None:
+            hear(self, message)
+            for other in opened if message["type"] == WAKE_UP else ():
                 if other.connection is not None and other.user_id != self.user_id:
-                    other.connection._push(message["frames"])
+                    other.connection._push([frame.text for frame in message["frames"]])
 
         return wrapped
 
     replace(ChatConsumer, "handle", leaking)
+    replace(ChatConsumer, "hear", overheard)
 
 
 # Agents ---------------------------------------------------------------------------------------------------------

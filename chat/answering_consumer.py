@@ -26,6 +26,8 @@ from chat.reachability import first_line
 
 logger = structlog.get_logger(__name__)
 
+# Of a socket's scope, among its extensions: netra.serving says what it does.
+WRITE = "netra.write"
 UNAVAILABLE = (OperationalError, InterfaceError, TimeoutError, *UNREACHABLE)
 
 
@@ -153,8 +155,8 @@ class AnsweringConsumer(AsyncConsumer):
 
     @property
     def write(self) -> Write:
-        """Of a server that offers it (`netra.serving.WRITE`): it takes a frame at once, and no task has to send it."""
-        found: Write = self.scope.get("extensions", {}).get("netra.write", nothing_at_once)
+        """Of a server that offers it: it takes a frame at once, and no task has to send it."""
+        found: Write = self.scope.get("extensions", {}).get(WRITE, nothing_at_once)
         return found
 
     async def close(self, code: CloseCode, reason: str | None = None) -> None:

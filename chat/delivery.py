@@ -260,10 +260,10 @@ class Delivery:
 
     def next_read(self) -> LogRead | None:
         """The next page of the log to read; None when there is nothing to read, or no room to send it."""
-        if self.window_full:
+        if not self._behind or self.window_full:
             return None
-        run_id = next(iter(self._unannounced or self._behind), None)
-        return LogRead(run_id, self._runs[run_id].sent, self._runs[run_id].missed) if run_id else None
+        run = self._runs[next(iter(self._unannounced or self._behind))]
+        return LogRead(run.run_id, run.sent, run.missed)
 
     def log_page(self, read: LogRead, frames: Sequence[Frame]) -> LogPage:
         """The log's first events after `read.after_seq`: at least one if there are any."""
@@ -364,7 +364,7 @@ class Delivery:
         for frame in frames:
             if frame.seq <= run.sent:
                 continue
-            if frame.seq != run.sent + 1 or self.window_full or not self._is_its_turn(run):
+            if frame.seq != run.sent + 1 or self.window_full or (self._unannounced and not self._is_its_turn(run)):
                 break
             texts.append(frame.text)
             size = len(frame.text) if frame.text.isascii() else len(frame.text.encode())
@@ -374,7 +374,8 @@ class Delivery:
             else:
                 self._window.count(size)
             run.sent = frame.seq
-            self._unannounced.pop(run.run_id, None)
+            if self._unannounced:
+                self._unannounced.pop(run.run_id, None)
             if frame.terminal:
                 self._end(run)
                 return texts
@@ -387,7 +388,7 @@ class Delivery:
     def _note_behind(self, run: _Followed) -> None:
         if run.sent < run.known:
             self._behind.setdefault(run.run_id)
-        else:
+        elif self._behind:
             self._behind.pop(run.run_id, None)
 
     def _end(self, run: _Followed) -> None:

@@ -22,7 +22,7 @@ MUTATIONS = {
         "if frame.seq <= run.sent:\n                continue\n            if frame.seq != run.sent + 1 or",
         "if frame.seq > run.sent + 1 or",
     ),
-    "the order of run numbers is lost": (" or not self._is_its_turn(run)", ""),
+    "the order of run numbers is lost": (" or (self._unannounced and not self._is_its_turn(run))", ""),
     "a pruned end is not noticed": ("(not frames or frames[0].seq != run.sent + 1)", "frames"),
     "a resume rewinds after an ack": ("(run.acked or cursor is None)", "cursor is None"),
     "the window has no end": ("return self._window.outstanding >= self._window.size", "return False"),

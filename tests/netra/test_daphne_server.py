@@ -11,8 +11,9 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
 
+from chat import answering_consumer
 from netra.daphne_server import DaphneServer, _Socket
-from netra.serving import HELD_BYTES, Outgoing
+from netra.serving import HELD_BYTES, WRITE, Outgoing
 
 
 class Application:
@@ -88,6 +89,15 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.fixture
 def server(later: list[Any]) -> Server:
     return Server()
+
+
+async def test_a_socket_is_offered_to_be_written_to_at_once(server: Server) -> None:
+    client = Client()
+    server.protocol_connected(client)
+    scope: dict[str, Any] = {"type": "websocket"}
+    server.create_application(client, scope).put_nowait({"type": "websocket.disconnect"})
+    assert scope["extensions"] == {WRITE: client.write} == {answering_consumer.WRITE: client.write}
+    await asyncio.wait([server.connections[client]["application_instance"]])
 
 
 async def test_who_is_quiet_is_not_looked_at(server: Server) -> None:

@@ -15,7 +15,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.frames import Opcode
 
-from netra.serving import HELD_BYTES, Outgoing
+from chat import answering_consumer
+from netra.serving import HELD_BYTES, WRITE, Outgoing
 from netra.uvicorn_server import SMALL_BYTES, PingedSocket
 
 HANDSHAKE = (
@@ -116,6 +117,14 @@ async def turn() -> None:
     """The event loop's turn is over."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+async def test_it_is_offered_to_be_written_to_at_once_as_long_as_it_is_there(opened: Any) -> None:
+    socket, _ = opened
+    extensions = socket.scope["extensions"]
+    assert extensions[WRITE] == extensions[answering_consumer.WRITE] == socket.write
+    socket.connection_lost(None)
+    assert WRITE not in extensions
 
 
 async def test_frames_of_a_turn_are_written_together(opened: Any) -> None:

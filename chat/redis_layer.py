@@ -211,7 +211,7 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
         if listeners := layer.groups.get(message["channel"].decode()):
             try:
                 told = heard(layer.channel_layer.deserialize(message["data"]))
-            except Exception:
+            except Exception:  # whatever is wrong with it, the connection brings all other messages
                 logger.exception("message_not_read")
                 return
             for hear in list(listeners):

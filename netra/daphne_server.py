@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from autobahn.websocket.protocol import PreparedMessage
 from daphne.http_protocol import WebRequest
 from daphne.server import Server, reactor
 from daphne.ws_protocol import WebSocketProtocol
@@ -22,7 +21,6 @@ from netra.serving import (
     HEAD_SECONDS,
     HELD_BYTES,
     KEEP_ALIVE_SECONDS,
-    LAST_TEXTS,
     MAX_FRAME_BYTES,
     PING_SECONDS,
     PING_TIMEOUT,
@@ -32,6 +30,7 @@ from netra.serving import (
     Outgoing,
     body_seconds,
     poll,
+    text_frame,
 )
 
 BODY_PIECE_BYTES = 65_536
@@ -266,7 +265,7 @@ class _Socket(WebSocketProtocol):  # type: ignore[misc]  # daphne has no types
             return False
         if not self._held:
             self.outgoing.add(self)
-        frame = _text_frame(text)
+        frame = text_frame(text)
         self._held.append(frame)
         self._held_bytes += len(frame)
         if self._held_bytes >= HELD_BYTES:
@@ -312,14 +311,6 @@ def _socket_class(factory: Any) -> type[_Socket]:
     alike = {name: getattr(factory, name) for name in _Socket.CONFIG_ATTRS}
     plain = {name: staticmethod(value) if callable(value) else value for name, value in alike.items()}
     return type("Socket", (_Socket,), {**plain, "CONFIG_ATTRS": [], "outgoing": Outgoing()})
-
-
-@functools.lru_cache(maxsize=LAST_TEXTS)
-def _text_frame(text: str) -> bytes:
-    """The bytes on the wire, which are the same for all sockets that are sent a text in turn."""
-    prepared = PreparedMessage(text.encode(), isBinary=False, applyMask=False, doNotCompress=True)
-    frame: bytes = prepared.payloadHybi
-    return frame
 
 
 class _Body:

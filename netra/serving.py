@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import functools
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
+from websockets.frames import Frame, Opcode
 
 from netra import signals
 
@@ -43,8 +45,6 @@ CLOSE_SECONDS = 10.0
 WRITE = "netra.write"
 # What a socket holds of a turn at most, so that a client has something to do while a long replay is written.
 HELD_BYTES = 65_536
-# Of so many texts the bytes on the wire are remembered: those of a message, which all sockets of a person get in turn.
-LAST_TEXTS = 8
 # What the application has sent, the system takes within this time, or never.
 FLUSH_SECONDS = 1.0
 # How long the server and the threads of the process have to end once the application has stopped.
@@ -56,6 +56,14 @@ def body_seconds(length: int | None) -> float:
     if length is None:
         return LONGEST_BODY_SECONDS
     return min(BODY_SECONDS + length / SLOWEST_BYTES_PER_SECOND, LONGEST_BODY_SECONDS)
+
+
+@functools.lru_cache(maxsize=8)
+def text_frame(text: str) -> bytes:
+    """The bytes on the wire: a server masks nothing (RFC 6455, section 5.1), and ours compress nothing. So they are the
+    same for all sockets of a person, which are sent the few texts of a message in turn.
+    """
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 class Holding(Protocol):

@@ -12,7 +12,6 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -20,7 +19,6 @@ from netra.serving import (
     FLUSH_SECONDS,
     HEAD_SECONDS,
     HELD_BYTES,
-    LAST_TEXTS,
     MAX_FRAME_BYTES,
     MAX_HEAD_BYTES,
     PING_SECONDS,
@@ -31,6 +29,7 @@ from netra.serving import (
     Outgoing,
     body_seconds,
     poll,
+    text_frame,
 )
 
 # Of a message that is not waited for.
@@ -139,7 +138,7 @@ class PingedSocket(WebSocketsSansIOProtocol):
         if self.conn.state is not State.OPEN or self.transport.is_closing() or not self.writable.is_set():
             return False
         # Whatever the protocol puts out next, be it a pong or the close, goes behind what it holds.
-        held, frame = self.conn.writes, _text_frame(text)
+        held, frame = self.conn.writes, text_frame(text)
         if not held:
             self._held_bytes = 0
             self._outgoing.add(self)
@@ -230,14 +229,6 @@ class UvicornServer(uvicorn.Server):
         for connection in filter(_is_busy, list(self.server_state.connections)):
             connection.transport.abort()
         self.should_exit = True
-
-
-@functools.lru_cache(maxsize=LAST_TEXTS)
-def _text_frame(text: str) -> bytes:
-    """The bytes on the wire, which are the same for all sockets that are sent a text in turn: a server masks nothing
-    (RFC 6455, section 5.1), and these compress nothing.
-    """
-    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def _is_busy(connection: Any) -> bool:

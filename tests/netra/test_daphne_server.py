@@ -204,6 +204,13 @@ class Transport:
         self.waiting.append(data)
 
 
+class Broken(Transport):
+    """One that raises."""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        raise RuntimeError(f"not written: {data!r}")
+
+
 def socket_on(transport: Transport) -> _Socket:
     socket = _Socket()
     socket.transport, socket.outgoing, socket.state = transport, Outgoing(), _Socket.STATE_OPEN
@@ -267,9 +274,8 @@ async def test_no_more_is_held_than_a_client_can_wait_for() -> None:
 
 
 async def test_who_cannot_be_written_to_is_dropped_and_keeps_nobody_from_being_written_to() -> None:
-    broken, other = Transport(), Transport()
+    broken, other = Broken(), Transport()
     outgoing = Outgoing()
-    broken.writeSomeData = broken.write = None  # type: ignore[assignment, method-assign]
     for transport in (broken, other):
         socket = socket_on(transport)
         socket.outgoing = outgoing

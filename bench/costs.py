@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import tokens
+from bench.asking import BEGUN_PER_SECOND, PER_SECOND, Answer, Asker, askers, ended
 from bench.forms import Netra
 from bench.parts import PARTS, Parts, moved
 from bench.scenario import Figure, Figures, Scenario
-from bench.stream import BEGUN_PER_SECOND, PER_SECOND, Answer, Asker, askers, ended
 from bench.subjects import Subject
 from netra.config import SERVERS
 

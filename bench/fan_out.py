@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 from bench import tokens
+from bench.asking import Refused
 from bench.connect import close, open_many
 from bench.forms import Netra
 from bench.load import Client
 from bench.peers.limit import Bare
 from bench.peers.tutorial.subject import Tutorial
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
-from bench.stream import Refused
 from bench.subjects import Hear, Kind, Subject, cpu_seconds
 from netra.config import SERVERS
 

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from picows import WSError
 
 from bench import tokens
+from bench.asking import Refused
 from bench.forms import Netra
 from bench.history import seq_of
 from bench.load import Client, Lost
 from bench.scenario import Figure, Figures, Scenario, Target, quantile
-from bench.stream import Refused
 from bench.subjects import Kind, Subject
 from netra.config import SERVERS
 from tests.processes import accepts

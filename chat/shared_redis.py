@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -18,6 +20,9 @@ T = TypeVar("T")
 REDIS_SECONDS = 1.0
 # How long a Redis that was away is not asked again.
 PAUSE_SECONDS = 5.0
+# A pool of redis-py has a hundred connections and refuses who comes beyond: so many requests at once would have Redis
+# taken for away. Here they wait for each other.
+MOST_AT_ONCE = 50
 
 
 class SharedRedis:
@@ -30,6 +35,7 @@ class SharedRedis:
         self.client = redis.Redis(connection_pool=_pool(hosts[0])) if hosts else None
         self._reachability = Reachability("counting_redis")
         self._ask_again_at = 0.0
+        self._turns = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     @property
     def is_away(self) -> bool:
@@ -40,11 +46,21 @@ class SharedRedis:
         """What Redis says; what this process says without one. Blocks: it is not for the thread of an event loop."""
         if self.client is not None and time.monotonic() >= self._ask_again_at:
             try:
-                with self._reachability.watching():
+                with self._reachability.watching(), self._turn():
                     return shared()
             except (redis.RedisError, OSError):
                 self._ask_again_at = time.monotonic() + PAUSE_SECONDS
         return here()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Raises TimeoutError when those before take so long that Redis does not answer."""
+        if not self._turns.acquire(timeout=REDIS_SECONDS):
+            raise TimeoutError("all connections are in use")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 def _pool(host: Mapping[str, Any]) -> redis.ConnectionPool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 
-from chat.shared_redis import PAUSE_SECONDS, SharedRedis
+from chat import shared_redis
+from chat.shared_redis import MOST_AT_ONCE, PAUSE_SECONDS, SharedRedis
 from netra.redis_url import channels_host
-from tests.processes import LiveRedis
+from tests.processes import LiveRedis, until
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,26 @@ def test_one_that_is_away_is_asked_again_after_a_pause(
     assert not shared.is_away
     lines = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
     assert lines == ["counting_redis_lost", "counting_redis_back"]
+
+
+def test_more_requests_at_once_than_the_pool_has_connections_are_all_counted_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_redis, "REDIS_SECONDS", 30.0)
+    requests = 3 * MOST_AT_ONCE
+    with LiveRedis() as server, ThreadPoolExecutor(requests) as threads:
+        shared = SharedRedis([channels_host(server.url)])
+        client: Any = shared.client
+        assert requests > client.connection_pool.max_connections
+        asked = [
+            threads.submit(shared.ask, lambda: str(client.blpop(["counts"])), lambda: "here") for _ in range(requests)
+        ]
+        with redis.Redis.from_url(server.url) as watching:
+            until(lambda: watching.info("clients")["blocked_clients"] >= MOST_AT_ONCE, what="those that may to ask")
+            watching.rpush("counts", *range(requests))
+            counted = [each.result() for each in asked]
+        assert "here" not in counted
+        assert not shared.is_away
 
 
 def test_without_one_each_process_counts_for_itself() -> None:

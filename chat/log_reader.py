@@ -25,18 +25,22 @@ _POSITIONS: LiteralString = """
            COALESCE((SELECT min(e.seq) FROM chat_runevent e WHERE e.run_id = r.id), r.last_seq + 1) AS first_seq
     FROM chat_run r WHERE (SELECT t.deleted_at IS NULL FROM chat_thread t WHERE t.id = r.thread_id)
 """
-# One event after the other, so that what lies beyond the bound is not even read: a page of 500 may be 500 MB.
+# One event after the other, so that what lies beyond the bound is not even read: a page of 500 may be 500 MB. OFFSET 0
+# keeps the planner from writing each event's JSON twice. The time is written as `chat.protocol.timestamp` does.
 _PAGE: LiteralString = """
     WITH RECURSIVE page AS (
         (SELECT e.seq, e.type, e.agent, e.data::text AS data, e.created_at,
                 octet_length(e.data::text)::bigint AS bytes, 1 AS events
          FROM chat_runevent e WHERE e.run_id = %(run)s AND e.seq > %(after)s ORDER BY e.seq LIMIT 1)
         UNION ALL
-        SELECT e.seq, e.type, e.agent, e.data::text, e.created_at, p.bytes + octet_length(e.data::text), p.events + 1
-        FROM page p JOIN chat_runevent e ON e.run_id = %(run)s AND e.seq = p.seq + 1
+        SELECT e.seq, e.type, e.agent, e.data, e.created_at, p.bytes + octet_length(e.data), p.events + 1
+        FROM page p CROSS JOIN LATERAL (
+            SELECT n.seq, n.type, n.agent, n.data::text AS data, n.created_at
+            FROM chat_runevent n WHERE n.run_id = %(run)s AND n.seq = p.seq + 1 OFFSET 0) e
         WHERE p.bytes < %(bytes)s AND p.events < %(limit)s
     )
-    SELECT r.run_number, r.thread_id::text, p.seq, p.type, p.agent, p.data, p.created_at
+    SELECT r.run_number, r.thread_id::text, p.seq, p.type, p.agent, p.data,
+           to_char(p.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at
     FROM page p JOIN chat_run r ON r.id = %(run)s ORDER BY p.seq
 """
 
@@ -142,7 +146,7 @@ class LogReader:
             await cursor.execute(_PAGE, {"run": run_id, "after": after_seq, "limit": limit, "bytes": max_bytes})
             rows = await cursor.fetchall()
         return [
-            stored_event_frame(run_id, number, thread_id, seq, kind=kind, agent=agent, data=data, created_at=at)
+            stored_event_frame(run_id, number, thread_id, seq, kind=kind, agent=agent, data=data, at=at)
             for number, thread_id, seq, kind, agent, data, at in rows
         ]
 

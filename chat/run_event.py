@@ -19,7 +19,7 @@ import pydantic_core
 from agents.events import PendingApproval
 from agents.plain import plain_text, plain_value
 from chat.delivery import Frame
-from chat.protocol import event_json, event_text
+from chat.protocol import event_json, event_text, timestamp
 
 TERMINAL_TYPES = frozenset({"agent_completed", "agent_error", "agent_cancelled"})
 
@@ -83,7 +83,7 @@ def event_frame(run_id: Any, run_number: int, thread_id: Any, seq: int, event: E
         kind=event.type,
         agent=event.agent,
         data=_json(event.data),
-        created_at=event.created_at,
+        at=timestamp(event.created_at),
     )
 
 
@@ -96,9 +96,11 @@ def stored_event_frame(
     kind: str,
     agent: str,
     data: str,
-    created_at: datetime.datetime,
+    at: str,
 ) -> Frame:
-    """The same of one whose `data` is JSON already, as in the log: most of it need not be read to be replayed."""
+    """The same of one whose `data` is JSON already, and whose time is written, as in the log: most of it need not be
+    read to be replayed.
+    """
     # PostgreSQL writes 1e-300 in 302 digits: what is much of that is written anew.
     if len(data) > MAX_TEXT_BYTES or (kind in _HREFS and '"truncated"' in data):
         data = _json(_with_href(run_id, seq, kind, pydantic_core.from_json(data)))
@@ -108,7 +110,7 @@ def stored_event_frame(
         run_id=run_id,
         run_number=run_number,
         seq=seq,
-        created_at=created_at,
+        at=at,
         agent=agent,
         data=data,
     )

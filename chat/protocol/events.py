@@ -353,14 +353,16 @@ def event_text(
     run_id: object,
     run_number: int,
     seq: int,
-    created_at: datetime.datetime,
+    at: str,
     agent: str,
     data: str,
 ) -> str:
-    """The same, written. `data` is JSON already, as the log has it; identifiers are UUIDs or their text."""
+    """The same, written. `data` is JSON and `at` a `timestamp` already, as the log has them; identifiers are UUIDs or
+    their text.
+    """
     return (
         f'{{"type":"{type}","thread_id":"{thread_id}","run_id":"{run_id}","run_number":{run_number},"seq":{seq},'
-        f'"timestamp":"{timestamp(created_at)}","agent":{_written(agent)},"data":{data}}}'
+        f'"timestamp":"{at}","agent":{_written(agent)},"data":{data}}}'
     )
 
 

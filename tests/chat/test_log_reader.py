@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import json
 from typing import Any
 
 import pytest
 
 from chat.claiming import HeldRun
+from chat.protocol import timestamp
 from chat.threads import ThreadService
 from tests.chat.holding import chunk, claimed, posted
 
@@ -46,3 +50,12 @@ async def test_page_by_page_everything_comes_in_order(service: ThreadService, he
         seen += [frame.seq for frame in page]
         assert sum(len(frame.text) for frame in page) < 5 * (LARGE + 1000)
     assert seen == list(range(1, 42))
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 499, 500, 999, 1000, 999_499, 999_500, 999_999])
+async def test_a_time_is_the_one_that_was_told(service: ThreadService, held: HeldRun, microsecond: int) -> None:
+    """Both cut what is below a millisecond off: a client sees no event twice with two times."""
+    at = datetime.datetime(2026, 12, 31, 23, 59, 59, microsecond, tzinfo=datetime.UTC)
+    await service.event_log.append(held, [dataclasses.replace(chunk("late"), created_at=at)])
+    (frame,) = await service.event_log.read_after(str(held.id), held.last_seq - 1, limit=1)
+    assert json.loads(frame.text)["timestamp"] == timestamp(at)

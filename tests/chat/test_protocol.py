@@ -128,7 +128,7 @@ _JSON = st.recursive(
 def test_an_event_that_is_written_is_the_same(at: datetime.datetime, agent: str, data: dict[str, object]) -> None:
     named = {"type": "agent_started", "thread_id": str(uuid.uuid4()), "run_id": str(uuid.uuid4()), "agent": agent}
     event = event_json(**named, run_number=4, seq=2, created_at=at, data=data)
-    text = event_text(**named, run_number=4, seq=2, created_at=at, data=json.dumps(data))
+    text = event_text(**named, run_number=4, seq=2, at=timestamp(at), data=json.dumps(data))
     assert list(json.loads(text).items()) == list(event.items())
 
 

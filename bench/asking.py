@@ -20,7 +20,7 @@ from bench.subjects import Kind, Subject, cpu_seconds
 
 AT_ONCE = 50
 PATIENCE_SECONDS = 300.0
-# An answer of which nothing comes for so long does not come: of the tutorial's some never end.
+# An answer of which nothing comes for so long does not come.
 SILENCE_SECONDS = 30.0
 # A model's pace.
 PER_SECOND = 50.0
